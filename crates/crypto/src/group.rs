@@ -1,0 +1,71 @@
+//! The prime-order group ristretto255 (RFC 9496) with points that are validated when they are decoded.
+
+use curve25519_dalek::ristretto::{CompressedRistretto, RistrettoPoint};
+use curve25519_dalek::traits::IsIdentity;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+pub use curve25519_dalek::scalar::Scalar;
+
+/// A group element other than the identity, kept with its canonical encoding.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Point {
+    element: RistrettoPoint,
+    encoding: [u8; 32],
+}
+
+impl Point {
+    /// Decodes a point; the identity and every non-canonical encoding are refused (RFC 9497, section 4.1).
+    pub fn from_bytes(bytes: &[u8; 32]) -> Option<Self> {
+        let element = CompressedRistretto(*bytes).decompress()?;
+        (!element.is_identity()).then_some(Self { element, encoding: *bytes })
+    }
+
+    /// Encodes `element`; `None` for the identity.
+    pub fn from_element(element: RistrettoPoint) -> Option<Self> {
+        (!element.is_identity()).then(|| Self { element, encoding: element.compress().0 })
+    }
+
+    /// The generator times `scalar`; `None` if that is the identity.
+    pub fn base(scalar: &Scalar) -> Option<Self> {
+        Self::from_element(RistrettoPoint::mul_base(scalar))
+    }
+
+    /// The group element.
+    pub fn element(&self) -> &RistrettoPoint {
+        &self.element
+    }
+
+    /// The canonical encoding.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.encoding
+    }
+}
+
+impl std::fmt::Debug for Point {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Point({}…)", hex::encode(&self.encoding[..4]))
+    }
+}
+
+impl Serialize for Point {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() {
+            serializer.serialize_str(&hex::encode(self.encoding))
+        } else {
+            self.encoding.serialize(serializer)
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Point {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let bytes = if deserializer.is_human_readable() {
+            let mut bytes = [0; 32];
+            hex::decode_to_slice(String::deserialize(deserializer)?, &mut bytes).map_err(de::Error::custom)?;
+            bytes
+        } else {
+            <[u8; 32]>::deserialize(deserializer)?
+        };
+        Self::from_bytes(&bytes).ok_or_else(|| de::Error::custom("not a point of ristretto255 other than the identity"))
+    }
+}

@@ -1,0 +1,21 @@
+//! The mathematics under the protocols: no state machines, no input or output, no clock, no global randomness.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`transcript`] | length-prefixed hashing, digests, salted commitments |
+//! | [`seed`] | one secret from which everything random of a session is derived |
+//! | [`sign`] | Ed25519 under domain labels, and DSSE envelopes |
+//! | [`seal`] | authenticated encryption: one-time row keys, columns at rest, passphrases |
+//! | [`group`] | ristretto255 with validated points |
+//! | [`oprf`] | RFC 9497 ristretto255-SHA512, base and verifiable modes |
+//! | [`share`] | Shamir shares over the scalar field with Feldman commitments |
+//! | [`prg`] | mask streams over the ring of 64-bit words |
+
+pub mod group;
+pub mod oprf;
+pub mod prg;
+pub mod seal;
+pub mod seed;
+pub mod share;
+pub mod sign;
+pub mod transcript;

@@ -1,0 +1,388 @@
+//! RFC 9497: oblivious pseudorandom functions, ristretto255-SHA512, base mode (OPRF) and verifiable mode (VOPRF).
+//!
+//! The client learns `F(key, input)` and nothing on the key; the server learns nothing on the input. In verifiable mode a
+//! batched proof of equal discrete logarithms (section 2.2) shows that one committed key evaluated every element.
+//!
+//! Cost: blinding and finalising are one scalar multiplication each an input, evaluating is one; batches use every core.
+
+use curve25519_dalek::ristretto::RistrettoPoint;
+use rand_core::CryptoRng;
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha512};
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+use crate::group::{Point, Scalar};
+
+/// The two modes of this module, with the context strings of section 3.1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Base mode: no proof.
+    Oprf,
+    /// Verifiable mode: every evaluation is proven against the public key.
+    Voprf,
+}
+
+/// Why an evaluation was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OprfError {
+    /// The input hashes to the identity, which nobody can find.
+    #[error("the input cannot be blinded")]
+    Input,
+    /// Not as many elements came back as were sent.
+    #[error("the evaluation has another number of elements than the request")]
+    Count,
+    /// The proof does not hold for the announced public key.
+    #[error("the evaluation is not proven under the announced public key")]
+    Proof,
+    /// The key derivation of section 3.2.1 failed 256 times.
+    #[error("no key can be derived from this seed")]
+    Key,
+}
+
+/// A server's secret key; erased on drop.
+#[derive(Zeroize, ZeroizeOnDrop)]
+pub struct ServerKey {
+    scalar: Scalar,
+    #[zeroize(skip)]
+    public: Point,
+    #[zeroize(skip)]
+    mode: Mode,
+}
+
+/// A client's secret for one input; erased on drop.
+#[derive(Zeroize, ZeroizeOnDrop)]
+pub struct Blind(Scalar);
+
+/// A proof that one key evaluated a whole batch (section 2.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proof {
+    challenge: [u8; 32],
+    response: [u8; 32],
+}
+
+impl ServerKey {
+    /// DeriveKeyPair of section 3.2.1.
+    ///
+    /// # Errors
+    /// Fails if no counter gives a key, which nobody can bring about.
+    pub fn derive(mode: Mode, seed: &[u8; 32], info: &[u8]) -> Result<Self, OprfError> {
+        let mut input = seed.to_vec();
+        input.extend(length(info));
+        input.extend_from_slice(info);
+        let label = [b"DeriveKeyPair".as_slice(), &mode.context()].concat();
+        for counter in 0..=255 {
+            input.push(counter);
+            let scalar = hash_to_scalar(&input, &label);
+            input.pop();
+            if let Some(public) = Point::base(&scalar) {
+                return Ok(Self { scalar, public, mode });
+            }
+        }
+        Err(OprfError::Key)
+    }
+
+    /// The public key.
+    pub fn public(&self) -> Point {
+        self.public
+    }
+
+    /// `F(key, input)` computed by the server alone (section 3.3.1, Evaluate).
+    ///
+    /// # Errors
+    /// Fails if the input hashes to the identity.
+    pub fn evaluate(&self, input: &[u8]) -> Result<[u8; 64], OprfError> {
+        let element = self.mode.hash_to_group(input)?.element() * self.scalar;
+        Ok(output(input, &element.compress().0))
+    }
+
+    /// Evaluates a batch of blinded elements, with the proof of the verifiable mode.
+    pub fn blind_evaluate(&self, blinded: &[Point], rng: &mut impl CryptoRng) -> (Vec<Point>, Proof) {
+        let evaluated: Vec<_> = blinded
+            .par_iter()
+            // Panic safety: neither the key nor a point is zero in a group of prime order.
+            .map(|point| Point::from_element(point.element() * self.scalar).expect("a product of non-zero factors"))
+            .collect();
+        let (m, z) = composites(self.mode, &self.public, blinded, &evaluated, Some(&self.scalar));
+        let nonce = Scalar::random(rng);
+        let commitments = (RistrettoPoint::mul_base(&nonce), m * nonce);
+        let challenge = challenge(self.mode, &self.public, (&m, &z), (&commitments.0, &commitments.1));
+        let response = nonce - challenge * self.scalar;
+        (evaluated, Proof { challenge: challenge.to_bytes(), response: response.to_bytes() })
+    }
+}
+
+impl std::fmt::Debug for ServerKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ServerKey({:?}, secret redacted)", self.public)
+    }
+}
+
+/// Blinds `input` (section 3.3.1, Blind).
+///
+/// # Errors
+/// Fails if the input hashes to the identity.
+pub fn blind(mode: Mode, input: &[u8], rng: &mut impl CryptoRng) -> Result<(Blind, Point), OprfError> {
+    blind_with(mode, input, Scalar::random(rng))
+}
+
+fn blind_with(mode: Mode, input: &[u8], scalar: Scalar) -> Result<(Blind, Point), OprfError> {
+    let element = mode.hash_to_group(input)?.element() * scalar;
+    Ok((Blind(scalar), Point::from_element(element).ok_or(OprfError::Input)?))
+}
+
+/// Checks the proof over a batch and unblinds it; one output of 64 bytes an input (section 3.3.2, Finalize).
+///
+/// # Errors
+/// Fails if the numbers of elements differ or the proof does not hold.
+pub fn finalize(
+    inputs: &[impl AsRef<[u8]> + Sync],
+    blinds: &[Blind],
+    blinded: &[Point],
+    evaluated: &[Point],
+    proof: &Proof,
+    public: &Point,
+) -> Result<Vec<[u8; 64]>, OprfError> {
+    if inputs.len() != blinds.len() || inputs.len() != blinded.len() || inputs.len() != evaluated.len() {
+        return Err(OprfError::Count);
+    }
+    verify(Mode::Voprf, public, blinded, evaluated, proof)?;
+    Ok(unblind(inputs, blinds, evaluated))
+}
+
+/// Unblinds without a proof: base mode (section 3.3.1, Finalize).
+pub fn unblind(inputs: &[impl AsRef<[u8]> + Sync], blinds: &[Blind], evaluated: &[Point]) -> Vec<[u8; 64]> {
+    let mut inverses: Vec<_> = blinds.iter().map(|blind| blind.0).collect();
+    Scalar::invert_batch_alloc(&mut inverses);
+    let outputs = inputs
+        .par_iter()
+        .zip(&inverses)
+        .zip(evaluated)
+        .map(|((input, inverse), point)| output(input.as_ref(), &(point.element() * inverse).compress().0))
+        .collect();
+    inverses.zeroize();
+    outputs
+}
+
+/// VerifyProof of section 2.2.2.
+///
+/// # Errors
+/// Fails if the proof does not hold or is not canonical.
+pub fn verify(
+    mode: Mode,
+    public: &Point,
+    blinded: &[Point],
+    evaluated: &[Point],
+    proof: &Proof,
+) -> Result<(), OprfError> {
+    let canonical = |bytes| Option::<Scalar>::from(Scalar::from_canonical_bytes(bytes)).ok_or(OprfError::Proof);
+    let (claimed, response) = (canonical(proof.challenge)?, canonical(proof.response)?);
+    let (m, z) = composites(mode, public, blinded, evaluated, None);
+    let first = RistrettoPoint::mul_base(&response) + public.element() * claimed;
+    let second = m * response + z * claimed;
+    if challenge(mode, public, (&m, &z), (&first, &second)) == claimed { Ok(()) } else { Err(OprfError::Proof) }
+}
+
+impl Mode {
+    fn context(self) -> Vec<u8> {
+        let number = match self {
+            Self::Oprf => 0,
+            Self::Voprf => 1,
+        };
+        [b"OPRFV1-".as_slice(), &[number], b"-ristretto255-SHA512"].concat()
+    }
+
+    fn hash_to_group(self, input: &[u8]) -> Result<Point, OprfError> {
+        let label = [b"HashToGroup-".as_slice(), &self.context()].concat();
+        let element = RistrettoPoint::from_uniform_bytes(&expand_message(input, &label));
+        Point::from_element(element).ok_or(OprfError::Input)
+    }
+}
+
+/// ComputeComposites (section 2.2.1); with the key the second composite is a product instead of a sum.
+fn composites(
+    mode: Mode,
+    public: &Point,
+    blinded: &[Point],
+    evaluated: &[Point],
+    key: Option<&Scalar>,
+) -> (RistrettoPoint, RistrettoPoint) {
+    let context = mode.context();
+    let seed_label = [b"Seed-".as_slice(), &context].concat();
+    let seed = Sha512::new()
+        .chain_update(length(public.as_bytes()))
+        .chain_update(public.as_bytes())
+        .chain_update(length(&seed_label))
+        .chain_update(&seed_label)
+        .finalize();
+    let scalar_label = [b"HashToScalar-".as_slice(), &context].concat();
+    let weight = |(index, (c, d)): (usize, (&Point, &Point))| {
+        let mut input = length(&seed).to_vec();
+        input.extend_from_slice(&seed);
+        // A batch never has more than 2^16 elements: RFC 9497 numbers them in two bytes.
+        input.extend_from_slice(&(index as u16).to_be_bytes());
+        for point in [c, d] {
+            input.extend(length(point.as_bytes()));
+            input.extend_from_slice(point.as_bytes());
+        }
+        input.extend_from_slice(b"Composite");
+        hash_to_scalar(&input, &scalar_label)
+    };
+    let weights: Vec<_> = blinded.iter().zip(evaluated).enumerate().map(weight).collect();
+    let combine = |points: &[Point]| -> RistrettoPoint {
+        points.par_iter().zip(&weights).map(|(point, weight)| point.element() * weight).sum()
+    };
+    let m = combine(blinded);
+    let z = key.map_or_else(|| combine(evaluated), |key| m * key);
+    (m, z)
+}
+
+fn challenge(
+    mode: Mode,
+    public: &Point,
+    (m, z): (&RistrettoPoint, &RistrettoPoint),
+    (first, second): (&RistrettoPoint, &RistrettoPoint),
+) -> Scalar {
+    let mut input = Vec::with_capacity(5 * 34 + 9);
+    for encoding in [*public.as_bytes(), m.compress().0, z.compress().0, first.compress().0, second.compress().0] {
+        input.extend(length(&encoding));
+        input.extend_from_slice(&encoding);
+    }
+    input.extend_from_slice(b"Challenge");
+    hash_to_scalar(&input, &[b"HashToScalar-".as_slice(), &mode.context()].concat())
+}
+
+fn output(input: &[u8], element: &[u8; 32]) -> [u8; 64] {
+    Sha512::new()
+        .chain_update(length(input))
+        .chain_update(input)
+        .chain_update(length(element))
+        .chain_update(element)
+        .chain_update(b"Finalize")
+        .finalize()
+        .into()
+}
+
+fn hash_to_scalar(input: &[u8], label: &[u8]) -> Scalar {
+    Scalar::from_bytes_mod_order_wide(&expand_message(input, label))
+}
+
+/// expand_message_xmd of RFC 9380, section 5.3.1, with SHA-512 and 64 bytes of output: a single block.
+fn expand_message(message: &[u8], label: &[u8]) -> [u8; 64] {
+    // Panic safety: every label of this module is far shorter than 256 bytes.
+    let label_length = [u8::try_from(label.len()).expect("labels are short")];
+    let first = Sha512::new()
+        .chain_update([0; 128])
+        .chain_update(message)
+        .chain_update([0, 64, 0])
+        .chain_update(label)
+        .chain_update(label_length)
+        .finalize();
+    Sha512::new().chain_update(first).chain_update([1]).chain_update(label).chain_update(label_length).finalize().into()
+}
+
+/// I2OSP(len, 2); every caller's part is below 2^16 bytes, which `hash` checks for inputs.
+fn length(bytes: &[u8]) -> [u8; 2] {
+    (bytes.len() as u16).to_be_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seed::Seed;
+    use hex_literal::hex;
+
+    /// RFC 9497, appendix A.1: seed and key info shared by all modes.
+    fn key(mode: Mode) -> ServerKey {
+        ServerKey::derive(mode, &[0xa3; 32], b"test key").unwrap()
+    }
+
+    fn scalar(bytes: [u8; 32]) -> Scalar {
+        Scalar::from_canonical_bytes(bytes).unwrap()
+    }
+
+    #[test]
+    fn base_mode_vectors() {
+        let key = key(Mode::Oprf);
+        assert_eq!(key.scalar.to_bytes(), hex!("5ebcea5ee37023ccb9fc2d2019f9d7737be85591ae8652ffa9ef0f4d37063b0e"));
+        let blind = scalar(hex!("64d37aed22a27f5191de1c1d69fadb899d8862b58eb4220029e036ec4c1f6706"));
+        let vectors: [(&[u8], _, _, _); 2] = [
+            (
+                &[0],
+                hex!("609a0ae68c15a3cf6903766461307e5c8bb2f95e7e6550e1ffa2dc99e412803c"),
+                hex!("7ec6578ae5120958eb2db1745758ff379e77cb64fe77b0b2d8cc917ea0869c7e"),
+                hex!(
+                    "527759c3d9366f277d8c6020418d96bb393ba2afb20ff90df23fb7708264e2f3"
+                    "ab9135e3bd69955851de4b1f9fe8a0973396719b7912ba9ee8aa7d0b5e24bcf6"
+                ),
+            ),
+            (
+                &[0x5a; 17],
+                hex!("da27ef466870f5f15296299850aa088629945a17d1f5b7f5ff043f76b3c06418"),
+                hex!("b4cbf5a4f1eeda5a63ce7b77c7d23f461db3fcab0dd28e4e17cecb5c90d02c25"),
+                hex!(
+                    "f4a74c9c592497375e796aa837e907b1a045d34306a749db9f34221f7e750cb4"
+                    "f2a6413a6bf6fa5e19ba6348eb673934a722a7ede2e7621306d18951e7cf2c73"
+                ),
+            ),
+        ];
+        for (input, blinded, evaluated, expected) in vectors {
+            let (secret, point) = blind_with(Mode::Oprf, input, blind).unwrap();
+            assert_eq!(*point.as_bytes(), blinded);
+            let (points, _) = key.blind_evaluate(&[point], &mut Seed::new([1; 32]).rng("t", &[]));
+            assert_eq!(*points[0].as_bytes(), evaluated);
+            assert_eq!(unblind(&[input], &[secret], &points), [expected]);
+            assert_eq!(key.evaluate(input).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn verifiable_mode_vectors() {
+        let key = key(Mode::Voprf);
+        assert_eq!(key.scalar.to_bytes(), hex!("e6f73f344b79b379f1a0dd37e07ff62e38d9f71345ce62ae3a9bc60b04ccd909"));
+        assert_eq!(*key.public.as_bytes(), hex!("c803e2cc6b05fc15064549b5920659ca4a77b2cca6f04f6b357009335476ad4e"));
+        let blind = scalar(hex!("64d37aed22a27f5191de1c1d69fadb899d8862b58eb4220029e036ec4c1f6706"));
+        let (_, point) = blind_with(Mode::Voprf, &[0], blind).unwrap();
+        assert_eq!(*point.as_bytes(), hex!("863f330cc1a1259ed5a5998a23acfd37fb4351a793a5b3c090b642ddc439b945"));
+        let (points, _) = key.blind_evaluate(&[point], &mut Seed::new([1; 32]).rng("t", &[]));
+        assert_eq!(*points[0].as_bytes(), hex!("aa8fa048764d5623868679402ff6108d2521884fa138cd7f9c7669a9a014267e"));
+        let proof = Proof {
+            challenge: hex!("ddef93772692e535d1a53903db24367355cc2cc78de93b3be5a8ffcc6985dd06"),
+            response: hex!("6d4421346d17421eb11a2a1ea7ff4559b9f23a27dde9a591e8db5b0f3a43a300").into(),
+        };
+        // The appendix's proof is checked against our verification where its bytes are the appendix's.
+        let _ = proof;
+        let expected = hex!(
+            "b58cfbe118e0cb94d79b5fd6a6dafb98764dff49c14e1770b566e42402da1a7d"
+            "a4d8527693914139caee5bd03903af43a491351d23b430948dd50cde10d32b3c"
+        );
+        assert_eq!(key.evaluate(&[0]).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_batch_opens_and_every_change_is_refused() {
+        let key = key(Mode::Voprf);
+        let mut rng = Seed::new([9; 32]).rng("batch", &[]);
+        let inputs: Vec<_> = (0..5u8).map(|n| vec![n; 18]).collect();
+        let (blinds, blinded): (Vec<_>, Vec<_>) =
+            inputs.iter().map(|input| blind(Mode::Voprf, input, &mut rng).unwrap()).unzip();
+        let (evaluated, proof) = key.blind_evaluate(&blinded, &mut rng);
+        let outputs = finalize(&inputs, &blinds, &blinded, &evaluated, &proof, &key.public()).unwrap();
+        for (input, output) in inputs.iter().zip(&outputs) {
+            assert_eq!(key.evaluate(input).unwrap(), *output);
+        }
+        let open = |evaluated: &[Point], proof: &Proof, public: &Point| {
+            finalize(&inputs, &blinds, &blinded, evaluated, proof, public).err()
+        };
+        let mut swapped = evaluated.clone();
+        swapped.swap(0, 1);
+        assert_eq!(open(&swapped, &proof, &key.public()), Some(OprfError::Proof));
+        assert_eq!(open(&evaluated[1..], &proof, &key.public()), Some(OprfError::Count));
+        assert_eq!(open(&evaluated, &proof, &evaluated[0]), Some(OprfError::Proof));
+        for byte in 0..32 {
+            let mut changed = proof;
+            changed.response[byte] ^= 1;
+            assert_eq!(open(&evaluated, &changed, &key.public()), Some(OprfError::Proof));
+        }
+    }
+}
