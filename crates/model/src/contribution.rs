@@ -1,0 +1,182 @@
+//! The meaning of a request: what the rows at hand add to its sum.
+
+use crate::binning::{code, order_key};
+use crate::request::{FieldBins, Kind, LinearModel, RangeField, RowSet, ScoreGrid, SumRequest};
+use crate::rows::{Column, Table};
+
+/// Why rows cannot answer a request.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ContributionError {
+    /// The table has no such column, or one of the other kind.
+    #[error("the table has no column {0} of the kind that the request sums")]
+    Column(usize),
+    /// The banks' own scores are not there.
+    #[error("the table has no scores of the bank's own model")]
+    Baseline,
+    /// A column, the labels or the splits differ in length.
+    #[error("the table's columns differ in length")]
+    Length,
+}
+
+/// What the rows of `table` add to the sum, one integer a word.
+///
+/// # Errors
+/// Fails if the table does not have the columns that the request names.
+pub fn contribution(request: &SumRequest, table: &Table) -> Result<Vec<i64>, ContributionError> {
+    let rows = table.rows();
+    let even = table.holdout.len() == rows
+        && table.columns.iter().all(|column| match column {
+            Column::Values(values) => values.len() == rows,
+            Column::Codes(codes) => codes.len() == rows,
+        });
+    if !even {
+        return Err(ContributionError::Length);
+    }
+    let chosen: Vec<usize> = (0..rows).filter(|&row| table.holdout[row] == (request.rows == RowSet::Holdout)).collect();
+    let mut words = vec![0i64; request.words()];
+    match &request.kind {
+        Kind::Ranges(fields) => ranges(fields, table, &chosen, &mut words)?,
+        Kind::Counts(fields) => counts(fields, table, &chosen, &mut words)?,
+        Kind::Moments(model) => moments(model, request.scale_bits, table, &chosen, &mut words)?,
+        Kind::Scores { model, grid } => scores(model, *grid, table, &chosen, &mut words)?,
+    }
+    Ok(words)
+}
+
+/// The codes of one column under the given bins.
+pub(crate) fn codes(table: &Table, field: usize, bins: &FieldBins) -> Result<Vec<u16>, ContributionError> {
+    match (table.columns.get(field), bins) {
+        (Some(Column::Values(values)), FieldBins::Cuts(cuts)) => {
+            Ok(values.iter().map(|value| code(cuts, *value)).collect())
+        }
+        // A code beyond the announced bins says as little as a missing one.
+        (Some(Column::Codes(codes)), FieldBins::Codes(bins)) => {
+            Ok(codes.iter().map(|&code| if code <= *bins { code } else { 0 }).collect())
+        }
+        _ => Err(ContributionError::Column(field)),
+    }
+}
+
+/// The WOE columns of a model, one value a row.
+pub(crate) fn woe_columns(model: &LinearModel, table: &Table) -> Result<Vec<Vec<f64>>, ContributionError> {
+    model
+        .terms
+        .iter()
+        .map(|term| {
+            let codes = codes(table, term.field, &term.bins)?;
+            Ok(codes.into_iter().map(|code| term.woe.get(usize::from(code)).copied().unwrap_or(0.0)).collect())
+        })
+        .collect()
+}
+
+/// Log-odds of bad of one row: intercept first, then the terms in order, so that every machine rounds alike.
+pub(crate) fn log_odds(model: &LinearModel, columns: &[Vec<f64>], row: usize) -> f64 {
+    let mut sum = model.intercept;
+    for (term, column) in model.terms.iter().zip(columns) {
+        sum += term.coefficient * column[row];
+    }
+    sum
+}
+
+fn ranges(fields: &[RangeField], table: &Table, rows: &[usize], words: &mut [i64]) -> Result<(), ContributionError> {
+    let mut offset = 0;
+    for asked in fields {
+        let Some(Column::Values(values)) = table.columns.get(asked.field) else {
+            return Err(ContributionError::Column(asked.field));
+        };
+        for value in rows.iter().map(|&row| values[row]).filter(|value| !value.is_nan()) {
+            let prefix = order_key(value) >> (64 - asked.depth - asked.refine);
+            let parent = prefix >> asked.refine;
+            if let Ok(place) = asked.parents.binary_search(&parent) {
+                let cell = (prefix - (parent << asked.refine)) as usize;
+                words[offset + (place << asked.refine) + cell] += 1;
+            }
+        }
+        offset += asked.words();
+    }
+    Ok(())
+}
+
+fn counts(fields: &[FieldBins], table: &Table, rows: &[usize], words: &mut [i64]) -> Result<(), ContributionError> {
+    let mut offset = 0;
+    for (field, bins) in fields.iter().enumerate() {
+        let codes = codes(table, field, bins)?;
+        for &row in rows {
+            words[offset + 2 * usize::from(codes[row]) + usize::from(table.label[row] == 1)] += 1;
+        }
+        offset += 2 * bins.codes();
+    }
+    Ok(())
+}
+
+fn moments(
+    model: &LinearModel,
+    scale_bits: u32,
+    table: &Table,
+    rows: &[usize],
+    words: &mut [i64],
+) -> Result<(), ContributionError> {
+    let columns = woe_columns(model, table)?;
+    let scale = libm::ldexp(1.0, i32::try_from(scale_bits).unwrap_or(0));
+    let mut x = vec![1.0; model.width()];
+    for &row in rows {
+        for (value, column) in x[1..].iter_mut().zip(&columns) {
+            *value = column[row];
+        }
+        let z = log_odds(model, &columns, row);
+        let y = f64::from(table.label[row]);
+        let p = logistic(z);
+        let mut words = words.iter_mut();
+        let mut add = |value: f64| {
+            if let Some(word) = words.next() {
+                *word += (value * scale).round_ties_even() as i64;
+            }
+        };
+        add(softplus(z) - y * z);
+        for value in &x {
+            add((p - y) * value);
+        }
+        let weight = p * (1.0 - p);
+        for (first, left) in x.iter().enumerate() {
+            for right in &x[first..] {
+                add(weight * left * right);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn scores(
+    model: &LinearModel,
+    grid: ScoreGrid,
+    table: &Table,
+    rows: &[usize],
+    words: &mut [i64],
+) -> Result<(), ContributionError> {
+    if table.baseline.len() != table.rows() {
+        return Err(ContributionError::Baseline);
+    }
+    let columns = woe_columns(model, table)?;
+    let half = 2 * grid.cells as usize;
+    for &row in rows {
+        let bad = usize::from(table.label[row] == 1);
+        words[2 * grid.cell(log_odds(model, &columns, row)) + bad] += 1;
+        words[half + 2 * grid.cell(table.baseline[row]) + bad] += 1;
+    }
+    Ok(())
+}
+
+/// `1 / (1 + e^-z)` without overflow.
+pub(crate) fn logistic(z: f64) -> f64 {
+    if z >= 0.0 {
+        1.0 / (1.0 + libm::exp(-z))
+    } else {
+        let e = libm::exp(z);
+        e / (1.0 + e)
+    }
+}
+
+/// `ln(1 + e^z)` without overflow.
+fn softplus(z: f64) -> f64 {
+    if z > 0.0 { z + libm::log1p(libm::exp(-z)) } else { libm::log1p(libm::exp(z)) }
+}

@@ -1,0 +1,151 @@
+//! What a trainer leaves: the fit with its figures, and the scorecard that follows from it.
+
+use serde::{Deserialize, Serialize};
+use tally_crypto::transcript::Digest;
+
+use crate::binning;
+use crate::contribution::{ContributionError, log_odds, woe_columns};
+use crate::metrics::Figures;
+use crate::request::{FieldBins, LinearModel, Term};
+use crate::rows::Table;
+
+/// A fitted scorecard: the same at every party, since all of it follows from released sums.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fit {
+    /// Every field of the plan, in order.
+    pub fields: Vec<FieldFit>,
+    /// Intercept of the log-odds of bad.
+    pub intercept: f64,
+    /// Points of an applicant before any field.
+    pub base_points: i64,
+    /// Points a unit of log-odds: `PDO / ln 2`.
+    pub factor: f64,
+    /// Score at even odds.
+    pub offset: f64,
+    /// Rows that the model is fitted on.
+    pub train_rows: i64,
+    /// Of these, bad.
+    pub train_bad: i64,
+    /// Rows that it is judged on.
+    pub holdout_rows: i64,
+    /// Of these, bad.
+    pub holdout_bad: i64,
+    /// Figures of the joint model on the hold-out rows.
+    pub joint: Option<Figures>,
+    /// Figures of the banks' own models on the same rows.
+    pub bank_only: Option<Figures>,
+    /// Every released sum that led here.
+    pub rounds: Vec<RoundRecord>,
+}
+
+/// One field of a fit.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FieldFit {
+    /// Name.
+    pub name: String,
+    /// Its bins; the cuts of a platform field stay at the platform.
+    pub bins: FieldBins,
+    /// Good rows per code, 0 (missing) first.
+    pub good: Vec<i64>,
+    /// Bad rows per code.
+    pub bad: Vec<i64>,
+    /// WOE per code: `ln(good share / bad share)`.
+    pub woe: Vec<f64>,
+    /// Information value.
+    pub iv: f64,
+    /// Why the field is not in the model.
+    pub dropped: Option<String>,
+    /// Coefficient of its WOE in the log-odds of bad.
+    pub coefficient: Option<f64>,
+    /// Points per code; empty if dropped.
+    pub points: Vec<i64>,
+}
+
+/// One released sum.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RoundRecord {
+    /// Digest of the request.
+    pub request: Digest,
+    /// Digest of the sums.
+    pub sums: Digest,
+    /// Banks in the sum.
+    pub cohort: Vec<String>,
+}
+
+impl Fit {
+    /// Names the model; equal fits have equal digests.
+    pub fn digest(&self) -> Digest {
+        // Panic safety: the type holds only finite numbers, texts and lists.
+        Digest::of("tallystick/fit/v1", &[&serde_json::to_vec(self).expect("fits serialise")])
+    }
+
+    /// The model over WOE columns.
+    pub fn linear_model(&self) -> LinearModel {
+        let term = |(field, fit): (usize, &FieldFit)| {
+            let coefficient = fit.coefficient?;
+            Some(Term { field, bins: fit.bins.clone(), woe: fit.woe.clone(), coefficient })
+        };
+        LinearModel { intercept: self.intercept, terms: self.fields.iter().enumerate().filter_map(term).collect() }
+    }
+}
+
+impl FieldFit {
+    /// Points of a code; an unknown code counts as missing.
+    pub fn points(&self, code: u16) -> i64 {
+        self.points.get(usize::from(code)).or(self.points.first()).copied().unwrap_or(0)
+    }
+
+    /// Points of the best code.
+    pub fn best(&self) -> i64 {
+        self.points.iter().copied().max().unwrap_or(0)
+    }
+
+    /// The code of a number; 0 where the cuts are not known here.
+    pub fn code(&self, value: f64) -> u16 {
+        match &self.bins {
+            FieldBins::Cuts(cuts) => binning::code(cuts, value),
+            FieldBins::Codes(_) => 0,
+        }
+    }
+}
+
+/// A fit, ready to score.
+#[derive(Clone, Debug)]
+pub struct Scorecard {
+    fit: Fit,
+}
+
+impl Scorecard {
+    /// The scorecard of a fit.
+    pub fn new(fit: &Fit) -> Self {
+        Self { fit: fit.clone() }
+    }
+
+    /// A field of the model; `None` if it is unknown or dropped.
+    pub fn field(&self, name: &str) -> Option<&FieldFit> {
+        self.fit.fields.iter().find(|field| field.name == name && field.coefficient.is_some())
+    }
+
+    /// Points before any field.
+    pub fn base_points(&self) -> i64 {
+        self.fit.base_points
+    }
+
+    /// Probability of bad at a score.
+    pub fn probability(&self, score: i64) -> f64 {
+        crate::contribution::logistic((self.fit.offset - score as f64) / self.fit.factor)
+    }
+
+    /// Log-odds of bad of every row of a table in plan order, from exact coefficients, not from rounded points.
+    ///
+    /// # Errors
+    /// Fails if the table does not have the model's columns.
+    pub fn log_odds(&self, table: &Table) -> Result<Vec<f64>, ContributionError> {
+        let model = self.fit.linear_model();
+        let columns = woe_columns(&model, table)?;
+        Ok((0..table.rows()).map(|row| log_odds(&model, &columns, row)).collect())
+    }
+}

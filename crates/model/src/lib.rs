@@ -1,0 +1,35 @@
+//! Credit models from sums over rows: binning, scorecard, logistic regression, evaluation.
+//!
+//! **The idea.** Every fit is a sequence of sums over rows. A [`Trainer`] is a deterministic state machine: it says which
+//! [`SumRequest`] it wants next and takes in the [`Sums`]; it never sees a row and cannot tell who answers. [`contribution`]
+//! gives the meaning of a request: each row's value is rounded half to even at the request's scale, then integers are
+//! added, so that any grouping of the rows gives the same sum, bit for bit. [`Plain`] answers from tables at hand and is
+//! what a federated fit is compared with.
+//!
+//! `exp` and `ln` come from the pure-Rust `libm`, never from the machine, so that all processors agree.
+
+mod baseline;
+pub mod binning;
+mod contribution;
+mod fit;
+mod logistic;
+pub mod metrics;
+mod plain;
+mod plan;
+mod quantiles;
+mod request;
+mod rows;
+#[cfg(test)]
+mod tests;
+pub mod text;
+mod trainer;
+mod woe;
+
+pub use baseline::{BaselineError, bank_only};
+pub use contribution::{ContributionError, contribution};
+pub use fit::{FieldFit, Fit, RoundRecord, Scorecard};
+pub use plain::Plain;
+pub use plan::{FieldPlan, FieldSource, Plan, PlanError};
+pub use request::{FieldBins, Kind, LinearModel, RangeField, RowSet, SumRequest, Sums};
+pub use rows::{Column, Table, is_holdout};
+pub use trainer::{Ask, TrainError, Trainer};

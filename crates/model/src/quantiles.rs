@@ -1,0 +1,98 @@
+//! Quantiles of pooled values by counting: a few passes of dyadic refinement, no sketch, since a sketch is not a sum.
+
+use crate::binning::{from_order_key, roundest};
+use crate::request::RangeField;
+
+/// Bits counted in each pass: sign and exponent first, then the mantissa to about five digits.
+const PASSES: [u32; 3] = [12, 8, 8];
+
+/// The search for the equal-frequency cuts of one field.
+#[derive(Clone, Debug)]
+pub(crate) struct QuantileSearch {
+    field: usize,
+    bins: u16,
+    total: u64,
+    targets: Vec<Target>,
+    pass: usize,
+}
+
+/// Where one order statistic lies so far.
+#[derive(Clone, Debug)]
+struct Target {
+    rank: u64,
+    prefix: u64,
+    depth: u32,
+    /// Rows below the range.
+    below: u64,
+    /// The range holds too few rows to look into, or is fine enough.
+    settled: bool,
+}
+
+impl QuantileSearch {
+    pub(crate) fn new(field: usize, bins: u16) -> Self {
+        Self { field, bins, total: 0, targets: Vec::new(), pass: 0 }
+    }
+
+    /// What to count next; nothing when every cut is found.
+    pub(crate) fn ask(&self) -> Option<RangeField> {
+        let refine = *PASSES.get(self.pass)?;
+        if self.pass == 0 {
+            return Some(RangeField { field: self.field, depth: 0, parents: vec![0], refine });
+        }
+        let depth = PASSES[..self.pass].iter().sum();
+        let mut parents: Vec<_> =
+            self.targets.iter().filter(|target| !target.settled).map(|target| target.prefix).collect();
+        parents.dedup();
+        (!parents.is_empty()).then_some(RangeField { field: self.field, depth, parents, refine })
+    }
+
+    /// Takes in the counts of what was asked.
+    pub(crate) fn answer(&mut self, asked: &RangeField, counts: &[u64], min_rows: u64) {
+        if self.pass == 0 {
+            self.total = counts.iter().sum();
+            self.targets = ranks(self.total, self.bins)
+                .map(|rank| Target { rank, prefix: 0, depth: 0, below: 0, settled: false })
+                .collect();
+        }
+        let last = self.pass + 1 == PASSES.len();
+        for target in self.targets.iter_mut().filter(|target| !target.settled) {
+            let Ok(parent) = asked.parents.binary_search(&target.prefix) else { continue };
+            let cells = &counts[parent << asked.refine..(parent + 1) << asked.refine];
+            let mut below = target.below;
+            for (cell, count) in (0u64..).zip(cells) {
+                if below + count > target.rank {
+                    target.prefix = target.prefix << asked.refine | cell;
+                    target.depth = asked.depth + asked.refine;
+                    target.below = below;
+                    target.settled = last || *count < min_rows;
+                    break;
+                }
+                below += count;
+            }
+        }
+        self.pass += 1;
+    }
+
+    /// The cuts, once nothing is asked any more.
+    pub(crate) fn cuts(&self) -> Vec<f64> {
+        let mut cuts: Vec<f64> = self.targets.iter().map(Target::upper_end).collect();
+        cuts.sort_unstable_by(f64::total_cmp);
+        cuts.dedup();
+        cuts
+    }
+}
+
+impl Target {
+    fn upper_end(&self) -> f64 {
+        let rest = 64 - self.depth;
+        let low = self.prefix.checked_shl(rest).unwrap_or(0);
+        let high = if rest == 64 { u64::MAX } else { low | ((1 << rest) - 1) };
+        roundest(from_order_key(low), from_order_key(high))
+    }
+}
+
+/// Zero-based ranks of the inner quantiles: the lower of the two neighbours of numpy's linear interpolation.
+fn ranks(total: u64, bins: u16) -> impl Iterator<Item = u64> {
+    let last = total.checked_sub(1);
+    (1..u64::from(bins)).filter_map(move |cut| Some(last? * cut / u64::from(bins)))
+}

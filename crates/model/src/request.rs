@@ -1,0 +1,170 @@
+//! Sum requests: public, canonical, named by a digest.
+
+use serde::{Deserialize, Serialize};
+use tally_crypto::transcript::Digest;
+
+/// One sum over rows that a trainer asks for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SumRequest {
+    /// Which rows.
+    pub rows: RowSet,
+    /// Real values are multiplied by two to this power before they are rounded; 0 for counts.
+    pub scale_bits: u32,
+    /// What is summed.
+    pub kind: Kind,
+}
+
+/// Which rows a sum runs over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RowSet {
+    /// Rows that a model is fitted on.
+    Train,
+    /// Rows that it is judged on.
+    Holdout,
+}
+
+/// What is summed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// Rows per range of each field: one pass of the quantile search.
+    Ranges(Vec<RangeField>),
+    /// Good and bad rows per bin of every field: `good, bad` for code 0, 1, ….
+    Counts(Vec<FieldBins>),
+    /// Loss, gradient and upper triangle of the Hessian of the logistic loss.
+    Moments(LinearModel),
+    /// Good and bad rows per score cell, of the model and then of the banks' own models.
+    Scores {
+        /// The joint model.
+        model: LinearModel,
+        /// The cells.
+        grid: ScoreGrid,
+    },
+}
+
+/// Ranges of one numeric field: the parents are cut into `2^refine` ranges each.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RangeField {
+    /// Position of the field.
+    pub field: usize,
+    /// Leading bits that name a parent.
+    pub depth: u32,
+    /// The parents, in order.
+    pub parents: Vec<u64>,
+    /// Further bits counted.
+    pub refine: u32,
+}
+
+/// Bins of one field.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FieldBins {
+    /// Upper ends of the bins of a number, the last bin open.
+    Cuts(Vec<f64>),
+    /// As many codes as this, the missing code not counted.
+    Codes(u16),
+}
+
+/// A logistic model over WOE columns: the log-odds of bad are `intercept + sum of coefficient x WOE`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LinearModel {
+    /// Intercept.
+    pub intercept: f64,
+    /// The columns.
+    pub terms: Vec<Term>,
+}
+
+/// One column of a [`LinearModel`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Term {
+    /// Position of the field.
+    pub field: usize,
+    /// Its bins.
+    pub bins: FieldBins,
+    /// WOE of code 0, 1, ….
+    pub woe: Vec<f64>,
+    /// Its coefficient.
+    pub coefficient: f64,
+}
+
+/// Equal cells of log-odds, open at both ends.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ScoreGrid {
+    /// Where the second cell begins.
+    pub low: f64,
+    /// Width of a cell.
+    pub step: f64,
+    /// Number of cells, the open ones included.
+    pub cells: u32,
+}
+
+/// The answer to a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sums {
+    /// One integer a word.
+    pub values: Vec<i64>,
+    /// Banks in the sum, in order.
+    pub cohort: Vec<String>,
+}
+
+impl SumRequest {
+    /// Names the request; equal requests have equal digests at every party.
+    pub fn digest(&self) -> Digest {
+        // Panic safety: the type holds only finite numbers and lists.
+        Digest::of("tallystick/sum-request/v1", &[&serde_json::to_vec(self).expect("requests serialise")])
+    }
+
+    /// Words of the answer.
+    pub fn words(&self) -> usize {
+        match &self.kind {
+            Kind::Ranges(fields) => fields.iter().map(RangeField::words).sum(),
+            Kind::Counts(fields) => fields.iter().map(|bins| 2 * bins.codes()).sum(),
+            Kind::Moments(model) => model.moment_words(),
+            Kind::Scores { grid, .. } => 4 * grid.cells as usize,
+        }
+    }
+
+    /// True for the sums that judge a fitted model.
+    pub fn evaluates(&self) -> bool {
+        matches!(self.kind, Kind::Scores { .. })
+    }
+}
+
+impl RangeField {
+    /// Cells of this field.
+    pub fn words(&self) -> usize {
+        self.parents.len() << self.refine
+    }
+}
+
+impl FieldBins {
+    /// Number of codes, the missing code included.
+    pub fn codes(&self) -> usize {
+        match self {
+            Self::Cuts(cuts) => cuts.len() + 2,
+            Self::Codes(bins) => usize::from(*bins) + 1,
+        }
+    }
+}
+
+impl LinearModel {
+    /// Columns, the intercept included.
+    pub fn width(&self) -> usize {
+        self.terms.len() + 1
+    }
+
+    fn moment_words(&self) -> usize {
+        let width = self.width();
+        1 + width + width * (width + 1) / 2
+    }
+}
+
+impl ScoreGrid {
+    /// The cell of a score.
+    pub fn cell(&self, score: f64) -> usize {
+        let place = ((score - self.low) / self.step).floor() + 1.0;
+        // A saturating cast: scores beyond the grid fall into its open ends, and a NaN into the first.
+        (place.max(0.0) as usize).min(self.cells as usize - 1)
+    }
+}

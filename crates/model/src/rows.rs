@@ -1,0 +1,40 @@
+//! Rows at hand: what a source answers from.
+
+use serde::{Deserialize, Serialize};
+use tally_crypto::transcript::Digest;
+
+/// Rows in columns, in a plan's field order.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Table {
+    /// One column a field.
+    pub columns: Vec<Column>,
+    /// 1 for a loan that went bad.
+    pub label: Vec<u8>,
+    /// True for a hold-out row.
+    pub holdout: Vec<bool>,
+    /// Log-odds of bad under the bank's own model; empty until there is one.
+    pub baseline: Vec<f64>,
+}
+
+/// One column.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Column {
+    /// Numbers, NaN where missing.
+    Values(Vec<f64>),
+    /// Codes, 0 where missing.
+    Codes(Vec<u16>),
+}
+
+impl Table {
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.label.len()
+    }
+}
+
+/// True for about three identifiers in ten, by a public hash: SHA-256 of the identifier as a big-endian integer, modulo
+/// 10, is below 3.
+pub fn is_holdout(identifier: &str) -> bool {
+    let digest = Digest::of_bytes(identifier.as_bytes());
+    digest.as_bytes().iter().fold(0u32, |rest, byte| (rest * 256 + u32::from(*byte)) % 10) < 3
+}

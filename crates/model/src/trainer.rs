@@ -1,0 +1,256 @@
+//! The trainer of a scorecard: a deterministic state machine over released sums.
+//!
+//! ```text
+//! Ranges x 3 (quantiles) -> Counts (WOE, IV) -> Moments … (Newton) -> Scores (hold-out) -> Done
+//! ```
+
+use tally_crypto::transcript::Digest;
+
+use crate::fit::{FieldFit, Fit, RoundRecord};
+use crate::logistic::{Newton, Progress};
+use crate::metrics;
+use crate::plan::{FieldSource, Plan, PlanError};
+use crate::quantiles::QuantileSearch;
+use crate::request::{FieldBins, Kind, LinearModel, RowSet, ScoreGrid, SumRequest, Sums, Term};
+use crate::woe::woe;
+
+/// What a trainer wants.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Ask {
+    /// This sum.
+    Sum(SumRequest),
+    /// Nothing: the fit is done.
+    Done(Fit),
+}
+
+/// Why released sums cannot be used.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TrainError {
+    /// The answer has another number of words than the request.
+    #[error("the sum has {found} words, {expected} were asked")]
+    Words {
+        /// Words in the answer.
+        found: usize,
+        /// Words asked.
+        expected: usize,
+    },
+    /// A count is negative: the sum is not one of this request.
+    #[error("the sum holds a negative count")]
+    Negative,
+    /// There is nothing to fit.
+    #[error("the training rows hold {good} good and {bad} bad loans: both kinds are needed")]
+    Rows {
+        /// Good rows.
+        good: i64,
+        /// Bad rows.
+        bad: i64,
+    },
+    /// The search for the coefficients failed.
+    #[error("logistic regression: {0}")]
+    Newton(&'static str),
+    /// The fit is done; no sum was asked.
+    #[error("no sum was asked")]
+    NotAsked,
+}
+
+/// The trainer.
+#[derive(Clone, Debug)]
+pub struct Trainer {
+    plan: Plan,
+    step: Step,
+    fields: Vec<FieldFit>,
+    rounds: Vec<RoundRecord>,
+    train: (i64, i64),
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Quantiles(Vec<QuantileSearch>),
+    Counts(Vec<FieldBins>),
+    Newton { model: LinearModel, search: Newton },
+    Scores(LinearModel),
+    Done(Box<Fit>),
+}
+
+const GRID: ScoreGrid = ScoreGrid { low: -10.0, step: 0.05, cells: 402 };
+
+impl Trainer {
+    /// A trainer of the plan's scorecard.
+    ///
+    /// # Errors
+    /// Refuses a plan out of bounds.
+    pub fn new(plan: Plan) -> Result<Self, PlanError> {
+        plan.check()?;
+        let searches = plan.fields.iter().enumerate().filter(|(_, field)| field.source == FieldSource::Values);
+        let searches: Vec<_> = searches.map(|(field, _)| QuantileSearch::new(field, plan.bins)).collect();
+        let mut trainer =
+            Self { step: Step::Quantiles(searches), fields: Vec::new(), rounds: Vec::new(), train: (0, 0), plan };
+        trainer.settle_quantiles();
+        Ok(trainer)
+    }
+
+    /// What is wanted next; the same until an answer comes.
+    pub fn next(&self) -> Ask {
+        let (rows, scale_bits, kind) = match &self.step {
+            Step::Quantiles(searches) => {
+                (RowSet::Train, 0, Kind::Ranges(searches.iter().filter_map(QuantileSearch::ask).collect()))
+            }
+            Step::Counts(bins) => (RowSet::Train, 0, Kind::Counts(bins.clone())),
+            Step::Newton { model, search } => {
+                let mut model = model.clone();
+                search.place(&mut model);
+                (RowSet::Train, scale_bits(&model, self.plan.row_cap), Kind::Moments(model))
+            }
+            Step::Scores(model) => (RowSet::Holdout, 0, Kind::Scores { model: model.clone(), grid: GRID }),
+            Step::Done(fit) => return Ask::Done((**fit).clone()),
+        };
+        Ask::Sum(SumRequest { rows, scale_bits, kind })
+    }
+
+    /// Takes in the sum that was asked.
+    ///
+    /// # Errors
+    /// Refuses a sum that cannot be the answer to the request.
+    pub fn answer(&mut self, sums: Sums) -> Result<(), TrainError> {
+        let Ask::Sum(request) = self.next() else { return Err(TrainError::NotAsked) };
+        if sums.values.len() != request.words() {
+            return Err(TrainError::Words { found: sums.values.len(), expected: request.words() });
+        }
+        if request.scale_bits == 0 && sums.values.iter().any(|count| *count < 0) {
+            return Err(TrainError::Negative);
+        }
+        self.rounds.push(record(&request, &sums));
+        match request.kind {
+            Kind::Ranges(asked) => {
+                if let Step::Quantiles(searches) = &mut self.step {
+                    let mut counts = sums.values.iter().map(|count| count.unsigned_abs());
+                    for one in &asked {
+                        let cells: Vec<_> = counts.by_ref().take(one.words()).collect();
+                        if let Some(search) = searches.iter_mut().find(|search| search.ask().as_ref() == Some(one)) {
+                            search.answer(one, &cells, self.plan.min_rows);
+                        }
+                    }
+                }
+                self.settle_quantiles();
+                Ok(())
+            }
+            Kind::Counts(bins) => self.select(&bins, &sums.values),
+            Kind::Moments(model) => self.step_newton(model, request.scale_bits, &sums),
+            Kind::Scores { model, grid } => {
+                self.finish(&model, grid, &sums.values);
+                Ok(())
+            }
+        }
+    }
+
+    /// Goes on to counting once no quantile is open.
+    fn settle_quantiles(&mut self) {
+        let Step::Quantiles(searches) = &self.step else { return };
+        if searches.iter().any(|search| search.ask().is_some()) {
+            return;
+        }
+        let mut cuts = searches.iter().map(QuantileSearch::cuts);
+        let bins = self.plan.fields.iter().map(|field| match &field.source {
+            FieldSource::Values => FieldBins::Cuts(cuts.next().unwrap_or_default()),
+            FieldSource::Categories { values } => FieldBins::Codes(u16::try_from(values.len()).unwrap_or(u16::MAX)),
+            FieldSource::Codes { bins } => FieldBins::Codes(*bins),
+        });
+        self.step = Step::Counts(bins.collect());
+    }
+
+    fn select(&mut self, bins: &[FieldBins], counts: &[i64]) -> Result<(), TrainError> {
+        let mut counts = counts.chunks_exact(2);
+        for (plan, bins) in self.plan.fields.iter().zip(bins) {
+            let cells: Vec<_> = counts.by_ref().take(bins.codes()).collect();
+            let good: Vec<_> = cells.iter().map(|cell| cell[0]).collect();
+            let bad: Vec<_> = cells.iter().map(|cell| cell[1]).collect();
+            self.train = (good.iter().sum(), bad.iter().sum());
+            let (woe, iv) = woe(&good, &bad, self.plan.smoothing);
+            let kept = iv >= self.plan.min_iv;
+            self.fields.push(FieldFit {
+                name: plan.name.clone(),
+                bins: bins.clone(),
+                good,
+                bad,
+                woe,
+                iv,
+                dropped: (!kept).then(|| format!("information value below {}", self.plan.min_iv)),
+                coefficient: kept.then_some(0.0),
+                points: Vec::new(),
+            });
+        }
+        let (good, bad) = self.train;
+        if good == 0 || bad == 0 {
+            return Err(TrainError::Rows { good, bad });
+        }
+        let kept = self.fields.iter().enumerate().filter(|(_, field)| field.coefficient.is_some());
+        let terms =
+            kept.map(|(field, fit)| Term { field, bins: fit.bins.clone(), woe: fit.woe.clone(), coefficient: 0.0 });
+        let model = LinearModel { intercept: 0.0, terms: terms.collect() };
+        let search = Newton::new(model.width(), self.plan.c);
+        self.step = Step::Newton { model, search };
+        Ok(())
+    }
+
+    fn step_newton(&mut self, mut model: LinearModel, scale_bits: u32, sums: &Sums) -> Result<(), TrainError> {
+        let Step::Newton { search, .. } = &mut self.step else { return Err(TrainError::NotAsked) };
+        let unit = libm::ldexp(1.0, -i32::try_from(scale_bits).unwrap_or(0));
+        let moments: Vec<f64> = sums.values.iter().map(|value| *value as f64 * unit).collect();
+        let rows = (self.train.0 + self.train.1) as f64;
+        match search.answer(&moments, rows * unit, &sums.cohort).map_err(TrainError::Newton)? {
+            Progress::Continue => Ok(()),
+            Progress::Converged => {
+                search.finish(&mut model);
+                self.step = Step::Scores(model);
+                Ok(())
+            }
+        }
+    }
+
+    fn finish(&mut self, model: &LinearModel, grid: ScoreGrid, counts: &[i64]) {
+        let factor = self.plan.pdo / std::f64::consts::LN_2;
+        let offset = self.plan.base_score - factor * libm::log(self.plan.base_odds);
+        for term in &model.terms {
+            let field = &mut self.fields[term.field];
+            field.coefficient = Some(term.coefficient);
+            field.points = term.woe.iter().map(|woe| points(-factor * term.coefficient * woe)).collect();
+        }
+        let cells: Vec<_> = counts.chunks_exact(2).map(|cell| (cell[0], cell[1])).collect();
+        let (joint, bank_only) = cells.split_at(grid.cells as usize);
+        let (good, bad) = joint.iter().fold((0, 0), |(good, bad), cell| (good + cell.0, bad + cell.1));
+        self.step = Step::Done(Box::new(Fit {
+            fields: std::mem::take(&mut self.fields),
+            intercept: model.intercept,
+            base_points: points(offset - factor * model.intercept),
+            factor,
+            offset,
+            train_rows: self.train.0 + self.train.1,
+            train_bad: self.train.1,
+            holdout_rows: good + bad,
+            holdout_bad: bad,
+            joint: metrics::from_cells(joint.iter().copied()),
+            bank_only: metrics::from_cells(bank_only.iter().copied()),
+            rounds: std::mem::take(&mut self.rounds),
+        }));
+    }
+}
+
+fn points(value: f64) -> i64 {
+    value.round_ties_even() as i64
+}
+
+fn record(request: &SumRequest, sums: &Sums) -> RoundRecord {
+    let bytes: Vec<u8> = sums.values.iter().flat_map(|word| word.to_be_bytes()).collect();
+    let digest = Digest::of("tallystick/sums/v1", &[&bytes]);
+    RoundRecord { request: request.digest(), sums: digest, cohort: sums.cohort.clone() }
+}
+
+/// The largest power of two with `row cap x bound x scale < 2^62`, from public numbers only.
+fn scale_bits(model: &LinearModel, row_cap: u64) -> u32 {
+    let largest = |woe: &[f64]| woe.iter().fold(0.0f64, |largest, value| largest.max(value.abs()));
+    let extent = model.terms.iter().fold(1.0f64, |extent, term| extent.max(largest(&term.woe)));
+    let reach = model.terms.iter().map(|term| term.coefficient.abs() * largest(&term.woe)).sum::<f64>();
+    let bound = (extent * extent).max(model.intercept.abs() + reach + 1.0) * row_cap as f64;
+    let bits = 61 - libm::ilogb(bound);
+    u32::try_from(bits.clamp(0, 52)).unwrap_or(0)
+}
