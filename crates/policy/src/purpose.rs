@@ -1,0 +1,34 @@
+//! Purposes: a closed set. What is not financing support has no code, so it cannot be asked for.
+
+use serde::{Deserialize, Serialize};
+
+/// Why data are used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Purpose {
+    /// Deciding on a loan application.
+    LoanUnderwriting,
+    /// Judging who may be offered a loan.
+    PreScreening,
+    /// Watching a loan that was granted.
+    PostLoanMonitoring,
+    /// Fitting a model; nothing about the subject comes out.
+    JointModelling,
+    /// Deciding on a guarantee.
+    Guarantee,
+    /// Checking a model on later data.
+    ModelValidation,
+}
+
+impl std::fmt::Display for Purpose {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::LoanUnderwriting => "loan-underwriting",
+            Self::PreScreening => "pre-screening",
+            Self::PostLoanMonitoring => "post-loan-monitoring",
+            Self::JointModelling => "joint-modelling",
+            Self::Guarantee => "guarantee",
+            Self::ModelValidation => "model-validation",
+        })
+    }
+}
