@@ -1,0 +1,282 @@
+//! CSV files in: a header, one row an enterprise. Every mistake names file, row, column and remedy, never the identifier.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+
+use csv::StringRecord;
+
+use crate::dataset::{DataColumn, Dataset, Values};
+use crate::dictionary::{Dictionary, FieldKind};
+use crate::keys::IdentifierKind;
+
+/// How to read a file.
+#[derive(Clone, Debug)]
+pub struct ReadOptions {
+    /// Name of the data set.
+    pub name: String,
+    /// Date of the snapshot, ISO 8601.
+    pub as_of: String,
+    /// Column of the identifier.
+    pub identifier: String,
+    /// What identifiers are.
+    pub kind: IdentifierKind,
+    /// Column of the label, if there shall be one.
+    pub label: Option<String>,
+    /// Fields that the file must have; it may have no other columns.
+    pub dictionary: Dictionary,
+    /// File column to field, where names differ.
+    pub map: BTreeMap<String, String>,
+}
+
+/// What is wrong with a file.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}{}: {reason}", .file.display(), place(*.row, .column.as_deref()))]
+pub struct DataError {
+    /// The file.
+    pub file: PathBuf,
+    /// Line, from 1; the header is line 1.
+    pub row: Option<u64>,
+    /// Column name in the file.
+    pub column: Option<String>,
+    /// What is wrong, and the remedy.
+    pub reason: String,
+}
+
+fn place(row: Option<u64>, column: Option<&str>) -> String {
+    let row = row.map(|row| format!(", row {row}")).unwrap_or_default();
+    let column = column.map(|column| format!(", column `{column}`")).unwrap_or_default();
+    row + &column
+}
+
+/// Reads a file.
+///
+/// # Errors
+/// Names the first thing that is wrong; nothing is kept then.
+pub fn read_csv(path: &Path, options: &ReadOptions) -> Result<Dataset, DataError> {
+    let reader = Reader { path, options };
+    let mut file = csv::ReaderBuilder::new()
+        .flexible(true)
+        .from_path(path)
+        .map_err(|error| reader.wrong(None, None, format!("cannot read the file: {error}")))?;
+    let header = file.headers().map_err(|error| reader.unreadable(&error))?.clone();
+    let roles = reader.roles(&header)?;
+    let mut rows = Rows::new(options);
+    let mut record = StringRecord::new();
+    while file.read_record(&mut record).map_err(|error| reader.unreadable(&error))? {
+        let line = record.position().map_or(0, csv::Position::line);
+        if record.len() != header.len() {
+            let reason =
+                format!("has {} values, the header has {}: quote values that hold commas", record.len(), header.len());
+            return Err(reader.wrong(Some(line), None, reason));
+        }
+        for ((role, name), text) in roles.iter().zip(&header).zip(&record) {
+            rows.take(*role, text, line, options).map_err(|reason| reader.wrong(Some(line), Some(name), reason))?;
+        }
+    }
+    if rows.identifiers.is_empty() {
+        return Err(reader.wrong(None, None, "there are no rows below the header".into()));
+    }
+    Ok(rows.finish(options))
+}
+
+/// What a column of the file is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Identifier,
+    Label,
+    Field(usize),
+}
+
+struct Reader<'a> {
+    path: &'a Path,
+    options: &'a ReadOptions,
+}
+
+impl Reader<'_> {
+    fn wrong(&self, row: Option<u64>, column: Option<&str>, reason: String) -> DataError {
+        DataError { file: self.path.into(), row, column: column.map(Into::into), reason }
+    }
+
+    fn unreadable(&self, error: &csv::Error) -> DataError {
+        let row = error.position().map(csv::Position::line);
+        match error.kind() {
+            csv::ErrorKind::Utf8 { .. } => self.wrong(row, None, "is not UTF-8: save the file as UTF-8".into()),
+            _ => self.wrong(row, None, format!("cannot be read: {error}")),
+        }
+    }
+
+    fn roles(&self, header: &StringRecord) -> Result<Vec<Role>, DataError> {
+        let wrong = |column: Option<&str>, reason: String| self.wrong(Some(1), column, reason);
+        let mut roles = Vec::new();
+        for (place, name) in header.iter().enumerate() {
+            let name = if place == 0 { name.trim_start_matches('\u{feff}') } else { name }.trim();
+            let role = self.role(name).ok_or_else(|| {
+                let known = "is not in the dictionary or list: remove it, or map it to a field with --map COLUMN=FIELD";
+                wrong(Some(name), known.into())
+            })?;
+            if roles.contains(&role) {
+                return Err(wrong(Some(name), "stands twice in the header".into()));
+            }
+            roles.push(role);
+        }
+        let missing = |role: Role| !roles.contains(&role);
+        if missing(Role::Identifier) {
+            let reason = "is missing from the header: name the identifier's column with --identifier".into();
+            return Err(wrong(Some(&self.options.identifier), reason));
+        }
+        if let Some(label) = self.options.label.as_deref().filter(|_| missing(Role::Label)) {
+            return Err(wrong(Some(label), "the label is missing from the header".into()));
+        }
+        for (place, field) in self.options.dictionary.fields.iter().enumerate() {
+            if missing(Role::Field(place)) {
+                let reason =
+                    "the field is missing from the header: add it, or map a column to it with --map COLUMN=FIELD";
+                return Err(wrong(Some(&field.name), reason.into()));
+            }
+        }
+        Ok(roles)
+    }
+
+    fn role(&self, name: &str) -> Option<Role> {
+        let name = self.options.map.get(name).map_or(name, String::as_str);
+        if name == self.options.identifier {
+            return Some(Role::Identifier);
+        }
+        if self.options.label.as_deref() == Some(name) {
+            return Some(Role::Label);
+        }
+        self.options.dictionary.fields.iter().position(|field| field.name == name).map(Role::Field)
+    }
+}
+
+/// Rows read so far.
+struct Rows {
+    identifiers: Vec<String>,
+    seen: HashMap<String, u64>,
+    label: Vec<u8>,
+    columns: Vec<Values>,
+}
+
+impl Rows {
+    fn new(options: &ReadOptions) -> Self {
+        let columns = options.dictionary.fields.iter().map(|field| match &field.kind {
+            FieldKind::Numeric => Values::Numeric(Vec::new()),
+            FieldKind::Category { values } => Values::Category { codes: Vec::new(), values: values.clone() },
+        });
+        Self { identifiers: Vec::new(), seen: HashMap::new(), label: Vec::new(), columns: columns.collect() }
+    }
+
+    fn take(&mut self, role: Role, text: &str, line: u64, options: &ReadOptions) -> Result<(), String> {
+        let text = text.trim();
+        match role {
+            Role::Identifier => {
+                let identifier = options.kind.canonical(text).map_err(|error| format!("{error}: correct the row"))?;
+                if let Some(earlier) = self.seen.insert(identifier.clone(), line) {
+                    return Err(format!("the same identifier stands in row {earlier}: keep one of the two"));
+                }
+                self.identifiers.push(identifier);
+            }
+            Role::Label => self.label.push(match text {
+                "0" | "0.0" => 0,
+                "1" | "1.0" => 1,
+                _ => return Err("a label is 0 (good) or 1 (bad)".into()),
+            }),
+            Role::Field(place) => match &mut self.columns[place] {
+                Values::Numeric(values) => values.push(number(text)?),
+                Values::Category { codes, values } => {
+                    let code = if text.is_empty() { Some(0) } else { category(values, text) };
+                    let unknown = || format!("`{text}` is not one of: {}", values.join(", "));
+                    codes.push(code.ok_or_else(unknown)?);
+                }
+            },
+        }
+        Ok(())
+    }
+
+    fn finish(self, options: &ReadOptions) -> Dataset {
+        let names = options.dictionary.fields.iter().map(|field| field.name.clone());
+        let columns = names.zip(self.columns).map(|(name, values)| DataColumn { name, values });
+        Dataset {
+            name: options.name.clone(),
+            as_of: options.as_of.clone(),
+            identifiers: self.identifiers,
+            label: options.label.is_some().then_some(self.label),
+            columns: columns.collect(),
+        }
+    }
+}
+
+fn number(text: &str) -> Result<f64, String> {
+    if text.is_empty() {
+        return Ok(f64::NAN);
+    }
+    let value: f64 = text.parse().map_err(|_| "is not a number; leave it empty where it is missing".to_owned())?;
+    if value.is_finite() { Ok(value) } else { Err("is not a finite number; leave it empty where it is missing".into()) }
+}
+
+fn category(values: &[String], text: &str) -> Option<u16> {
+    u16::try_from(values.iter().position(|value| value == text)? + 1).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dictionary::FieldDefinition;
+    use tally_model::text::Text;
+
+    fn options() -> ReadOptions {
+        let field = |name: &str, kind| FieldDefinition { name: name.into(), title: Text::default(), kind };
+        let collateral = FieldKind::Category { values: vec!["none".into(), "property".into()] };
+        ReadOptions {
+            name: "loans".into(),
+            as_of: "2026-06-30".into(),
+            identifier: "id".into(),
+            kind: IdentifierKind::Text,
+            label: Some("y".into()),
+            dictionary: Dictionary {
+                fields: vec![field("amount", FieldKind::Numeric), field("collateral", collateral)],
+            },
+            map: BTreeMap::from([("betrag".into(), "amount".into())]),
+        }
+    }
+
+    fn read(text: &[u8]) -> Result<Dataset, DataError> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("bank.csv");
+        std::fs::write(&path, text).unwrap();
+        read_csv(&path, &options())
+    }
+
+    #[test]
+    fn a_clean_file_is_read() {
+        let data = read(b"\xef\xbb\xbfid,y,betrag,collateral\r\na,0,1.5,none\r\nb,1,,\r\n").unwrap();
+        assert_eq!(data.identifiers, ["a", "b"]);
+        assert_eq!(data.label, Some(vec![0, 1]));
+        assert_eq!(data.missing(), [0.5, 0.5]);
+        let (one, two) = (tally_crypto::seed::Seed::new([1; 32]), tally_crypto::seed::Seed::new([2; 32]));
+        assert_ne!(data.commitment(&one), data.commitment(&two));
+    }
+
+    #[test]
+    fn every_mistake_names_row_column_and_remedy() {
+        for (text, row, column, word) in [
+            (&b"id,y,amount\na,0,1\n"[..], Some(1), Some("collateral"), "missing"),
+            (b"id,y,amount,collateral,extra\n", Some(1), Some("extra"), "--map"),
+            (b"id,y,amount,amount,collateral\n", Some(1), Some("amount"), "twice"),
+            (b"id,y,amount,collateral\na,2,1,none\n", Some(2), Some("y"), "0 (good)"),
+            (b"id,y,amount,collateral\na,0,x,none\n", Some(2), Some("amount"), "number"),
+            (b"id,y,amount,collateral\na,0,inf,none\n", Some(2), Some("amount"), "finite"),
+            (b"id,y,amount,collateral\na,0,1,gold\n", Some(2), Some("collateral"), "property"),
+            (b"id,y,amount,collateral\na,0,1,none\nb,0,1,none\na,1,1,none\n", Some(4), Some("id"), "row 2"),
+            (b"id,y,amount,collateral\na,0,1\n", Some(2), None, "3 values"),
+            (b"id,y,amount,collateral\n,0,1,none\n", Some(2), Some("id"), "empty"),
+            (b"id,y,amount,collateral\na,0,1,\xff\xfe\n", Some(2), None, "UTF-8"),
+            (b"id,y,amount,collateral\n", None, None, "no rows"),
+            (b"", Some(1), Some("id"), "--identifier"),
+        ] {
+            let error = read(text).unwrap_err();
+            assert_eq!((error.row, error.column.as_deref()), (row, column), "{error}");
+            assert!(error.to_string().contains(word), "{error}");
+        }
+    }
+}
