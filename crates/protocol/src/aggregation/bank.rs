@@ -1,0 +1,326 @@
+//! A bank's side of secure aggregation.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tally_crypto::group::{Point, Scalar};
+use tally_crypto::seal::{open_once, seal_once};
+use tally_crypto::seed::Seed;
+use tally_crypto::share::{self, Polynomial};
+use tally_crypto::sign::{Signature, SigningKey};
+use tally_crypto::transcript::Digest;
+use tally_crypto::prg::add_mask;
+use zeroize::Zeroize as _;
+
+use super::masks::{apply_pairwise, own_mask, pairwise_mask, roll_digest, transport_key};
+use super::messages::{
+    Agreement, Keys, Masked, Misbehaved, Offer, RoundKeys, RoundSpec, SealedShares, Shares, ToAggregator, ToMember,
+    Unmask,
+};
+use super::{ROUNDS_PER_BATCH, Roster};
+
+/// What a bank does after a message.
+#[derive(Debug)]
+pub enum Reaction {
+    /// Send this to the aggregator.
+    Send(ToAggregator),
+    /// Compute the values of this round and call [`Contributor::contribute`].
+    Offered(RoundSpec),
+}
+
+/// A bank's state machine over all rounds of a session.
+pub struct Contributor {
+    roster: Roster,
+    me: String,
+    key: Arc<SigningKey>,
+    seed: Seed,
+    batches: BTreeMap<u32, Batch>,
+    round: Option<Round>,
+    next_round: u32,
+    cohort: Vec<String>,
+}
+
+/// A batch on its way: keys made, roll seen, shares held.
+enum Batch {
+    Opened(Secrets),
+    Rolled { secrets: Secrets, keys: Vec<Keys>, roll: Digest },
+    Ready { secrets: Secrets, keys: Vec<Keys>, roll: Digest, held: BTreeMap<String, Vec<[Scalar; 2]>> },
+}
+
+/// One bank's secrets of a batch; polynomials erase themselves.
+struct Secrets {
+    transport: Scalar,
+    rounds: Vec<RoundSecrets>,
+}
+
+struct RoundSecrets {
+    pairwise: Polynomial,
+    own: Polynomial,
+}
+
+impl Drop for Secrets {
+    fn drop(&mut self) {
+        self.transport.zeroize();
+    }
+}
+
+/// The round that is running: offered, contributed, agreed; an answered round is gone.
+struct Round {
+    offer: Offer,
+    digest: Digest,
+    state: RoundState,
+}
+
+enum RoundState {
+    Offered,
+    Contributed,
+    Agreed(Vec<String>),
+}
+
+impl Contributor {
+    /// A bank of the roster; everything secret derives from `seed`, so that a restarted node repeats itself.
+    ///
+    /// # Errors
+    /// Fails if the roster does not name `me` with this key.
+    pub fn new(roster: Roster, me: &str, key: Arc<SigningKey>, seed: Seed) -> Result<Self, Misbehaved> {
+        if roster.key(me) != Some(&key.verify_key()) {
+            return Err(Misbehaved::Malformed { who: me.into(), what: "the roster does not name this bank with its key" });
+        }
+        let cohort = roster.names().map(Into::into).collect();
+        Ok(Self { roster, me: me.into(), key, seed, batches: BTreeMap::new(), round: None, next_round: 0, cohort })
+    }
+
+    /// Takes in one message of the aggregator.
+    ///
+    /// # Errors
+    /// Refuses everything that an honest aggregator would not send; nothing is answered then.
+    pub fn receive(&mut self, message: ToMember) -> Result<Vec<Reaction>, Misbehaved> {
+        match message {
+            ToMember::OpenBatch { batch } => self.open_batch(batch).map(send),
+            ToMember::Roll { batch, keys } => self.deal(batch, keys).map(send),
+            ToMember::Deliver { batch, shares } => self.hold(batch, &shares).map(|()| Vec::new()),
+            ToMember::Offer(offer) => self.consider(offer).map(|spec| vec![Reaction::Offered(spec)]),
+            ToMember::Survivors { round, survivors } => self.agree(round, survivors).map(send),
+            ToMember::Quorum { round, agreements } => self.unmask(round, &agreements).map(send),
+        }
+    }
+
+    /// Masks the values of the offered round.
+    ///
+    /// # Errors
+    /// Refuses a round that was not offered, or values of another length.
+    pub fn contribute(&mut self, spec: &RoundSpec, values: &[i64]) -> Result<ToAggregator, Misbehaved> {
+        let Some(Round { offer, digest, state: state @ RoundState::Offered }) = &mut self.round else {
+            return Err(unexpected(&self.me, "a contribution"));
+        };
+        if offer.spec != *spec || values.len() != spec.words as usize {
+            return Err(Misbehaved::Malformed { who: self.me.clone(), what: "values that do not fit the offer" });
+        }
+        let Some(Batch::Ready { secrets, keys, roll, .. }) = self.batches.get(&spec.batch()) else {
+            return Err(unexpected(&self.me, "a contribution without shares"));
+        };
+        let mut words: Vec<u64> = values.iter().map(|value| value.cast_unsigned()).collect();
+        let secret = &secrets.rounds[spec.slot()];
+        add_mask(&own_mask(&secret.own.share(0), roll, digest), &mut words);
+        for other in offer.cohort.iter().filter(|name| **name != self.me) {
+            let public = keys_of(keys, other)?.rounds[spec.slot()].pairwise[0];
+            let seed = pairwise_mask(&secret.pairwise.share(0), &public, roll, digest, &self.me, other);
+            apply_pairwise(&seed, &self.me, other, &mut words);
+        }
+        *state = RoundState::Contributed;
+        let signature = Masked::sign(digest, &words, &self.key);
+        Ok(ToAggregator::Masked(Masked { member: self.me.clone(), round: spec.round, words, signature }))
+    }
+
+    fn open_batch(&mut self, batch: u32) -> Result<ToAggregator, Misbehaved> {
+        if batch != self.next_round.div_ceil(ROUNDS_PER_BATCH) || self.batches.contains_key(&batch) {
+            return Err(unexpected("the aggregator", "this batch"));
+        }
+        // Batches before the running one hold secrets of finished rounds only.
+        self.batches.retain(|known, _| known + 1 >= batch);
+        let mut rng = self.seed.rng("batch", &[&batch.to_be_bytes()]);
+        let threshold = self.roster.threshold();
+        let transport = Scalar::random(&mut rng);
+        let rounds: Vec<_> = (0..ROUNDS_PER_BATCH)
+            .map(|_| RoundSecrets {
+                pairwise: Polynomial::random(Scalar::random(&mut rng), threshold, &mut rng),
+                own: Polynomial::random(Scalar::random(&mut rng), threshold, &mut rng),
+            })
+            .collect();
+        let zero = || Misbehaved::Malformed { who: self.me.clone(), what: "drew a zero key: try again with another seed" };
+        let public = rounds.iter().map(|round| {
+            Some(RoundKeys { pairwise: round.pairwise.commitments()?, own: round.own.commitments()? })
+        });
+        let mut keys = Keys {
+            member: self.me.clone(),
+            batch,
+            transport: Point::base(&transport).ok_or_else(zero)?,
+            rounds: public.collect::<Option<_>>().ok_or_else(zero)?,
+            signature: Signature([0; 64]),
+        };
+        keys.sign(&self.roster, &self.key);
+        self.batches.insert(batch, Batch::Opened(Secrets { transport, rounds }));
+        Ok(ToAggregator::Keys(keys))
+    }
+
+    fn deal(&mut self, batch: u32, keys: Vec<Keys>) -> Result<ToAggregator, Misbehaved> {
+        let Some(Batch::Opened(secrets)) = self.batches.remove(&batch) else {
+            return Err(unexpected("the aggregator", "this roll of keys"));
+        };
+        self.check_roll(batch, &keys, &secrets)?;
+        let roll = roll_digest(&self.roster, &keys);
+        let mut sealed = Vec::new();
+        for other in keys.iter().filter(|other| other.member != self.me) {
+            let index = self.index(&other.member)?;
+            let plain: Vec<u8> = secrets
+                .rounds
+                .iter()
+                .flat_map(|round| [round.pairwise.share(index).to_bytes(), round.own.share(index).to_bytes()])
+                .flatten()
+                .collect();
+            let key = transport_key(&secrets.transport, &other.transport, &roll, &self.me, &other.member);
+            let ciphertext = seal_once(&key, roll.as_bytes(), &plain);
+            sealed.push(SealedShares { from: self.me.clone(), to: other.member.clone(), sealed: ciphertext });
+        }
+        self.batches.insert(batch, Batch::Rolled { secrets, keys, roll });
+        Ok(ToAggregator::Shares(Shares { batch, sealed }))
+    }
+
+    fn check_roll(&self, batch: u32, keys: &[Keys], secrets: &Secrets) -> Result<(), Misbehaved> {
+        if keys.len() < self.roster.quorum() {
+            return Err(Misbehaved::TooFew { have: keys.len(), need: self.roster.quorum() });
+        }
+        if !keys.is_sorted_by(|a, b| a.member < b.member) || keys.iter().any(|one| one.batch != batch) {
+            return Err(Misbehaved::Malformed { who: "the aggregator".into(), what: "a roll that is not in strict order" });
+        }
+        for one in keys {
+            one.verify(&self.roster)?;
+        }
+        let mine = keys_of(keys, &self.me)?;
+        if Some(mine.transport) != Point::base(&secrets.transport) {
+            return Err(Misbehaved::Malformed { who: "the aggregator".into(), what: "replaced this bank's keys" });
+        }
+        Ok(())
+    }
+
+    fn hold(&mut self, batch: u32, shares: &[SealedShares]) -> Result<(), Misbehaved> {
+        let Some(Batch::Rolled { secrets, keys, roll }) = self.batches.remove(&batch) else {
+            return Err(unexpected("the aggregator", "this delivery of shares"));
+        };
+        let mine = self.index(&self.me)?;
+        let own = secrets.rounds.iter().map(|round| [round.pairwise.share(mine), round.own.share(mine)]).collect();
+        let mut held = BTreeMap::from([(self.me.clone(), own)]);
+        for one in shares {
+            let dealer = keys_of(&keys, &one.from)?;
+            let key = transport_key(&secrets.transport, &dealer.transport, &roll, &one.from, &self.me);
+            let wrong = || Misbehaved::Share { dealer: one.from.clone() };
+            let plain = open_once(&key, roll.as_bytes(), &one.sealed).map_err(|_| wrong())?;
+            let pairs = read_shares(&plain).ok_or_else(wrong)?;
+            let fits = pairs.iter().zip(&dealer.rounds).all(|([pairwise, own], public)| {
+                share::check(&public.pairwise, mine, pairwise) && share::check(&public.own, mine, own)
+            });
+            if one.to != self.me || !fits || held.insert(one.from.clone(), pairs).is_some() {
+                return Err(wrong());
+            }
+        }
+        if held.len() < self.roster.quorum() {
+            return Err(Misbehaved::TooFew { have: held.len(), need: self.roster.quorum() });
+        }
+        self.batches.insert(batch, Batch::Ready { secrets, keys, roll, held });
+        Ok(())
+    }
+
+    fn consider(&mut self, offer: Offer) -> Result<RoundSpec, Misbehaved> {
+        let spec = offer.spec.clone();
+        if spec.round < self.next_round {
+            return Err(Misbehaved::AskedAgain(spec.round));
+        }
+        let Some(Batch::Ready { held, .. }) = self.batches.get(&spec.batch()) else {
+            return Err(unexpected("the aggregator", "an offer before the shares"));
+        };
+        let known = offer.cohort.iter().all(|name| held.contains_key(name) && self.cohort.contains(name));
+        if !offer.cohort.is_sorted_by(|a, b| a < b) || !known || !offer.cohort.contains(&self.me) {
+            return Err(Misbehaved::Malformed { who: "the aggregator".into(), what: "a cohort that grew, or leaves this bank out" });
+        }
+        if offer.cohort.len() < self.roster.quorum() {
+            return Err(Misbehaved::TooFew { have: offer.cohort.len(), need: self.roster.quorum() });
+        }
+        self.next_round = spec.round + 1;
+        self.cohort.clone_from(&offer.cohort);
+        let digest = offer.digest(&self.roster);
+        self.round = Some(Round { offer, digest, state: RoundState::Offered });
+        Ok(spec)
+    }
+
+    fn agree(&mut self, number: u32, survivors: Vec<String>) -> Result<ToAggregator, Misbehaved> {
+        let quorum = self.roster.quorum();
+        let round = self.round.as_mut().filter(|round| round.offer.spec.round == number);
+        let Some(Round { offer, digest, state: state @ RoundState::Contributed }) = round else {
+            return Err(Misbehaved::AskedAgain(number));
+        };
+        let subset = survivors.iter().all(|name| offer.cohort.contains(name));
+        if !survivors.is_sorted_by(|a, b| a < b) || !subset || !survivors.contains(&self.me) {
+            return Err(Misbehaved::Malformed { who: "the aggregator".into(), what: "survivors that are not of the cohort" });
+        }
+        if survivors.len() < quorum {
+            return Err(Misbehaved::TooFew { have: survivors.len(), need: quorum });
+        }
+        let signature = Agreement::sign(digest, &survivors, &self.key);
+        *state = RoundState::Agreed(survivors);
+        Ok(ToAggregator::Agreement(Agreement { member: self.me.clone(), round: number, signature }))
+    }
+
+    fn unmask(&mut self, number: u32, agreements: &[Agreement]) -> Result<ToAggregator, Misbehaved> {
+        let round = self.round.take_if(|round| round.offer.spec.round == number);
+        let Some(Round { offer, digest, state: RoundState::Agreed(survivors) }) = round else {
+            return Err(Misbehaved::AskedAgain(number));
+        };
+        let mut signers: Vec<_> = agreements.iter().map(|one| &one.member).collect();
+        signers.sort();
+        signers.dedup();
+        for one in agreements {
+            if one.round != number || !survivors.contains(&one.member) {
+                return Err(Misbehaved::Signature { who: one.member.clone(), what: "the survivors" });
+            }
+            one.verify(&self.roster, &digest, &survivors)?;
+        }
+        if signers.len() < self.roster.threshold() {
+            return Err(Misbehaved::TooFew { have: signers.len(), need: self.roster.threshold() });
+        }
+        let Some(Batch::Ready { held, .. }) = self.batches.get(&offer.spec.batch()) else {
+            return Err(unexpected("the aggregator", "an unmasking"));
+        };
+        let shares = offer.cohort.iter().map(|name| {
+            let [pairwise, own] = held.get(name).ok_or_else(|| unexpected(name, "a share"))?[offer.spec.slot()];
+            Ok(if survivors.contains(name) { own } else { pairwise }.to_bytes())
+        });
+        let shares = shares.collect::<Result<Vec<_>, Misbehaved>>()?;
+        let signature = Unmask::sign(&digest, &shares, &self.key);
+        Ok(ToAggregator::Unmask(Unmask { member: self.me.clone(), round: number, shares, signature }))
+    }
+
+    fn index(&self, name: &str) -> Result<u32, Misbehaved> {
+        self.roster.index(name).ok_or_else(|| unexpected(name, "a bank outside the roster"))
+    }
+}
+
+fn send(message: ToAggregator) -> Vec<Reaction> {
+    vec![Reaction::Send(message)]
+}
+
+fn unexpected(who: &str, what: &'static str) -> Misbehaved {
+    Misbehaved::Unexpected { who: who.into(), what }
+}
+
+fn keys_of<'a>(keys: &'a [Keys], name: &str) -> Result<&'a Keys, Misbehaved> {
+    keys.iter().find(|one| one.member == name).ok_or_else(|| unexpected(name, "a bank without keys"))
+}
+
+fn read_shares(plain: &[u8]) -> Option<Vec<[Scalar; 2]>> {
+    let (scalars, rest) = plain.as_chunks::<32>();
+    if !rest.is_empty() || scalars.len() != 2 * ROUNDS_PER_BATCH as usize {
+        return None;
+    }
+    let read = |bytes: &[u8; 32]| Option::<Scalar>::from(Scalar::from_canonical_bytes(*bytes));
+    scalars.chunks_exact(2).map(|pair| Some([read(&pair[0])?, read(&pair[1])?])).collect()
+}

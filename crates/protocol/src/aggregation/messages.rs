@@ -1,0 +1,332 @@
+//! Messages of secure aggregation. Whatever a bank says is signed under a label of its own and bound to roster and round.
+
+use serde::{Deserialize, Serialize};
+use tally_crypto::group::Point;
+use tally_crypto::sign::{Signature, SigningKey, VerifyKey};
+use tally_crypto::transcript::{Digest, Transcript};
+
+use super::{ROUNDS_PER_BATCH, Roster};
+
+/// What a round sums.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoundSpec {
+    /// Number of the round, from 0.
+    pub round: u32,
+    /// Digest of the sum request.
+    pub request: Digest,
+    /// Length of the vectors.
+    pub words: u32,
+}
+
+/// A round and the banks that are asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Offer {
+    /// What is summed.
+    pub spec: RoundSpec,
+    /// The banks asked, in order of name.
+    pub cohort: Vec<String>,
+}
+
+/// Aggregator to bank.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum ToMember {
+    /// Make keys for a batch of rounds.
+    OpenBatch {
+        /// Number of the batch.
+        batch: u32,
+    },
+    /// The keys of every bank of the batch.
+    Roll {
+        /// Number of the batch.
+        batch: u32,
+        /// In order of name.
+        keys: Vec<Keys>,
+    },
+    /// The shares that the others sealed for this bank.
+    Deliver {
+        /// Number of the batch.
+        batch: u32,
+        /// One a sender.
+        shares: Vec<SealedShares>,
+    },
+    /// Contribute to a round.
+    Offer(Offer),
+    /// The banks whose vectors arrived.
+    Survivors {
+        /// Number of the round.
+        round: u32,
+        /// In order of name.
+        survivors: Vec<String>,
+    },
+    /// Enough banks have signed the same survivors.
+    Quorum {
+        /// Number of the round.
+        round: u32,
+        /// Who signed.
+        agreements: Vec<Agreement>,
+    },
+}
+
+/// Bank to aggregator.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum ToAggregator {
+    /// Keys for a batch.
+    Keys(Keys),
+    /// Shares for every other bank of the batch.
+    Shares(Shares),
+    /// A masked vector.
+    Masked(Masked),
+    /// Signature over the survivors.
+    Agreement(Agreement),
+    /// Shares that remove the masks.
+    Unmask(Unmask),
+}
+
+/// One bank's keys for one batch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Keys {
+    /// Whose.
+    pub member: String,
+    /// Number of the batch.
+    pub batch: u32,
+    /// Key that seals shares on their way.
+    pub transport: Point,
+    /// One a round of the batch.
+    pub rounds: Vec<RoundKeys>,
+    /// By the member.
+    pub signature: Signature,
+}
+
+/// Feldman commitments to one round's two secrets; the first of each is the public key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoundKeys {
+    /// Of the pairwise key.
+    pub pairwise: Vec<Point>,
+    /// Of the self mask.
+    pub own: Vec<Point>,
+}
+
+/// Sealed shares from one bank to all others.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shares {
+    /// Number of the batch.
+    pub batch: u32,
+    /// One a receiver, in order of name.
+    pub sealed: Vec<SealedShares>,
+}
+
+/// Shares of every round of a batch, sealed for one bank.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SealedShares {
+    /// Who dealt them.
+    pub from: String,
+    /// Whom they are for.
+    pub to: String,
+    /// The ciphertext.
+    pub sealed: Vec<u8>,
+}
+
+/// A masked vector.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Masked {
+    /// Whose.
+    pub member: String,
+    /// Number of the round.
+    pub round: u32,
+    /// Input plus masks, modulo 2^64.
+    pub words: Vec<u64>,
+    /// By the member, over the offer and the words.
+    pub signature: Signature,
+}
+
+/// A signature over the survivors of a round.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Agreement {
+    /// Who signed.
+    pub member: String,
+    /// Number of the round.
+    pub round: u32,
+    /// Over the offer and the survivors.
+    pub signature: Signature,
+}
+
+/// One bank's shares of a round's masks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unmask {
+    /// Whose shares.
+    pub member: String,
+    /// Number of the round.
+    pub round: u32,
+    /// For every bank of the offer in order: of the self mask if it survived, else of the pairwise key.
+    pub shares: Vec<[u8; 32]>,
+    /// By the member, over the offer and the shares.
+    pub signature: Signature,
+}
+
+/// How a peer broke the protocol.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Misbehaved {
+    /// A message came that this state does not await.
+    #[error("{who}: {what} is not awaited now")]
+    Unexpected {
+        /// Sender, or the subject of the message.
+        who: String,
+        /// Kind of message.
+        what: &'static str,
+    },
+    /// A signature does not hold.
+    #[error("{who}: the signature of {what} does not hold")]
+    Signature {
+        /// Whose signature.
+        who: String,
+        /// Of what.
+        what: &'static str,
+    },
+    /// A message is not well formed.
+    #[error("{who}: {what}")]
+    Malformed {
+        /// Sender, or the subject of the message.
+        who: String,
+        /// What is wrong.
+        what: &'static str,
+    },
+    /// A dealt share does not fit its dealer's commitment.
+    #[error("{dealer} dealt a share that does not fit its commitment")]
+    Share {
+        /// Who dealt it.
+        dealer: String,
+    },
+    /// Fewer banks than the roster demands.
+    #[error("{have} banks are in the set, {need} are needed")]
+    TooFew {
+        /// In the set.
+        have: usize,
+        /// Needed.
+        need: usize,
+    },
+    /// The aggregator asked twice, or for another set than was signed.
+    #[error("the aggregator asked again in round {0} after the answer was given")]
+    AskedAgain(u32),
+}
+
+impl RoundSpec {
+    /// The batch that holds this round's keys.
+    pub fn batch(&self) -> u32 {
+        self.round / ROUNDS_PER_BATCH
+    }
+
+    /// Place of the round in its batch.
+    pub(super) fn slot(&self) -> usize {
+        (self.round % ROUNDS_PER_BATCH) as usize
+    }
+}
+
+impl Offer {
+    /// Names the offer in masks and signatures: a bank that was shown another offer gives noise.
+    pub fn digest(&self, roster: &Roster) -> Digest {
+        let mut transcript = Transcript::new("tallystick/offer/v1");
+        transcript.append(roster.digest().as_bytes());
+        transcript.append_u64(self.spec.round.into());
+        transcript.append(self.spec.request.as_bytes());
+        transcript.append_u64(self.spec.words.into());
+        for name in &self.cohort {
+            transcript.append(name.as_bytes());
+        }
+        transcript.digest()
+    }
+}
+
+impl Keys {
+    pub(super) fn sign(&mut self, roster: &Roster, key: &SigningKey) {
+        self.signature = key.sign("aggregation-keys", self.digest(roster).as_bytes());
+    }
+
+    pub(super) fn verify(&self, roster: &Roster) -> Result<(), Misbehaved> {
+        let right = self.rounds.len() == ROUNDS_PER_BATCH as usize
+            && self
+                .rounds
+                .iter()
+                .all(|round| round.pairwise.len() == roster.threshold() && round.own.len() == roster.threshold());
+        if !right {
+            return Err(Misbehaved::Malformed { who: self.member.clone(), what: "keys of another shape than the roster's" });
+        }
+        verify(roster, &self.member, "aggregation-keys", "keys", &self.digest(roster), &self.signature)
+    }
+
+    pub(super) fn digest(&self, roster: &Roster) -> Digest {
+        let mut transcript = Transcript::new("tallystick/keys/v1");
+        transcript.append(roster.digest().as_bytes());
+        transcript.append(self.member.as_bytes());
+        transcript.append_u64(self.batch.into());
+        transcript.append(self.transport.as_bytes());
+        for round in &self.rounds {
+            for point in round.pairwise.iter().chain(&round.own) {
+                transcript.append(point.as_bytes());
+            }
+        }
+        transcript.digest()
+    }
+}
+
+impl Masked {
+    pub(super) fn sign(offer: &Digest, words: &[u64], key: &SigningKey) -> Signature {
+        key.sign("aggregation-masked", Self::digest(offer, words).as_bytes())
+    }
+
+    pub(super) fn verify(&self, roster: &Roster, offer: &Digest) -> Result<(), Misbehaved> {
+        let digest = Self::digest(offer, &self.words);
+        verify(roster, &self.member, "aggregation-masked", "the masked vector", &digest, &self.signature)
+    }
+
+    fn digest(offer: &Digest, words: &[u64]) -> Digest {
+        let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+        Digest::of("tallystick/masked/v1", &[offer.as_bytes(), &bytes])
+    }
+}
+
+impl Agreement {
+    pub(super) fn sign(offer: &Digest, survivors: &[String], key: &SigningKey) -> Signature {
+        key.sign("aggregation-survivors", Self::digest(offer, survivors).as_bytes())
+    }
+
+    pub(super) fn verify(&self, roster: &Roster, offer: &Digest, survivors: &[String]) -> Result<(), Misbehaved> {
+        let digest = Self::digest(offer, survivors);
+        verify(roster, &self.member, "aggregation-survivors", "the survivors", &digest, &self.signature)
+    }
+
+    fn digest(offer: &Digest, survivors: &[String]) -> Digest {
+        let mut transcript = Transcript::new("tallystick/survivors/v1");
+        transcript.append(offer.as_bytes());
+        for name in survivors {
+            transcript.append(name.as_bytes());
+        }
+        transcript.digest()
+    }
+}
+
+impl Unmask {
+    pub(super) fn sign(offer: &Digest, shares: &[[u8; 32]], key: &SigningKey) -> Signature {
+        key.sign("aggregation-unmask", Self::digest(offer, shares).as_bytes())
+    }
+
+    pub(super) fn verify(&self, roster: &Roster, offer: &Digest) -> Result<(), Misbehaved> {
+        let digest = Self::digest(offer, &self.shares);
+        verify(roster, &self.member, "aggregation-unmask", "the shares", &digest, &self.signature)
+    }
+
+    fn digest(offer: &Digest, shares: &[[u8; 32]]) -> Digest {
+        Digest::of("tallystick/unmask/v1", &[offer.as_bytes(), shares.as_flattened()])
+    }
+}
+
+fn verify(
+    roster: &Roster,
+    who: &str,
+    label: &str,
+    what: &'static str,
+    digest: &Digest,
+    signature: &Signature,
+) -> Result<(), Misbehaved> {
+    let signed = |key: &VerifyKey| key.verify(label, digest.as_bytes(), signature);
+    if roster.key(who).is_some_and(signed) { Ok(()) } else { Err(Misbehaved::Signature { who: who.into(), what }) }
+}

@@ -1,0 +1,278 @@
+//! The real aggregation against the ideal one at every drop point, and an aggregator that deviates.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use tally_crypto::seed::Seed;
+use tally_crypto::sign::SigningKey;
+use tally_crypto::transcript::Digest;
+
+use super::*;
+
+const WORDS: u32 = 5;
+
+struct World {
+    roster: Roster,
+    banks: BTreeMap<String, Contributor>,
+    aggregator: Aggregator,
+}
+
+fn key(name: &str) -> Arc<SigningKey> {
+    Arc::new(SigningKey::from_seed(&Seed::new([3; 32]).derive("key", &[name.as_bytes()])))
+}
+
+fn world(banks: usize) -> World {
+    let names: Vec<_> = (1..=banks).map(|bank| format!("bank-{bank}")).collect();
+    let member = |name: &String| RosterMember { name: name.clone(), key: key(name).verify_key() };
+    let roster = Roster::new(Digest::of_bytes(b"s"), names.iter().map(member).collect(), 3).unwrap();
+    let contributor = |name: &String| {
+        let seed = Seed::new([4; 32]).derive("seed", &[name.as_bytes()]);
+        (name.clone(), Contributor::new(roster.clone(), name, key(name), seed).unwrap())
+    };
+    let banks = names.iter().map(contributor).collect();
+    World { aggregator: Aggregator::new(roster.clone()), banks, roster }
+}
+
+fn spec(round: u32) -> RoundSpec {
+    RoundSpec { round, request: Digest::of_bytes(&round.to_be_bytes()), words: WORDS }
+}
+
+fn values(name: &str, round: u32) -> Vec<i64> {
+    let salt = i64::from(name.as_bytes()[name.len() - 1]) * 1_000_003;
+    (0..i64::from(WORDS)).map(|word| (salt * (word + 1) * i64::from(round + 1)).wrapping_mul(-7_777_777)).collect()
+}
+
+/// Which message of which bank is its last: (kind, bank).
+type Drops = BTreeSet<(&'static str, String)>;
+
+fn kind(message: &ToAggregator) -> &'static str {
+    match message {
+        ToAggregator::Keys(_) => "keys",
+        ToAggregator::Shares(_) => "shares",
+        ToAggregator::Masked(_) => "masked",
+        ToAggregator::Agreement(_) => "agreement",
+        ToAggregator::Unmask(_) => "unmask",
+    }
+}
+
+impl World {
+    /// Runs one round; a bank in `drops` falls silent before that kind of message.
+    fn round(&mut self, round: u32, drops: &Drops, silent: &mut BTreeSet<String>) -> Result<Event, Stopped> {
+        let mut queue = std::collections::VecDeque::from(self.aggregator.open_round(spec(round)).unwrap());
+        loop {
+            let Some(event) = queue.pop_front() else {
+                queue.extend(self.aggregator.give_up_waiting()?);
+                continue;
+            };
+            let Event::Send { to, message } = event else { return Ok(event) };
+            if silent.contains(&to) {
+                continue;
+            }
+            for answer in self.answers(&to, message).unwrap() {
+                if drops.contains(&(kind(&answer), to.clone())) {
+                    silent.insert(to.clone());
+                    break;
+                }
+                queue.extend(self.aggregator.receive(&to, answer).unwrap());
+            }
+        }
+    }
+
+    fn answers(&mut self, to: &str, message: ToMember) -> Result<Vec<ToAggregator>, Misbehaved> {
+        let bank = self.banks.get_mut(to).unwrap();
+        let mut answers = Vec::new();
+        for reaction in bank.receive(message)? {
+            answers.push(match reaction {
+                Reaction::Send(message) => message,
+                Reaction::Offered(spec) => bank.contribute(&spec, &values(to, spec.round))?,
+            });
+        }
+        Ok(answers)
+    }
+
+    fn expected(&self, round: u32, survivors: &[String]) -> Vec<i64> {
+        let vectors = self.banks.keys().map(|name| (name.clone(), values(name, round))).collect();
+        ideal(&vectors, survivors, WORDS as usize)
+    }
+
+    /// Brings every bank to the point where it has given its masked vector of round 0.
+    fn masked(&mut self) -> Vec<Masked> {
+        let mut queue = std::collections::VecDeque::from(self.aggregator.open_round(spec(0)).unwrap());
+        let mut masked = Vec::new();
+        while let Some(event) = queue.pop_front() {
+            let Event::Send { to, message } = event else { unreachable!() };
+            for answer in self.answers(&to, message).unwrap() {
+                match answer {
+                    ToAggregator::Masked(one) => masked.push(one),
+                    answer => queue.extend(self.aggregator.receive(&to, answer).unwrap()),
+                }
+            }
+        }
+        masked
+    }
+}
+
+#[test]
+fn sums_are_exact_over_batches() {
+    let mut world = world(3);
+    for round in 0..2 * ROUNDS_PER_BATCH + 1 {
+        let Event::Released { cohort, sums, transcript, .. } =
+            world.round(round, &Drops::new(), &mut BTreeSet::new()).unwrap()
+        else {
+            unreachable!()
+        };
+        assert_eq!(cohort.len(), 3);
+        assert_eq!(sums, world.expected(round, &cohort));
+        let read = Transcript::decode(&transcript.encode()).unwrap();
+        assert_eq!(read.recompute(&world.roster).unwrap(), sums);
+    }
+}
+
+#[test]
+fn every_drop_point_and_subset_gives_the_sum_of_the_rest_or_stops() {
+    for banks in [3, 4, 5] {
+        for point in ["keys", "shares", "masked", "agreement", "unmask"] {
+            for subset in 0..1u32 << banks {
+                let dropped: Vec<_> =
+                    (1..=banks).filter(|bank| subset >> (bank - 1) & 1 == 1).map(|bank| format!("bank-{bank}")).collect();
+                let mut world = world(banks);
+                let drops = dropped.iter().map(|name| (point, name.clone())).collect();
+                let mut silent = BTreeSet::new();
+                let outcome = world.round(0, &drops, &mut silent);
+                if banks - dropped.len() < world.roster.quorum() {
+                    assert_eq!(outcome.unwrap_err().missing, dropped);
+                    continue;
+                }
+                let Event::Released { cohort, sums, .. } = outcome.unwrap() else { unreachable!() };
+                let late = matches!(point, "agreement" | "unmask");
+                assert_eq!(cohort.len(), if late { banks } else { banks - dropped.len() });
+                assert_eq!(sums, world.expected(0, &cohort), "{banks} banks, {dropped:?} before {point}");
+                let Event::Released { cohort, sums, .. } = world.round(1, &Drops::new(), &mut silent).unwrap() else {
+                    unreachable!()
+                };
+                assert_eq!(cohort.len(), banks - dropped.len());
+                assert_eq!(sums, world.expected(1, &cohort));
+            }
+        }
+    }
+}
+
+#[test]
+fn thresholds_are_the_documented_ones() {
+    for (banks, threshold) in [(3usize, 3usize), (4, 3), (5, 4), (10, 7), (50, 34), (200, 134)] {
+        let names: Vec<_> = (0..banks).map(|bank| format!("b{bank:03}")).collect();
+        let member = |name: &String| RosterMember { name: name.clone(), key: key("x").verify_key() };
+        let roster = Roster::new(Digest::default(), names.iter().map(member).collect(), 3).unwrap();
+        assert_eq!(roster.threshold(), threshold);
+        assert!(2 * threshold > banks + banks.div_ceil(3) - 1);
+    }
+}
+
+#[test]
+fn a_bank_answers_one_set_of_survivors_once() {
+    let mut world = world(4);
+    let masked = world.masked();
+    let all: Vec<_> = masked.iter().map(|one| one.member.clone()).collect();
+    let survivors = |survivors: &[String]| ToMember::Survivors { round: 0, survivors: survivors.to_vec() };
+    assert!(matches!(world.answers("bank-1", survivors(&all[..2])), Err(Misbehaved::TooFew { .. })));
+    assert!(matches!(world.answers("bank-1", survivors(&all[1..])), Err(Misbehaved::Malformed { .. })));
+    assert_eq!(world.answers("bank-1", survivors(&all)).unwrap().len(), 1);
+    assert_eq!(world.answers("bank-1", survivors(&all[..3])).unwrap_err(), Misbehaved::AskedAgain(0));
+}
+
+#[test]
+fn split_views_get_no_shares() {
+    let mut world = world(4);
+    let masked = world.masked();
+    let all: Vec<_> = masked.iter().map(|one| one.member.clone()).collect();
+    let mut agreements = Vec::new();
+    for (name, view) in [("bank-1", &all[..]), ("bank-2", &all[..3]), ("bank-3", &all[..3])] {
+        let message = ToMember::Survivors { round: 0, survivors: view.to_vec() };
+        let ToAggregator::Agreement(one) = world.answers(name, message).unwrap().remove(0) else { unreachable!() };
+        agreements.push(one);
+    }
+    let quorum = |agreements: Vec<Agreement>| ToMember::Quorum { round: 0, agreements };
+    assert!(matches!(world.answers("bank-1", quorum(agreements.clone())), Err(Misbehaved::Signature { .. })));
+    let repeated = vec![agreements[1].clone(); 3];
+    assert!(matches!(world.answers("bank-2", quorum(repeated)), Err(Misbehaved::TooFew { have: 1, need: 3 })));
+    assert!(matches!(world.answers("bank-3", quorum(Vec::new())), Err(Misbehaved::TooFew { .. })));
+}
+
+#[test]
+fn substituted_keys_and_bad_shares_name_the_culprit() {
+    let mut world = world(3);
+    let mut rolls = Vec::new();
+    for event in world.aggregator.open_round(spec(0)).unwrap() {
+        let Event::Send { to, message } = event else { unreachable!() };
+        for answer in world.answers(&to, message).unwrap() {
+            rolls.extend(world.aggregator.receive(&to, answer).unwrap());
+        }
+    }
+    let Event::Send { message: ToMember::Roll { batch, keys }, .. } = &rolls[0] else { unreachable!() };
+    let mut substituted = keys.clone();
+    substituted[2].transport = substituted[1].transport;
+    let forged = ToMember::Roll { batch: *batch, keys: substituted };
+    let who = "bank-3".to_owned();
+    assert_eq!(world.answers("bank-1", forged).unwrap_err(), Misbehaved::Signature { who, what: "keys" });
+
+    let mut world = self::world(3);
+    let mut delivered = Vec::new();
+    let mut queue = std::collections::VecDeque::from(world.aggregator.open_round(spec(0)).unwrap());
+    while let Some(event) = queue.pop_front() {
+        let Event::Send { to, message } = event else { unreachable!() };
+        if let ToMember::Deliver { .. } = message {
+            delivered.push((to, message));
+            continue;
+        }
+        if matches!(message, ToMember::Offer(_)) {
+            continue;
+        }
+        for answer in world.answers(&to, message).unwrap() {
+            queue.extend(world.aggregator.receive(&to, answer).unwrap());
+        }
+    }
+    let (to, ToMember::Deliver { batch, mut shares }) = delivered.remove(0) else { unreachable!() };
+    shares[1].sealed[3] ^= 1;
+    let dealer = shares[1].from.clone();
+    let refused = world.answers(&to, ToMember::Deliver { batch, shares }).unwrap_err();
+    assert_eq!(refused, Misbehaved::Share { dealer });
+}
+
+#[test]
+fn two_requests_to_two_banks_give_noise_and_no_agreement() {
+    let mut world = world(3);
+    let masked = world.masked();
+    let offer = Offer { spec: spec(0), cohort: masked.iter().map(|one| one.member.clone()).collect() };
+    let mut other = offer.clone();
+    other.spec.request = Digest::of_bytes(b"another");
+    assert_ne!(offer.digest(&world.roster), other.digest(&world.roster));
+    assert!(masked[0].verify(&world.roster, &other.digest(&world.roster)).is_err());
+    let again = world.answers("bank-1", ToMember::Offer(other)).unwrap_err();
+    assert_eq!(again, Misbehaved::AskedAgain(0));
+}
+
+#[test]
+fn a_changed_transcript_is_refused() {
+    let mut world = world(3);
+    let Event::Released { transcript, .. } = world.round(0, &Drops::new(), &mut BTreeSet::new()).unwrap() else {
+        unreachable!()
+    };
+    let good = *transcript;
+    let refused = |change: fn(&mut Transcript)| {
+        let mut changed = good.clone();
+        change(&mut changed);
+        changed.recompute(&world.roster).unwrap_err()
+    };
+    assert!(matches!(refused(|t| t.masked[1].words[2] ^= 1), TranscriptError::Part(_)));
+    assert!(matches!(refused(|t| t.offer.spec.words -= 1), TranscriptError::Part(_)));
+    assert!(matches!(refused(|t| t.unmask[0].shares[1][0] ^= 1), TranscriptError::Part(_)));
+    assert!(matches!(refused(|t| t.keys[0].rounds.swap(0, 1)), TranscriptError::Part(_)));
+    assert!(matches!(refused(|t| drop(t.agreements.pop())), TranscriptError::Set("the agreements")));
+    assert!(matches!(refused(|t| drop(t.masked.pop())), TranscriptError::Set(_)));
+}
+
+#[test]
+fn the_same_inputs_give_the_same_messages() {
+    let bytes = |mut world: World| postcard::to_allocvec(&world.masked()).unwrap();
+    assert_eq!(bytes(world(3)), bytes(world(3)));
+}

@@ -1,0 +1,100 @@
+//! Online scoring of one applicant with the two halves of a scorecard.
+//!
+//! **Parties.** A bank with an applicant; the platform.
+//!
+//! **Inputs.** Bank: the applicant's identifier, its own fields, the purpose. Platform: its fields of that enterprise, its
+//! bin tables, the consent register.
+//!
+//! **Outputs.** Bank: score, probability and reason codes. Platform: nothing.
+//!
+//! **What each learns.** The platform: that this bank asks about this enterprise, for which purpose. The bank: the
+//! platform's summed points of the applicant and, for each platform field, the points lost against its best bin, which
+//! are its reason codes. Raw values do not travel.
+//!
+//! **Assumptions.** Semi-honest parties, an authenticated link; consent is checked and its use counted by the platform
+//! before it answers.
+//!
+//! **Cost.** One round trip, about 300 bytes.
+//!
+//! **References.** Additive scorecard: points are a sum over fields, so one integer a party suffices.
+
+use serde::{Deserialize, Serialize};
+use tally_crypto::transcript::Digest;
+use tally_policy::Purpose;
+
+/// Bank to platform: score this enterprise.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScoreRequest {
+    /// Random name of the request, 32 hexadecimal digits.
+    pub request: String,
+    /// Session that made the model.
+    pub session: String,
+    /// Digest of the model.
+    pub model: Digest,
+    /// Canonical identifier of the applicant.
+    pub subject: String,
+    /// Why the bank asks.
+    pub purpose: Purpose,
+}
+
+/// Platform to bank.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScoreResponse {
+    /// The request that this answers.
+    pub request: String,
+    /// What came of it.
+    pub outcome: ScoreOutcome,
+}
+
+/// What the platform answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ScoreOutcome {
+    /// The platform's part of the score.
+    Scored {
+        /// Sum of its fields' points.
+        points: i64,
+        /// Points of each of its fields below the field's best bin, in contract order.
+        lost: Vec<PointsLost>,
+        /// Consent under which it was computed.
+        consent: String,
+    },
+    /// No score, and why.
+    Refused {
+        /// A code for programs: `no-consent`, `revoked`, `expired`, `unknown-enterprise`, `unknown-model`, ….
+        code: String,
+        /// The reason in words.
+        reason: String,
+    },
+}
+
+/// How far one field is below its best bin.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PointsLost {
+    /// Field name.
+    pub field: String,
+    /// Points below the field's best bin, not negative.
+    pub points: i64,
+}
+
+macro_rules! codec {
+    ($message:ty) => {
+        impl $message {
+            /// The message as bytes.
+            pub fn encode(&self) -> Vec<u8> {
+                // Panic safety: serialising to a growing vector cannot fail for types without custom errors.
+                postcard::to_allocvec(self).expect("messages serialise")
+            }
+
+            /// Reads a message; trailing bytes are refused.
+            pub fn decode(bytes: &[u8]) -> Option<Self> {
+                match postcard::take_from_bytes(bytes) {
+                    Ok((message, [])) => Some(message),
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+codec!(ScoreRequest);
+codec!(ScoreResponse);

@@ -1,0 +1,356 @@
+//! A bank's side of a session: opens its rows, contributes masked vectors, runs the same trainer as everyone.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use tally_crypto::seed::Seed;
+use tally_crypto::sign::SigningKey;
+use tally_crypto::transcript::{Digest, Transcript};
+use tally_model::{Ask, Column, SumRequest, Sums, Table, Trainer, bank_only, contribution};
+
+use super::join::{decode_codes, join};
+use super::messages::{FromBank, FromPlatform};
+use super::transcript::AlignmentTranscript;
+use super::{Fact, Fault, Holder, Output, SealedContract, Stage};
+use crate::aggregation::{Contributor, Reaction, Roster, RosterMember, RoundSpec};
+use crate::alignment::{Announcement, Blinding, Evaluated, Receiver, SealedRow};
+
+/// What a bank brings: its cleared loan rows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BankData {
+    /// One identifier a row, distinct.
+    pub identifiers: Vec<String>,
+    /// 1 for a loan that went bad.
+    pub label: Vec<u8>,
+    /// The contract's bank fields, in contract order.
+    pub columns: Vec<Column>,
+}
+
+/// What happens to a bank's session; the journal of these is the session.
+#[derive(Debug)]
+pub enum BankInput {
+    /// The contract is signed by all and the data are cleared.
+    Prepared(BankData),
+    /// A message of the platform.
+    Message(FromPlatform),
+}
+
+/// A bank's state machine.
+pub struct BankSession {
+    contract: SealedContract,
+    me: String,
+    platform: String,
+    key: Arc<SigningKey>,
+    seed: Seed,
+    early: Vec<FromPlatform>,
+    phase: Phase,
+}
+
+enum Phase {
+    Preparing,
+    Waiting(BankData),
+    Opening(Box<Opening>),
+    Training(Box<Training>),
+    Fitted { model: Digest },
+    Finished,
+}
+
+struct Opening {
+    data: BankData,
+    receiver: Receiver<Blinding>,
+    announcement: Announcement,
+    bins: Vec<u16>,
+    transcript: AlignmentTranscript,
+    awaited: usize,
+    evaluated: Vec<Evaluated>,
+    rows: Vec<SealedRow>,
+}
+
+struct Training {
+    table: Table,
+    trainer: Trainer,
+    contributor: Contributor,
+    request: SumRequest,
+    round: u32,
+}
+
+type Outputs = Vec<Output<FromBank>>;
+
+impl BankSession {
+    /// A session that waits for its data.
+    ///
+    /// # Errors
+    /// Fails if the contract does not name this bank or names no platform.
+    pub fn new(contract: SealedContract, me: &str, key: Arc<SigningKey>, seed: Seed) -> Result<Self, Fault> {
+        let platform = contract.terms().platform().ok_or_else(|| Fault::new("contract", "names no platform"))?;
+        let platform = platform.name.clone();
+        if contract.terms().party(me).is_none() {
+            return Err(Fault::new(&platform, format!("sent a contract that does not name {me}")));
+        }
+        Ok(Self { contract, me: me.into(), platform, key, seed, early: Vec::new(), phase: Phase::Preparing })
+    }
+
+    /// Applies one input.
+    ///
+    /// # Errors
+    /// A fault ends the session; it names the culprit.
+    pub fn apply(&mut self, input: BankInput) -> Result<Outputs, Fault> {
+        match input {
+            BankInput::Prepared(data) => {
+                self.check(&data)?;
+                self.phase = Phase::Waiting(data);
+                let mut outputs = Vec::new();
+                for message in std::mem::take(&mut self.early) {
+                    outputs.extend(self.receive(message)?);
+                }
+                Ok(outputs)
+            }
+            BankInput::Message(message) => self.receive(message),
+        }
+    }
+
+    /// The round that is running, for people.
+    pub fn round(&self) -> Option<u32> {
+        match &self.phase {
+            Phase::Training(training) => Some(training.round),
+            _ => None,
+        }
+    }
+
+    fn check(&self, data: &BankData) -> Result<(), Fault> {
+        let rows = data.identifiers.len();
+        let fields = self.contract.terms().fields_of(Holder::Banks).count();
+        let lengths = data.columns.iter().all(|column| match column {
+            Column::Values(values) => values.len() == rows,
+            Column::Codes(codes) => codes.len() == rows,
+        });
+        if !matches!(self.phase, Phase::Preparing) {
+            return Err(Fault::new(&self.me, "the data were prepared twice"));
+        }
+        if data.columns.len() != fields || data.label.len() != rows || !lengths {
+            return Err(Fault::new(&self.me, "the data set does not have the contract's fields in every row"));
+        }
+        Ok(())
+    }
+
+    fn receive(&mut self, message: FromPlatform) -> Result<Outputs, Fault> {
+        match (&mut self.phase, message) {
+            (_, FromPlatform::Aborted(stop)) => Err(stop.into()),
+            (Phase::Preparing, message) => {
+                self.early.push(message);
+                Ok(Vec::new())
+            }
+            (Phase::Waiting(_), FromPlatform::Announce { announcement, bins, .. }) => self.open(announcement, bins),
+            (Phase::Opening(opening), FromPlatform::Rows(rows)) => {
+                opening.transcript.rows(&rows);
+                opening.rows.extend(rows);
+                self.try_align()
+            }
+            (Phase::Opening(opening), FromPlatform::Evaluated(evaluated)) => {
+                opening.transcript.evaluated(&evaluated);
+                opening.evaluated.push(evaluated);
+                self.try_align()
+            }
+            (Phase::Training(training), FromPlatform::Aggregation(step)) => {
+                let reactions =
+                    training.contributor.receive(step).map_err(|error| Fault::new(&self.platform, error))?;
+                self.react(reactions)
+            }
+            (Phase::Training(_), FromPlatform::Released { round, cohort, sums }) => self.released(round, cohort, sums),
+            (Phase::Fitted { model }, FromPlatform::Complete { model: theirs }) => {
+                if *model != theirs {
+                    return Err(Fault::new(&self.platform, "completed the session with another model"));
+                }
+                self.phase = Phase::Finished;
+                Ok(vec![Output::Stage(Stage::Released), Output::Stage(Stage::Closed)])
+            }
+            (_, FromPlatform::Complete { .. }) => {
+                Err(Fault::new(&self.platform, "completed the session before this bank had its model"))
+            }
+            // What a platform sends to a bank that it has given up comes when nothing is asked of this bank any more.
+            (Phase::Fitted { .. }, FromPlatform::Aggregation(_)) => Ok(Vec::new()),
+            _ => Err(Fault::new(&self.platform, "sent a message that this stage of the session does not foresee")),
+        }
+    }
+
+    fn open(&mut self, announcement: Announcement, bins: Vec<u16>) -> Result<Outputs, Fault> {
+        let Phase::Waiting(data) = std::mem::replace(&mut self.phase, Phase::Preparing) else {
+            return Ok(Vec::new());
+        };
+        let terms = self.contract.terms();
+        if bins.len() != terms.fields_of(Holder::Platform).count() || bins.contains(&0) {
+            return Err(Fault::new(&self.platform, "announced bins that do not fit the contract's fields"));
+        }
+        let purpose = terms.purpose.to_string();
+        let receiver =
+            Receiver::new(self.contract.digest(), &purpose, &self.me, data.identifiers.clone(), &self.seed)
+                .map_err(|error| Fault::new(&self.me, error))?;
+        let blinded = receiver.blinded();
+        let mut transcript = AlignmentTranscript::new(&announcement);
+        let mut outputs = vec![Output::Record(Fact::ConsentSet {
+            bank: self.me.clone(),
+            rows: data.identifiers.len() as u64,
+            set: self.own_commitment(&data.identifiers),
+        })];
+        let awaited = blinded.len();
+        for chunk in blinded {
+            transcript.blinded(&chunk);
+            outputs.push(Output::Send { to: self.platform.clone(), message: FromBank::Blinded(chunk) });
+        }
+        self.phase = Phase::Opening(Box::new(Opening {
+            data,
+            receiver,
+            announcement,
+            bins,
+            transcript,
+            awaited,
+            evaluated: Vec::new(),
+            rows: Vec::new(),
+        }));
+        outputs.extend(self.try_align()?);
+        Ok(outputs)
+    }
+
+    fn own_commitment(&self, identifiers: &[String]) -> Digest {
+        let salt = self.seed.derive("tallystick/own-set-salt", &[self.contract.digest().as_bytes()]);
+        let mut sorted: Vec<_> = identifiers.iter().collect();
+        sorted.sort();
+        let mut transcript = Transcript::new("tallystick/own-set/v1");
+        transcript.append(salt.expose());
+        for identifier in sorted {
+            transcript.append(identifier.as_bytes());
+        }
+        transcript.digest()
+    }
+
+    fn try_align(&mut self) -> Result<Outputs, Fault> {
+        let Phase::Opening(opening) = &self.phase else { return Ok(Vec::new()) };
+        let complete = opening.rows.len() as u64 >= opening.announcement.rows
+            && opening.evaluated.len() >= opening.awaited;
+        if !complete {
+            return Ok(Vec::new());
+        }
+        let Phase::Opening(opening) = std::mem::replace(&mut self.phase, Phase::Preparing) else {
+            return Ok(Vec::new());
+        };
+        let blame = |error| Fault::new(&self.platform, error);
+        let keyed = opening.receiver.receive(&opening.announcement, &opening.evaluated).map_err(blame)?;
+        let rows = keyed.open(&opening.rows, opening.announcement.rows).map_err(blame)?;
+        let mut opened = rows
+            .opened
+            .into_iter()
+            .map(|(row, payload)| Ok((row, decode_codes(&payload, &opening.bins, &self.platform)?)))
+            .collect::<Result<Vec<_>, Fault>>()?;
+        opened.sort_unstable_by_key(|(row, _)| *row);
+        let transcript = opening.transcript.digest();
+        let mut outputs = vec![Output::Record(Fact::Alignment { bank: self.me.clone(), transcript })];
+        let table = join(&opening.data, &opened, opening.bins.len());
+        self.start_training(table, &opening.bins)?;
+        outputs.push(Output::Stage(Stage::Aligned));
+        outputs.push(Output::Stage(Stage::Prepared));
+        outputs.push(Output::Send { to: self.platform.clone(), message: FromBank::Aligned });
+        Ok(outputs)
+    }
+
+    fn start_training(&mut self, mut table: Table, bins: &[u16]) -> Result<(), Fault> {
+        let plan = self.contract.terms().plan(bins);
+        table.baseline = bank_only(&plan, &table).map_err(|error| Fault::new(&self.me, error))?;
+        let trainer = Trainer::new(plan).map_err(|error| Fault::new(&self.me, error))?;
+        let Ask::Sum(request) = trainer.next() else {
+            return Err(Fault::new(&self.me, "the trainer asks for nothing"));
+        };
+        let rounds_seed = self.seed.derive("tallystick/aggregation", &[self.contract.digest().as_bytes()]);
+        let contributor = Contributor::new(roster(&self.contract)?, &self.me, self.key.clone(), rounds_seed)
+            .map_err(|error| Fault::new(&self.me, error))?;
+        self.phase = Phase::Training(Box::new(Training { table, trainer, contributor, request, round: 0 }));
+        Ok(())
+    }
+
+    fn react(&mut self, reactions: Vec<Reaction>) -> Result<Outputs, Fault> {
+        let mut outputs = Vec::new();
+        for reaction in reactions {
+            match reaction {
+                Reaction::Send(message) => {
+                    let message = FromBank::Aggregation(message);
+                    outputs.push(Output::Send { to: self.platform.clone(), message });
+                }
+                Reaction::Offered(spec) => outputs.extend(self.contribute(&spec)?),
+            }
+        }
+        Ok(outputs)
+    }
+
+    fn contribute(&mut self, spec: &RoundSpec) -> Result<Outputs, Fault> {
+        let Phase::Training(training) = &mut self.phase else { return Ok(Vec::new()) };
+        if spec.round != training.round || spec.request != training.request.digest() {
+            let reason = format!("asked in round {} for a sum that the contract's trainer does not ask next", spec.round);
+            return Err(Fault::new(&self.platform, reason));
+        }
+        let values =
+            contribution(&training.request, &training.table).map_err(|error| Fault::new(&self.me, error))?;
+        let message = training
+            .contributor
+            .contribute(spec, &values)
+            .map_err(|error| Fault::new(&self.platform, error))?;
+        let message = FromBank::Aggregation(message);
+        let masked = Digest::of_bytes(&message.encode());
+        let fact = Fact::Contributed { round: spec.round, request: spec.request, masked };
+        Ok(vec![Output::Record(fact), Output::Send { to: self.platform.clone(), message }])
+    }
+
+    fn released(&mut self, round: u32, cohort: Vec<String>, sums: Vec<i64>) -> Result<Outputs, Fault> {
+        let Phase::Training(training) = &mut self.phase else { return Ok(Vec::new()) };
+        if round != training.round || sums.len() != training.request.words() {
+            return Err(Fault::new(&self.platform, format!("released a sum that round {} did not ask", training.round)));
+        }
+        let mut outputs = vec![Output::Record(release_fact(round, &training.request, &cohort, &sums))];
+        training
+            .trainer
+            .answer(Sums { values: sums, cohort })
+            .map_err(|error| Fault::new(&self.platform, format!("round {round}: {error}")))?;
+        match training.trainer.next() {
+            Ask::Sum(request) => {
+                if request.evaluates() && !training.request.evaluates() {
+                    outputs.push(Output::Stage(Stage::Trained));
+                }
+                training.round += 1;
+                training.request = request;
+            }
+            Ask::Done(fit) => {
+                let model = fit.digest();
+                let rounds = u32::try_from(fit.rounds.len()).unwrap_or(u32::MAX);
+                outputs.extend([
+                    Output::Stage(Stage::Evaluated),
+                    Output::Record(Fact::Model { model, rounds }),
+                    Output::Table(Box::new(std::mem::take(&mut training.table))),
+                    Output::Model(Box::new(fit)),
+                    Output::Send { to: self.platform.clone(), message: FromBank::Fitted { model } },
+                ]);
+                self.phase = Phase::Fitted { model };
+            }
+        }
+        Ok(outputs)
+    }
+}
+
+/// The roster of secure aggregation: the contract's banks with the keys that signed it.
+pub(super) fn roster(contract: &SealedContract) -> Result<Roster, Fault> {
+    let members = contract
+        .terms()
+        .banks()
+        .map(|bank| RosterMember { name: bank.name.clone(), key: bank.node_key })
+        .collect();
+    Roster::new(contract.digest(), members, contract.terms().limits.min_cohort as usize)
+        .map_err(|error| Fault::new("contract", error))
+}
+
+/// The log's record of a released sum: the same at every party.
+pub(super) fn release_fact(round: u32, request: &SumRequest, cohort: &[String], sums: &[i64]) -> Fact {
+    let bytes: Vec<u8> = sums.iter().flat_map(|word| word.to_be_bytes()).collect();
+    Fact::Released {
+        round,
+        request: request.digest(),
+        sums: Digest::of("tallystick/sums/v1", &[&bytes]),
+        cohort: cohort.to_vec(),
+    }
+}

@@ -1,0 +1,294 @@
+//! The contract of a session: one document that fixes everything, signed by every party before anything is computed.
+//!
+//! JSON in a DSSE envelope; the digest of the payload names the session in every message, key derivation and log entry.
+
+use serde::{Deserialize, Serialize};
+use tally_crypto::sign::{Envelope, VerifyKey};
+use tally_crypto::transcript::Digest;
+use tally_model::text::Text;
+use tally_model::{FieldPlan, FieldSource, Plan};
+use tally_policy::{Form, Level, Purpose};
+
+/// Media type of a contract's payload.
+pub const CONTRACT_TYPE: &str = "application/vnd.tallystick.session-contract+json";
+
+/// What the parties agree on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Contract {
+    /// Format version, 1.
+    pub version: u32,
+    /// Name of the session: 16 hexadecimal digits.
+    pub session: String,
+    /// What the session is for, in words.
+    pub title: Text,
+    /// Why the data may be used.
+    pub purpose: Purpose,
+    /// The platform and the banks, in order of name.
+    pub parties: Vec<Party>,
+    /// Every field that takes part.
+    pub fields: Vec<FieldTerms>,
+    /// The sharing list that the platform's fields stand on.
+    pub list: ListReference,
+    /// The model.
+    pub model: ModelTerms,
+    /// Caps on every count that leaks, and minimums.
+    pub limits: Limits,
+    /// Seconds that the platform waits for a bank in one step before it goes on without it or stops.
+    pub patience_seconds: u32,
+    /// When it was written, Unix milliseconds.
+    pub created: i64,
+    /// When it ends, Unix milliseconds: nothing is computed later.
+    pub expires: i64,
+    /// Days that a bank may keep what it opened.
+    pub retention_days: u32,
+    /// Public randomness of the session.
+    pub seed: Digest,
+}
+
+/// A party of the contract.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Party {
+    /// Name in the registry.
+    pub name: String,
+    /// What it does here.
+    pub role: PartyRole,
+    /// Key that signs the contract and the rounds.
+    pub node_key: VerifyKey,
+}
+
+/// A party's part in the session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PartyRole {
+    /// Holds the shared fields, adds masked vectors.
+    Platform,
+    /// Holds labels and own fields.
+    Bank,
+}
+
+/// One field of the session.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FieldTerms {
+    /// Name in the sharing list (platform) or in the field dictionary (banks).
+    pub name: String,
+    /// Who holds it.
+    pub holder: Holder,
+    /// Level on the sharing list.
+    pub level: Level,
+    /// Form in which it takes part.
+    pub form: Form,
+    /// Values of a bank's category field, in code order; empty for numbers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub categories: Vec<String>,
+}
+
+/// Who holds a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Holder {
+    /// The platform.
+    Platform,
+    /// Every bank, for its own rows.
+    Banks,
+}
+
+/// The sharing list that a contract is pinned to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ListReference {
+    /// Version number.
+    pub version: u32,
+    /// Digest of the signed payload.
+    pub digest: Digest,
+}
+
+/// Parameters of the model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelTerms {
+    /// `scorecard`.
+    pub algorithm: String,
+    /// Equal-frequency bins of a number.
+    pub bins: u16,
+    /// Added to each cell of a WOE table.
+    pub smoothing: f64,
+    /// Fields below this information value are dropped.
+    pub min_iv: f64,
+    /// Inverse strength of the L2 penalty, as scikit-learn's `C`.
+    pub c: f64,
+    /// Points that double the odds.
+    pub pdo: f64,
+    /// Score at the base odds.
+    pub base_score: f64,
+    /// Good-to-bad odds at the base score.
+    pub base_odds: f64,
+}
+
+/// Caps and minimums.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// Fewest banks in a released sum; never below three.
+    pub min_cohort: u32,
+    /// Cells with fewer rows are not refined.
+    pub min_rows: u64,
+    /// Most rows of all banks together.
+    pub row_cap: u64,
+    /// Most identifiers that one bank may have evaluated.
+    pub evaluations: u64,
+    /// Most released sums.
+    pub rounds: u32,
+}
+
+/// A contract with its payload digest, after its content was checked; signatures are checked by
+/// [`SealedContract::verify`].
+#[derive(Clone, Debug)]
+pub struct SealedContract {
+    contract: Contract,
+    digest: Digest,
+}
+
+/// Why a contract was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum ContractError {
+    /// The envelope does not hold.
+    #[error("contract: {0}")]
+    Envelope(#[from] tally_crypto::sign::EnvelopeError),
+    /// The payload is not a contract of this version.
+    #[error("contract: the payload is not a contract of version 1: {0}")]
+    Format(String),
+    /// A term is out of bounds.
+    #[error("contract term `{term}`: {reason}")]
+    Term {
+        /// The term.
+        term: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+impl Contract {
+    /// The contract in an envelope without signatures.
+    pub fn envelope(&self) -> Envelope {
+        // Panic safety: the type holds only strings, numbers and lists.
+        let payload = serde_json::to_vec(self).expect("contracts serialise");
+        Envelope::new(CONTRACT_TYPE, &payload)
+    }
+
+    /// Names of the banks, in order.
+    pub fn banks(&self) -> impl Iterator<Item = &Party> {
+        self.parties.iter().filter(|party| party.role == PartyRole::Bank)
+    }
+
+    /// The platform, if the contract names exactly one.
+    pub fn platform(&self) -> Option<&Party> {
+        let mut platforms = self.parties.iter().filter(|party| party.role == PartyRole::Platform);
+        let platform = platforms.next()?;
+        platforms.next().is_none().then_some(platform)
+    }
+
+    /// The party called `name`.
+    pub fn party(&self, name: &str) -> Option<&Party> {
+        self.parties.iter().find(|party| party.name == name)
+    }
+
+    /// The fields of one holder, in order.
+    pub fn fields_of(&self, holder: Holder) -> impl Iterator<Item = &FieldTerms> {
+        self.fields.iter().filter(move |field| field.holder == holder)
+    }
+
+    /// The trainer's plan: the banks' fields first, then the platform's with the number of bins that it announced.
+    pub fn plan(&self, platform_bins: &[u16]) -> Plan {
+        let own = self.fields_of(Holder::Banks).map(|field| FieldPlan {
+            name: field.name.clone(),
+            source: match field.categories.as_slice() {
+                [] => FieldSource::Values,
+                values => FieldSource::Categories { values: values.to_vec() },
+            },
+        });
+        let offered = self.fields_of(Holder::Platform).zip(platform_bins).map(|(field, &bins)| FieldPlan {
+            name: field.name.clone(),
+            source: FieldSource::Codes { bins },
+        });
+        Plan {
+            fields: own.chain(offered).collect(),
+            bins: self.model.bins,
+            smoothing: self.model.smoothing,
+            min_iv: self.model.min_iv,
+            c: self.model.c,
+            row_cap: self.limits.row_cap,
+            min_rows: self.limits.min_rows,
+            pdo: self.model.pdo,
+            base_score: self.model.base_score,
+            base_odds: self.model.base_odds,
+            seed: self.seed,
+        }
+    }
+
+    fn check(&self) -> Result<(), ContractError> {
+        let banks = self.banks().count();
+        let mut names: Vec<_> = self.fields.iter().map(|field| &field.name).collect();
+        names.sort();
+        term("version", self.version == 1, "this node knows version 1")?;
+        term("session", self.session.len() == 16 && self.session.bytes().all(|b| b.is_ascii_hexdigit()), "16 hexadecimal digits")?;
+        term("parties", self.platform().is_some(), "exactly one platform is needed")?;
+        term("parties", self.parties.is_sorted_by(|a, b| a.name < b.name), "names must be distinct and in order")?;
+        term("parties", banks >= 3, "secure aggregation hides nothing among fewer than three banks")?;
+        term("limits.min_cohort", self.limits.min_cohort >= 3, "a released sum needs three banks")?;
+        term("limits.min_cohort", self.limits.min_cohort as usize <= banks, "larger than the number of banks")?;
+        term("fields", !self.fields.is_empty() && names.is_sorted_by(|a, b| a < b), "names must be present and distinct")?;
+        term("fields", self.fields_of(Holder::Banks).next().is_some(), "the banks bring at least one field")?;
+        term("fields", self.fields_of(Holder::Platform).next().is_some(), "the platform brings at least one field")?;
+        let refused = self.fields.iter().find(|field| field.level == Level::L4);
+        term("fields", refused.is_none(), "a level 4 field never takes part")?;
+        let unbinned = self.fields_of(Holder::Platform).find(|field| field.form != Form::Binned);
+        term("fields", unbinned.is_none(), "this algorithm takes the platform's fields in binned form")?;
+        term("model.algorithm", self.model.algorithm == "scorecard", "this node knows `scorecard`")?;
+        term("patience_seconds", (1..=86_400).contains(&self.patience_seconds), "between 1 second and a day")?;
+        term("expires", self.expires > self.created, "the contract ends before it begins")?;
+        let plan = self.plan(&vec![self.model.bins; self.fields_of(Holder::Platform).count()]);
+        plan.check().map_err(|error| ContractError::Term { term: "model", reason: error.to_string() })
+    }
+}
+
+fn term(term: &'static str, holds: bool, reason: &str) -> Result<(), ContractError> {
+    if holds { Ok(()) } else { Err(ContractError::Term { term, reason: reason.into() }) }
+}
+
+impl SealedContract {
+    /// Reads a contract and checks its terms; who signed it is not looked at.
+    ///
+    /// # Errors
+    /// Names the term that does not hold.
+    pub fn read(envelope: &Envelope) -> Result<Self, ContractError> {
+        let payload = envelope.open(CONTRACT_TYPE, &[])?;
+        let contract: Contract =
+            serde_json::from_slice(&payload).map_err(|error| ContractError::Format(error.to_string()))?;
+        contract.check()?;
+        Ok(Self { contract, digest: Digest::of_bytes(&payload) })
+    }
+
+    /// Reads a contract that every one of its parties has signed.
+    ///
+    /// # Errors
+    /// Names the term that does not hold or the key whose signature is missing.
+    pub fn verify(envelope: &Envelope) -> Result<Self, ContractError> {
+        let sealed = Self::read(envelope)?;
+        let keys: Vec<_> = sealed.contract.parties.iter().map(|party| party.node_key).collect();
+        envelope.open(CONTRACT_TYPE, &keys)?;
+        Ok(sealed)
+    }
+
+    /// The terms.
+    pub fn terms(&self) -> &Contract {
+        &self.contract
+    }
+
+    /// Digest of the signed payload.
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+}

@@ -1,0 +1,59 @@
+//! The ideal functionality of a session: everyone hands everything to one honest party, which joins, fits and forgets.
+//!
+//! The real session must give the same [`Fit`], bit for bit; tests and the demo compare the two.
+
+use std::collections::{BTreeMap, HashMap};
+
+use tally_model::{Ask, Fit, Plain, Trainer, bank_only};
+
+use super::join::join;
+use super::platform::bin;
+use super::{BankData, Fault, PlatformData, SealedContract};
+
+/// The fit of the pooled rows; round `r` sums over the banks `cohorts[r]` (over all where the list is shorter).
+///
+/// # Errors
+/// Fails where the trainer refuses the rows.
+pub fn ideal(
+    contract: &SealedContract,
+    platform: &PlatformData,
+    banks: &BTreeMap<String, BankData>,
+    cohorts: &[Vec<String>],
+) -> Result<Fit, Fault> {
+    let blame = |error: &dyn std::fmt::Display| Fault::new("ideal", error);
+    let (tables, codes): (Vec<_>, Vec<_>) =
+        platform.columns.iter().map(|column| bin(column, contract.terms().model.bins)).unzip();
+    let bins: Vec<_> = tables.iter().map(super::BinTable::bins).collect();
+    let plan = contract.terms().plan(&bins);
+    let mut pooled = BTreeMap::new();
+    for (name, data) in banks {
+        let offered = platform.consented.get(name).map(Vec::as_slice).unwrap_or_default();
+        let rows: HashMap<_, _> = offered.iter().map(|&row| (&platform.identifiers[row as usize], row as usize)).collect();
+        let opened: Vec<(usize, Vec<u16>)> = data
+            .identifiers
+            .iter()
+            .enumerate()
+            .filter_map(|(own, id)| {
+                let row = *rows.get(id)?;
+                Some((own, codes.iter().map(|column| column[row]).collect()))
+            })
+            .collect();
+        let mut table = join(data, &opened, codes.len());
+        table.baseline = bank_only(&plan, &table).map_err(|error| blame(&error))?;
+        pooled.insert(name.clone(), table);
+    }
+    let plain = Plain { tables: pooled };
+    let everyone: Vec<_> = banks.keys().cloned().collect();
+    let mut trainer = Trainer::new(plan).map_err(|error| blame(&error))?;
+    let mut cohorts = cohorts.iter();
+    loop {
+        match trainer.next() {
+            Ask::Done(fit) => return Ok(fit),
+            Ask::Sum(request) => {
+                let cohort = cohorts.next().unwrap_or(&everyone);
+                let sums = plain.answer(&request, cohort).map_err(|error| blame(&error))?;
+                trainer.answer(sums).map_err(|error| blame(&error))?;
+            }
+        }
+    }
+}

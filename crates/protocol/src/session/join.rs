@@ -1,0 +1,40 @@
+//! What travels under a row key, and how a bank's own rows meet it.
+
+use tally_model::{Column, Table};
+
+use super::{BankData, Fault};
+
+/// Most rows in one message.
+pub(super) const ROWS_PER_MESSAGE: usize = 8192;
+
+/// The bin codes of one row, two bytes each, so that every row of a session has the same length.
+pub(super) fn encode_codes(codes: impl Iterator<Item = u16>) -> Vec<u8> {
+    codes.flat_map(u16::to_le_bytes).collect()
+}
+
+/// The bin codes of one row; each at most the number of bins that was announced.
+pub(super) fn decode_codes(payload: &[u8], bins: &[u16], platform: &str) -> Result<Vec<u16>, Fault> {
+    if payload.len() != bins.len() * 2 {
+        return Err(Fault::new(platform, "sent a row with another number of fields than the contract has"));
+    }
+    let codes: Vec<_> = payload.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]])).collect();
+    if codes.iter().zip(bins).any(|(code, bins)| code > bins) {
+        return Err(Fault::new(platform, "sent a row with a bin that was not announced"));
+    }
+    Ok(codes)
+}
+
+/// The bank's table: its own columns, then the platform's codes, for the rows that opened.
+pub(super) fn join(data: &BankData, opened: &[(usize, Vec<u16>)], fields: usize) -> Table {
+    let own = data.columns.iter().map(|column| match column {
+        Column::Values(values) => Column::Values(opened.iter().map(|(row, _)| values[*row]).collect()),
+        Column::Codes(codes) => Column::Codes(opened.iter().map(|(row, _)| codes[*row]).collect()),
+    });
+    let offered = (0..fields).map(|field| Column::Codes(opened.iter().map(|(_, codes)| codes[field]).collect()));
+    Table {
+        columns: own.chain(offered).collect(),
+        label: opened.iter().map(|(row, _)| data.label[*row]).collect(),
+        holdout: opened.iter().map(|(row, _)| tally_model::is_holdout(&data.identifiers[*row])).collect(),
+        baseline: Vec::new(),
+    }
+}

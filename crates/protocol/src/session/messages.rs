@@ -1,0 +1,134 @@
+//! Messages between a platform and a bank in one session, encoded with postcard.
+
+use serde::{Deserialize, Serialize};
+use tally_crypto::transcript::Digest;
+
+use super::Fault;
+use crate::aggregation::{ToAggregator, ToMember};
+use crate::alignment::{Announcement, Blinded, Evaluated, SealedRow};
+
+/// Platform to bank.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum FromPlatform {
+    /// The size and commitment of the offered set, the key of its pseudorandom function, and the bins of each field.
+    Announce {
+        /// The alignment's opening.
+        announcement: Announcement,
+        /// Bins of each platform field in contract order, the missing bin not counted.
+        bins: Vec<u16>,
+        /// Digest of the platform's bin tables.
+        tables: Digest,
+    },
+    /// Answer to one chunk of blinded points.
+    Evaluated(Evaluated),
+    /// A chunk of the sealed rows; all chunks together are sorted by tag.
+    Rows(Vec<SealedRow>),
+    /// A step of secure aggregation.
+    Aggregation(ToMember),
+    /// The sum of a round.
+    Released {
+        /// Round number.
+        round: u32,
+        /// Banks in the sum.
+        cohort: Vec<String>,
+        /// The sum, one word an entry.
+        sums: Vec<i64>,
+    },
+    /// Every party has computed the same model.
+    Complete {
+        /// Its digest.
+        model: Digest,
+    },
+    /// The session has stopped.
+    Aborted(Stop),
+}
+
+/// Bank to platform.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum FromBank {
+    /// A chunk of blinded points.
+    Blinded(Blinded),
+    /// The bank has opened its rows and waits for the first sum.
+    Aligned,
+    /// A step of secure aggregation.
+    Aggregation(ToAggregator),
+    /// The model that this bank computed.
+    Fitted {
+        /// Its digest.
+        model: Digest,
+    },
+    /// The bank has stopped the session.
+    Aborted(Stop),
+}
+
+/// Why a party stopped a session.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stop {
+    /// The party that caused it.
+    pub culprit: String,
+    /// What happened.
+    pub reason: String,
+}
+
+impl From<Fault> for Stop {
+    fn from(fault: Fault) -> Self {
+        Self { culprit: fault.culprit, reason: fault.reason }
+    }
+}
+
+impl From<Stop> for Fault {
+    fn from(stop: Stop) -> Self {
+        Self { culprit: stop.culprit, reason: stop.reason }
+    }
+}
+
+macro_rules! codec {
+    ($message:ty) => {
+        impl $message {
+            /// The message as bytes.
+            pub fn encode(&self) -> Vec<u8> {
+                // Panic safety: serialising to a growing vector cannot fail for types without custom errors.
+                postcard::to_allocvec(self).expect("messages serialise")
+            }
+
+            /// Reads a message; trailing bytes are refused.
+            ///
+            /// # Errors
+            /// Names `sender` if the bytes are not a message.
+            pub fn decode(bytes: &[u8], sender: &str) -> Result<Self, Fault> {
+                match postcard::take_from_bytes(bytes) {
+                    Ok((message, [])) => Ok(message),
+                    Ok(_) => Err(Fault::new(sender, "sent a message with trailing bytes")),
+                    Err(_) => Err(Fault::new(sender, "sent bytes that are not a message of this protocol version")),
+                }
+            }
+        }
+    };
+}
+
+codec!(FromPlatform);
+codec!(FromBank);
+
+impl FromPlatform {
+    /// What kind of information the message carries, for the log.
+    pub fn form(&self) -> &'static str {
+        match self {
+            Self::Announce { .. } | Self::Evaluated(_) => "alignment",
+            Self::Rows(_) => "binned",
+            Self::Aggregation(_) => "masked",
+            Self::Released { .. } => "aggregate",
+            Self::Complete { .. } | Self::Aborted(_) => "control",
+        }
+    }
+}
+
+impl FromBank {
+    /// What kind of information the message carries, for the log.
+    pub fn form(&self) -> &'static str {
+        match self {
+            Self::Blinded(_) => "alignment",
+            Self::Aggregation(_) => "masked",
+            Self::Aligned | Self::Fitted { .. } | Self::Aborted(_) => "control",
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! A joint-modelling session: from a contract that every party has signed to a scorecard that every party has computed.
+//!
+//! **Parties.** One platform (feature holder and aggregator) and three or more banks (label and feature holders).
+//!
+//! **Inputs.** The signed [`Contract`]. Platform: its fields for enterprises that consented, per bank ([`PlatformData`]).
+//! Bank: its cleared loan rows with labels and own fields ([`BankData`]).
+//!
+//! **Outputs.** The same [`Fit`](tally_model::Fit) at every party, bit for bit what the plain fit of the pooled rows gives.
+//!
+//! **What each learns.** The platform: set sizes, the released sums, the model; never which enterprises a bank holds, nor
+//! any label. A bank: binned fields of those of its own enterprises that consented, the released sums, the model. Sums
+//! over all banks are public to the session.
+//!
+//! **Assumptions.** Those of [`alignment`](crate::alignment) and [`aggregation`](crate::aggregation). Both machines are
+//! deterministic in (contract, seed, inputs): a node that replays its journal repeats the very same messages.
+//!
+//! **Cost.** Alignment: three scalar multiplications a bank row, one a platform row, about 100 bytes a row. Training: three
+//! short trips a round, 8 bytes a sum entry and bank.
+//!
+//! **References.** Row keys: RFC 9497. Secure aggregation: Bonawitz et al., CCS 2017. Scorecard: weight of evidence and L2
+//! logistic regression by damped Newton steps.
+//!
+//! ```text
+//! platform                                              bank
+//! Preparing --Announce--------------------------------> Blinding
+//! Aligning  <--Blinded (chunks)------------------------
+//!           --Evaluated (chunks), Rows (chunks)-------> Opening
+//!           <--Aligned---------------------------------
+//! Training  --Aggregation(offer …)--------------------> Training    every round: see `aggregation`
+//!           --Released(sums)--------------------------> answers its own trainer
+//!           <--Fitted(model digest)--------------------
+//! Released  --Complete--------------------------------> Released
+//! ```
+//!
+//! A message that the state does not foresee is refused with the name of its sender.
+
+mod bank;
+mod contract;
+mod ideal;
+mod join;
+mod messages;
+mod platform;
+mod transcript;
+#[cfg(test)]
+mod tests;
+
+pub use bank::{BankData, BankInput, BankSession};
+pub use contract::{
+    CONTRACT_TYPE, Contract, ContractError, FieldTerms, Holder, Limits, ListReference, ModelTerms, Party, PartyRole,
+    SealedContract,
+};
+pub use ideal::ideal;
+pub use messages::{FromBank, FromPlatform, Stop};
+pub use platform::{BinTable, PlatformColumn, PlatformData, PlatformHalf, PlatformInput, PlatformSession};
+
+use serde::{Deserialize, Serialize};
+use tally_crypto::transcript::Digest;
+use tally_model::{Fit, Table};
+
+/// What a machine asks of its node, in order.
+#[derive(Debug)]
+pub enum Output<M> {
+    /// Send `message` to the party `to`.
+    Send {
+        /// Receiving party.
+        to: String,
+        /// The message.
+        message: M,
+    },
+    /// Put this fact in the log.
+    Record(Fact),
+    /// The session has reached a further stage.
+    Stage(Stage),
+    /// The bank's joined table, for its own evaluation of the model that follows; never sent.
+    Table(Box<Table>),
+    /// The fitted model, once per session.
+    Model(Box<Fit>),
+    /// A party's message was refused; the session goes on.
+    Refused(Fault),
+    /// Evidence to keep for auditors: a round's transcript, encoded.
+    Evidence {
+        /// Round number.
+        round: u32,
+        /// Encoded transcript.
+        transcript: Vec<u8>,
+    },
+}
+
+/// Where a session stands (design section 4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stage {
+    /// Written by the platform, not yet sent.
+    Draft,
+    /// Sent to the banks for approval.
+    Proposed,
+    /// Signed by every party.
+    Approved,
+    /// Row keys agreed, rows opened.
+    Aligned,
+    /// Tables ready, first sum asked.
+    Prepared,
+    /// The fit has converged.
+    Trained,
+    /// Hold-out sums released.
+    Evaluated,
+    /// Every party has the same model.
+    Released,
+    /// Nothing more will be sent.
+    Closed,
+    /// Stopped; the reason names the culprit.
+    Aborted,
+}
+
+impl std::fmt::Display for Stage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Draft => "draft",
+            Self::Proposed => "proposed",
+            Self::Approved => "approved",
+            Self::Aligned => "aligned",
+            Self::Prepared => "prepared",
+            Self::Trained => "trained",
+            Self::Evaluated => "evaluated",
+            Self::Released => "released",
+            Self::Closed => "closed",
+            Self::Aborted => "aborted",
+        })
+    }
+}
+
+/// What a party commits to its log about the session: digests, counts and party names only.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fact {
+    /// The set offered to or brought to the alignment with `bank`.
+    ConsentSet {
+        /// The bank of this alignment.
+        bank: String,
+        /// Rows in the set.
+        rows: u64,
+        /// Salted commitment to the set.
+        set: Digest,
+    },
+    /// Alignment with `bank` is done; the transcript is equal at both sides.
+    Alignment {
+        /// The bank of this alignment.
+        bank: String,
+        /// Hash over every alignment message in order.
+        transcript: Digest,
+    },
+    /// This bank gave a masked contribution.
+    Contributed {
+        /// Round number.
+        round: u32,
+        /// Digest of the sum request.
+        request: Digest,
+        /// Digest of the masked message.
+        masked: Digest,
+    },
+    /// A sum was released.
+    Released {
+        /// Round number.
+        round: u32,
+        /// Digest of the sum request.
+        request: Digest,
+        /// Digest of the sums.
+        sums: Digest,
+        /// Banks in the sum.
+        cohort: Vec<String>,
+    },
+    /// The model that every party computed.
+    Model {
+        /// Digest of the fit.
+        model: Digest,
+        /// Rounds that led to it.
+        rounds: u32,
+    },
+}
+
+/// Why a session cannot go on: always names the culprit.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{culprit}: {reason}")]
+pub struct Fault {
+    /// The party that caused it.
+    pub culprit: String,
+    /// What happened and, where there is one, the remedy.
+    pub reason: String,
+}
+
+impl Fault {
+    pub(crate) fn new(culprit: &str, reason: impl ToString) -> Self {
+        Self { culprit: culprit.into(), reason: reason.to_string() }
+    }
+}

@@ -1,0 +1,409 @@
+//! The platform's side of a session: offers rows, adds masked vectors, runs the trainer on the released sums.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use tally_crypto::seed::Seed;
+use tally_crypto::transcript::Digest;
+use tally_model::binning;
+use tally_model::{Ask, Fit, SumRequest, Sums, Trainer};
+
+use super::join::{ROWS_PER_MESSAGE, encode_codes};
+use super::messages::{FromBank, FromPlatform};
+use super::transcript::AlignmentTranscript;
+use super::{Fact, Fault, Holder, Output, SealedContract, Stage};
+use crate::aggregation::{Aggregator, Event, RoundSpec};
+use crate::alignment::Sender;
+
+/// What the platform brings: cleared values of the consented enterprises.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PlatformData {
+    /// Every enterprise that consented to at least one bank of the session.
+    pub identifiers: Vec<String>,
+    /// The contract's platform fields, in contract order.
+    pub columns: Vec<PlatformColumn>,
+    /// Per bank, the rows (positions in `identifiers`) whose consent names it.
+    pub consented: BTreeMap<String, Vec<u32>>,
+}
+
+/// One field of the platform over all its offered rows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum PlatformColumn {
+    /// Numbers; NaN where missing.
+    Numeric(Vec<f64>),
+    /// Category codes, 0 where missing.
+    Category {
+        /// A code a row.
+        codes: Vec<u16>,
+        /// The value of code 1, 2, ….
+        values: Vec<String>,
+    },
+}
+
+/// How the platform turns a value into a bin code: stays at the platform.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BinTable {
+    /// Upper ends of the bins of a number, the last bin open.
+    Cuts(Vec<f64>),
+    /// Values of a category in code order.
+    Values(Vec<String>),
+}
+
+/// The platform's half of the model: what it needs to score an applicant, and shows to nobody.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PlatformHalf {
+    /// Name and bin table of each platform field, in contract order.
+    pub tables: Vec<(String, BinTable)>,
+}
+
+/// What happens to a platform's session; the journal of these is the session.
+#[derive(Debug)]
+pub enum PlatformInput {
+    /// The contract is signed by all and the data are cleared.
+    Prepared(PlatformData),
+    /// A message of a bank.
+    Message {
+        /// Its sender.
+        from: String,
+        /// The message.
+        message: FromBank,
+    },
+    /// The contract's patience has passed without progress.
+    PatienceOver,
+}
+
+/// The platform's state machine.
+pub struct PlatformSession {
+    contract: SealedContract,
+    me: String,
+    seed: Seed,
+    tables: Vec<(String, BinTable)>,
+    bins: Vec<u16>,
+    phase: Phase,
+}
+
+enum Phase {
+    Preparing,
+    Aligning(BTreeMap<String, BankAlignment>),
+    Training(Box<Training>),
+    Comparing { fit: Box<Fit>, waiting: BTreeSet<String> },
+    Finished,
+}
+
+struct BankAlignment {
+    sender: Sender,
+    transcript: AlignmentTranscript,
+    aligned: bool,
+}
+
+struct Training {
+    trainer: Trainer,
+    aggregator: Aggregator,
+    request: SumRequest,
+    round: u32,
+    cohort: Vec<String>,
+}
+
+type Outputs = Vec<Output<FromPlatform>>;
+
+impl PlatformSession {
+    /// A session that waits for its data.
+    ///
+    /// # Errors
+    /// Fails if the contract names no platform.
+    pub fn new(contract: SealedContract, seed: Seed) -> Result<Self, Fault> {
+        let platform = contract.terms().platform().ok_or_else(|| Fault::new("contract", "names no platform"))?;
+        let me = platform.name.clone();
+        Ok(Self { contract, me, seed, tables: Vec::new(), bins: Vec::new(), phase: Phase::Preparing })
+    }
+
+    /// Applies one input.
+    ///
+    /// # Errors
+    /// A fault ends the session; it names the culprit.
+    pub fn apply(&mut self, input: PlatformInput) -> Result<Outputs, Fault> {
+        match input {
+            PlatformInput::Prepared(data) => self.prepare(data),
+            PlatformInput::Message { from, message } => self.receive(&from, message),
+            PlatformInput::PatienceOver => self.go_on_without(),
+        }
+    }
+
+    /// The banks that the session waits for; empty where nothing is awaited.
+    pub fn waiting_for(&self) -> Vec<String> {
+        match &self.phase {
+            Phase::Preparing | Phase::Finished => Vec::new(),
+            Phase::Aligning(banks) => {
+                banks.iter().filter(|(_, bank)| !bank.aligned).map(|(name, _)| name.clone()).collect()
+            }
+            Phase::Training(training) => training.aggregator.waiting_for(),
+            Phase::Comparing { waiting, .. } => waiting.iter().cloned().collect(),
+        }
+    }
+
+    /// The round that is running, for people.
+    pub fn round(&self) -> Option<u32> {
+        match &self.phase {
+            Phase::Training(training) => Some(training.round),
+            _ => None,
+        }
+    }
+
+    /// The platform's half of the model.
+    pub fn half(&self) -> PlatformHalf {
+        PlatformHalf { tables: self.tables.clone() }
+    }
+
+    fn prepare(&mut self, data: PlatformData) -> Result<Outputs, Fault> {
+        if !matches!(self.phase, Phase::Preparing) {
+            return Err(Fault::new(&self.me, "the data were prepared twice"));
+        }
+        let names: Vec<_> =
+            self.contract.terms().fields_of(Holder::Platform).map(|field| field.name.clone()).collect();
+        let (tables, codes): (Vec<_>, Vec<_>) =
+            data.columns.iter().map(|column| bin(column, self.contract.terms().model.bins)).unzip();
+        self.bins = tables.iter().map(BinTable::bins).collect();
+        self.tables = names.into_iter().zip(tables).collect();
+        let digest = self.half().digest();
+        let mut outputs = Vec::new();
+        let mut alignments = BTreeMap::new();
+        let banks: Vec<_> = self.contract.terms().banks().map(|bank| bank.name.clone()).collect();
+        for bank in banks {
+            let rows = data.consented.get(&bank).map(Vec::as_slice).unwrap_or_default();
+            let alignment = self.offer(&bank, &data.identifiers, rows, &codes, digest, &mut outputs)?;
+            alignments.insert(bank, alignment);
+        }
+        self.phase = Phase::Aligning(alignments);
+        Ok(outputs)
+    }
+
+    fn offer(
+        &self,
+        bank: &str,
+        identifiers: &[String],
+        rows: &[u32],
+        codes: &[Vec<u16>],
+        tables: Digest,
+        outputs: &mut Outputs,
+    ) -> Result<BankAlignment, Fault> {
+        let terms = self.contract.terms();
+        let purpose = terms.purpose.to_string();
+        let sender = Sender::new(self.contract.digest(), &purpose, bank, &self.seed, terms.limits.evaluations)
+            .map_err(|error| Fault::new(&self.me, error))?;
+        let offered: Vec<_> = rows.iter().map(|&row| identifiers[row as usize].clone()).collect();
+        let payloads: Vec<_> =
+            rows.par_iter().map(|&row| encode_codes(codes.iter().map(|column| column[row as usize]))).collect();
+        let sealed = sender.rows(&offered, &payloads).map_err(|error| Fault::new(&self.me, error))?;
+        let announcement = sender.announce(&offered);
+        let mut transcript = AlignmentTranscript::new(&announcement);
+        outputs.push(Output::Record(Fact::ConsentSet {
+            bank: bank.into(),
+            rows: announcement.rows,
+            set: announcement.set,
+        }));
+        let message = FromPlatform::Announce { announcement, bins: self.bins.clone(), tables };
+        outputs.push(Output::Send { to: bank.into(), message });
+        for chunk in sealed.chunks(ROWS_PER_MESSAGE) {
+            transcript.rows(chunk);
+            outputs.push(Output::Send { to: bank.into(), message: FromPlatform::Rows(chunk.to_vec()) });
+        }
+        Ok(BankAlignment { sender, transcript, aligned: false })
+    }
+
+    fn receive(&mut self, from: &str, message: FromBank) -> Result<Outputs, Fault> {
+        match (&mut self.phase, message) {
+            (_, FromBank::Aborted(stop)) => Err(stop.into()),
+            (Phase::Aligning(banks), FromBank::Blinded(blinded)) => {
+                let bank = banks.get_mut(from).ok_or_else(|| Fault::new(from, "is not a bank of this contract"))?;
+                let evaluated = bank.sender.evaluate(&blinded).map_err(|error| Fault::new(from, error))?;
+                bank.transcript.blinded(&blinded);
+                bank.transcript.evaluated(&evaluated);
+                Ok(vec![Output::Send { to: from.into(), message: FromPlatform::Evaluated(evaluated) }])
+            }
+            (Phase::Aligning(banks), FromBank::Aligned) => {
+                let bank = banks.get_mut(from).ok_or_else(|| Fault::new(from, "is not a bank of this contract"))?;
+                bank.aligned = true;
+                let transcript = bank.transcript.digest();
+                let mut outputs = vec![Output::Record(Fact::Alignment { bank: from.into(), transcript })];
+                if banks.values().all(|bank| bank.aligned) {
+                    outputs.extend(self.train()?);
+                }
+                Ok(outputs)
+            }
+            (Phase::Training(training), FromBank::Aggregation(step)) => {
+                match training.aggregator.receive(from, step) {
+                    Ok(events) => self.follow(events),
+                    Err(misbehaved) => Ok(vec![Output::Refused(Fault::new(from, misbehaved))]),
+                }
+            }
+            (Phase::Comparing { fit, waiting }, FromBank::Fitted { model }) => {
+                if model != fit.digest() {
+                    return Err(Fault::new(from, "computed another model from the same sums"));
+                }
+                waiting.remove(from);
+                if waiting.is_empty() { self.release() } else { Ok(Vec::new()) }
+            }
+            // A bank that was given up catches up with what it has missed; what it says comes too late to count.
+            (_, FromBank::Aligned | FromBank::Aggregation(_) | FromBank::Fitted { .. }) => Ok(Vec::new()),
+            (_, FromBank::Blinded(_)) => Err(Fault::new(from, "asked for an evaluation outside the alignment")),
+        }
+    }
+
+    fn train(&mut self) -> Result<Outputs, Fault> {
+        let terms = self.contract.terms();
+        let trainer = Trainer::new(terms.plan(&self.bins)).map_err(|error| Fault::new(&self.me, error))?;
+        let roster = super::bank::roster(&self.contract)?;
+        let Ask::Sum(request) = trainer.next() else {
+            return Err(Fault::new(&self.me, "the trainer asks for nothing"));
+        };
+        let cohort = terms.banks().map(|bank| bank.name.clone()).collect();
+        let mut training = Training { trainer, aggregator: Aggregator::new(roster), request, round: 0, cohort };
+        let events = open_round(&mut training, &self.me)?;
+        self.phase = Phase::Training(Box::new(training));
+        let mut outputs = vec![Output::Stage(Stage::Aligned), Output::Stage(Stage::Prepared)];
+        outputs.extend(self.follow(events)?);
+        Ok(outputs)
+    }
+
+    fn follow(&mut self, events: Vec<Event>) -> Result<Outputs, Fault> {
+        let mut outputs = Vec::new();
+        let mut queue = std::collections::VecDeque::from(events);
+        while let Some(event) = queue.pop_front() {
+            match event {
+                Event::Send { to, message } => {
+                    outputs.push(Output::Send { to, message: FromPlatform::Aggregation(message) });
+                }
+                Event::Released { round, cohort, sums, transcript } => {
+                    outputs.push(Output::Evidence { round, transcript: transcript.encode() });
+                    queue.extend(self.released(round, cohort, sums, &mut outputs)?);
+                }
+            }
+        }
+        Ok(outputs)
+    }
+
+    fn released(
+        &mut self,
+        round: u32,
+        cohort: Vec<String>,
+        sums: Vec<i64>,
+        outputs: &mut Outputs,
+    ) -> Result<Vec<Event>, Fault> {
+        let Phase::Training(training) = &mut self.phase else { return Ok(Vec::new()) };
+        outputs.push(Output::Record(super::bank::release_fact(round, &training.request, &cohort, &sums)));
+        for bank in self.contract.terms().banks() {
+            let message = FromPlatform::Released { round, cohort: cohort.clone(), sums: sums.clone() };
+            outputs.push(Output::Send { to: bank.name.clone(), message });
+        }
+        training.cohort = cohort.clone();
+        training
+            .trainer
+            .answer(Sums { values: sums, cohort })
+            .map_err(|error| Fault::new(&self.me, format!("round {round}: {error}")))?;
+        match training.trainer.next() {
+            Ask::Sum(request) => {
+                training.round += 1;
+                if training.round >= self.contract.terms().limits.rounds {
+                    return Err(Fault::new("contract", "the fit needs more rounds than `limits.rounds` allows"));
+                }
+                if request.evaluates() && !training.request.evaluates() {
+                    outputs.push(Output::Stage(Stage::Trained));
+                }
+                training.request = request;
+                open_round(training, &self.me)
+            }
+            Ask::Done(fit) => {
+                outputs.push(Output::Stage(Stage::Evaluated));
+                let waiting = training.cohort.iter().cloned().collect();
+                self.phase = Phase::Comparing { fit: Box::new(fit), waiting };
+                Ok(Vec::new())
+            }
+        }
+    }
+
+    fn release(&mut self) -> Result<Outputs, Fault> {
+        let Phase::Comparing { fit, .. } = std::mem::replace(&mut self.phase, Phase::Finished) else {
+            return Ok(Vec::new());
+        };
+        let model = fit.digest();
+        let rounds = u32::try_from(fit.rounds.len()).unwrap_or(u32::MAX);
+        let mut outputs = vec![Output::Record(Fact::Model { model, rounds }), Output::Model(fit)];
+        for bank in self.contract.terms().banks() {
+            outputs.push(Output::Send { to: bank.name.clone(), message: FromPlatform::Complete { model } });
+        }
+        outputs.extend([Output::Stage(Stage::Released), Output::Stage(Stage::Closed)]);
+        Ok(outputs)
+    }
+
+    fn go_on_without(&mut self) -> Result<Outputs, Fault> {
+        let patience = self.contract.terms().patience_seconds;
+        match &mut self.phase {
+            Phase::Preparing | Phase::Finished => Ok(Vec::new()),
+            Phase::Aligning(banks) => {
+                let missing: Vec<_> =
+                    banks.iter().filter(|(_, bank)| !bank.aligned).map(|(name, _)| name.clone()).collect();
+                let threshold = super::bank::roster(&self.contract)?.threshold();
+                let present = banks.len() - missing.len();
+                if present < threshold {
+                    let reason = format!(
+                        "did not finish the alignment within {patience} s; {present} of {} banks are there, \
+                         {threshold} are needed: start the node again and propose a new session",
+                        banks.len()
+                    );
+                    return Err(Fault::new(&missing.join(", "), reason));
+                }
+                self.train()
+            }
+            Phase::Training(training) => {
+                let events = training.aggregator.give_up_waiting().map_err(|stopped| {
+                    let reason = format!(
+                        "did not answer within {patience} s in round {} ({stopped}): start the node again and \
+                         propose a new session",
+                        training.round
+                    );
+                    Fault::new(&stopped.missing.join(", "), reason)
+                })?;
+                self.follow(events)
+            }
+            Phase::Comparing { .. } => self.release(),
+        }
+    }
+}
+
+fn open_round(training: &mut Training, me: &str) -> Result<Vec<Event>, Fault> {
+    let words = u32::try_from(training.request.words()).map_err(|error| Fault::new(me, error))?;
+    let spec = RoundSpec { round: training.round, request: training.request.digest(), words };
+    training.aggregator.open_round(spec).map_err(|error| Fault::new(me, error))
+}
+
+impl PlatformHalf {
+    /// Digest of the tables: binds the bank's view of the bins to the platform's.
+    pub fn digest(&self) -> Digest {
+        // Panic safety: the type holds only strings and numbers.
+        Digest::of("tallystick/bin-tables/v1", &[&serde_json::to_vec(self).expect("bin tables serialise")])
+    }
+}
+
+impl BinTable {
+    /// Number of bins, the missing bin not counted.
+    pub fn bins(&self) -> u16 {
+        let bins = match self {
+            Self::Cuts(cuts) => cuts.len() + 1,
+            Self::Values(values) => values.len(),
+        };
+        u16::try_from(bins).unwrap_or(u16::MAX)
+    }
+}
+
+pub(super) fn bin(column: &PlatformColumn, bins: u16) -> (BinTable, Vec<u16>) {
+    match column {
+        PlatformColumn::Numeric(values) => {
+            let cuts = binning::equal_frequency(values, bins);
+            let codes = values.par_iter().map(|value| binning::code(&cuts, *value)).collect();
+            (BinTable::Cuts(cuts), codes)
+        }
+        PlatformColumn::Category { codes, values } => (BinTable::Values(values.clone()), codes.clone()),
+    }
+}
