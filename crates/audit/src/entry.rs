@@ -1,0 +1,279 @@
+//! Entries: a closed schema. What is not a field here cannot be logged; unknown fields are refused when a log is read.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use tally_crypto::transcript::Digest;
+
+/// One entry.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Entry {
+    /// Format version, 1.
+    pub v: u32,
+    /// Place in the log, from 0.
+    pub index: u64,
+    /// When, Unix milliseconds; never earlier than the entry before.
+    pub time: i64,
+    /// Whose log.
+    pub node: String,
+    /// Who acted: a party or an operator.
+    pub actor: String,
+    /// The session, if it belongs to one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<String>,
+    /// Place among this node's entries of the session, from 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seq: Option<u64>,
+    /// Leaf hash of the session's entry before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prev: Option<Digest>,
+    /// What happened.
+    #[serde(rename = "entry")]
+    pub body: Body,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", deny_unknown_fields)]
+pub enum Body {
+    /// The log begins.
+    #[serde(rename = "node.genesis")]
+    Genesis {
+        /// Role of the node.
+        role: String,
+        /// Verifier key of the log.
+        log_vkey: String,
+        /// Version of the program.
+        software: String,
+    },
+    /// An operator was added.
+    #[serde(rename = "operator.add")]
+    OperatorAdd {
+        /// Short name of the operator's key.
+        key: String,
+    },
+    /// A sharing list was loaded.
+    #[serde(rename = "policy.load")]
+    PolicyLoad {
+        /// Its version.
+        version: u32,
+        /// Digest of the signed payload.
+        list: Digest,
+    },
+    /// Consents were added to the register.
+    #[serde(rename = "consent.load")]
+    ConsentLoad {
+        /// How many.
+        count: u64,
+        /// Salted commitment to them.
+        root: Digest,
+    },
+    /// A data set was imported.
+    #[serde(rename = "dataset.commit")]
+    DatasetCommit {
+        /// Its name.
+        dataset: String,
+        /// Date of the snapshot.
+        as_of: String,
+        /// Its fields.
+        fields: Vec<String>,
+        /// Rows.
+        rows: u64,
+        /// Salted Merkle root over the rows.
+        root: Digest,
+    },
+    /// An operator approved a contract.
+    #[serde(rename = "operator.approve")]
+    OperatorApprove {
+        /// The contract.
+        contract: Digest,
+    },
+    /// Every party has signed a contract.
+    #[serde(rename = "session.contract")]
+    SessionContract {
+        /// Digest of the contract; its parties' own logs carry the same.
+        contract: Digest,
+        /// The parties.
+        parties: Vec<String>,
+        /// The purpose.
+        purpose: String,
+        /// The platform's fields with their levels.
+        fields: BTreeMap<String, String>,
+        /// Version of the sharing list.
+        list: u32,
+        /// Fewest banks in a sum.
+        min_cohort: u32,
+    },
+    /// A session reached a stage.
+    #[serde(rename = "session.state")]
+    SessionState {
+        /// The stage.
+        stage: String,
+        /// Digest of the reason, where it was aborted.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<Digest>,
+    },
+    /// The set offered to, or brought to, the alignment with a bank.
+    #[serde(rename = "consent.set")]
+    ConsentSet {
+        /// The bank.
+        bank: String,
+        /// Rows.
+        rows: u64,
+        /// Salted commitment.
+        set: Digest,
+    },
+    /// An alignment was done; the transcript is equal at both sides.
+    #[serde(rename = "psi.run")]
+    PsiRun {
+        /// The bank.
+        bank: String,
+        /// Hash over all its messages.
+        transcript: Digest,
+    },
+    /// This bank gave a masked vector.
+    #[serde(rename = "round.commit")]
+    RoundCommit {
+        /// Number of the round.
+        round: u32,
+        /// Digest of the sum request.
+        request: Digest,
+        /// Digest of the masked vector's message.
+        masked: Digest,
+    },
+    /// A sum was released; equal at every party.
+    #[serde(rename = "round.result")]
+    RoundResult {
+        /// Number of the round.
+        round: u32,
+        /// Digest of the sum request.
+        request: Digest,
+        /// Digest of the sum.
+        sums: Digest,
+        /// Banks in it.
+        cohort: Vec<String>,
+    },
+    /// A model was computed; equal at every party.
+    #[serde(rename = "model.release")]
+    ModelRelease {
+        /// Digest of the fit.
+        model: Digest,
+        /// Sums that led to it.
+        rounds: u32,
+    },
+    /// A message leaves for a peer.
+    #[serde(rename = "egress")]
+    Egress(Passage),
+    /// A message of a peer was taken in.
+    #[serde(rename = "ingress")]
+    Ingress(Passage),
+    /// A bank asks for a score.
+    #[serde(rename = "score.request")]
+    ScoreRequest {
+        /// Digest of the request's random name.
+        request: Digest,
+        /// Salted commitment to the applicant.
+        applicant: Digest,
+        /// The purpose.
+        purpose: String,
+        /// The model.
+        model: Digest,
+    },
+    /// The platform decided whether data may be used.
+    #[serde(rename = "decision")]
+    Decision {
+        /// Who asks.
+        grantee: String,
+        /// The purpose.
+        purpose: String,
+        /// Salted commitment to the subject.
+        subject: Digest,
+        /// Allowed or not.
+        allow: bool,
+        /// Code of the condition that failed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        failed: Option<String>,
+        /// Salted commitment to the consent that allowed it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        consent: Option<Digest>,
+        /// Version of the sharing list.
+        list: u32,
+    },
+    /// The platform cleared the rows of a session for a bank.
+    #[serde(rename = "clearance")]
+    Clearance {
+        /// The bank.
+        grantee: String,
+        /// Rows allowed.
+        allowed: u64,
+        /// Rows denied, by condition.
+        denied: BTreeMap<String, u64>,
+        /// Digest over list and consents.
+        basis: Digest,
+    },
+    /// A score was answered.
+    #[serde(rename = "score.response")]
+    ScoreResponse {
+        /// Digest of the request's random name.
+        request: Digest,
+        /// `scored`, or the code of the refusal.
+        outcome: String,
+    },
+    /// A connection or message was refused.
+    #[serde(rename = "refusal")]
+    Refusal {
+        /// Who it claimed to be.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        peer: Option<String>,
+        /// Digest of the reason.
+        reason: Digest,
+        /// `connection` or `message`.
+        what: String,
+    },
+    /// An auditor read something.
+    #[serde(rename = "audit.access")]
+    AuditAccess {
+        /// Digest of what was opened.
+        object: Digest,
+    },
+}
+
+/// One message between two nodes; both logs carry the same.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Passage {
+    /// The other party.
+    pub peer: String,
+    /// Number in the stream from sender to receiver, from 1.
+    pub sequence: u64,
+    /// Kind of message.
+    pub kind: String,
+    /// Form of the information: contract, alignment, binned, masked, aggregate, score, control. Known to the sender.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub form: Option<String>,
+    /// Digest of the message.
+    pub digest: Digest,
+    /// Its length.
+    pub bytes: u64,
+    /// The sender's log entry that covers it. Known to the receiver.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receipt: Option<Digest>,
+}
+
+impl Entry {
+    /// The entry as the bytes that are hashed: one line of JSON.
+    pub fn encode(&self) -> Vec<u8> {
+        // Panic safety: the type holds only texts, numbers and lists.
+        serde_json::to_vec(self).expect("entries serialise")
+    }
+
+    /// Reads an entry; unknown fields and other spellings of the same entry are refused.
+    ///
+    /// # Errors
+    /// Says what is wrong.
+    pub fn decode(bytes: &[u8]) -> Result<Self, String> {
+        let entry: Self = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+        if entry.encode() == bytes { Ok(entry) } else { Err("not in canonical form".into()) }
+    }
+}

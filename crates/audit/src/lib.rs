@@ -1,0 +1,28 @@
+//! The computation log: who computed what with whose data, under which contract; verifiable without us.
+//!
+//! A log is a C2SP tiled transparency log (tlog-tiles, tlog-checkpoint, signed-note): a directory of static files. Entries hold
+//! commitments, counts and names of parties and fields, never identifiers, values or scores.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`merkle`] | RFC 6962 tree hashing, inclusion and consistency proofs |
+//! | [`note`] | signed notes, verifier keys, checkpoints |
+//! | [`files`] | the log as a directory of tiles |
+//! | [`entry`] | the closed schema of entries |
+//! | [`write_ahead`] | receipts: nothing leaves a node before the entry that covers it is durable |
+//! | [`registry`] | the signed registry of parties |
+//! | [`verify`] | one log against its own rules |
+//! | [`reconcile`] | the parties' logs against one another |
+
+pub mod entry;
+pub mod files;
+pub mod merkle;
+pub mod note;
+pub mod reconcile;
+pub mod registry;
+pub mod verify;
+pub mod write_ahead;
+
+pub use entry::{Body, Entry};
+pub use registry::{NamedKey, Registry, RegistryError, RegistryParty};
+pub use write_ahead::{Ledger, LedgerError, Receipt};
