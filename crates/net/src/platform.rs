@@ -1,0 +1,192 @@
+//! The platform's side: listens, lets in parties of the consortium under their own name, reports everyone else.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tokio_stream::wrappers::{ReceiverStream, UnboundedReceiverStream};
+use tokio_stream::{Stream, StreamExt as _};
+use tonic::transport::server::Connected;
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::frames::FRAME_BYTES;
+use crate::identity::{Tls, party_of};
+use crate::link::{Event, Link, NetError, Shared};
+use crate::wire::link_server::{self, LinkServer};
+use crate::wire::{Frame, Hello, frame::Kind};
+
+/// Time that a peer has for its TLS handshake.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// Listens for banks.
+pub struct Listener;
+
+impl Listener {
+    /// Listens on `address`; only the parties in `allowed` are let in. Runs on `runtime`.
+    ///
+    /// # Errors
+    /// Names the certificate or the address that cannot be used.
+    pub fn bind(
+        runtime: &Handle,
+        address: &str,
+        me: &str,
+        tls: Tls,
+        allowed: Vec<String>,
+        sink: impl Fn(Event) + Send + Sync + 'static,
+    ) -> Result<Link, NetError> {
+        let acceptor = TlsAcceptor::from(tls.server_config()?);
+        let failed = |error: io::Error| NetError::Listen { address: address.into(), reason: error.to_string() };
+        let listener = std::net::TcpListener::bind(address).map_err(failed)?;
+        listener.set_nonblocking(true).map_err(failed)?;
+        let local = listener.local_addr().map_err(failed)?;
+        let _guard = runtime.enter();
+        let listener = TcpListener::from_std(listener).map_err(failed)?;
+        let shared = Shared::new(sink);
+        let (sender, connections) = mpsc::channel(64);
+        runtime.spawn(accept(listener, acceptor, sender, shared.clone()));
+        let service = LinkServer::new(Service { me: me.into(), allowed, shared: shared.clone() })
+            .max_decoding_message_size(FRAME_BYTES);
+        let server = tonic::transport::Server::builder()
+            .http2_keepalive_interval(Some(Duration::from_secs(15)))
+            .http2_keepalive_timeout(Some(Duration::from_secs(10)))
+            .add_service(service);
+        runtime.spawn(async move {
+            if let Err(error) = server.serve_with_incoming(ReceiverStream::new(connections)).await {
+                tracing::error!(%error, "the listener stopped");
+            }
+        });
+        Ok(Link { shared, address: Some(local) })
+    }
+}
+
+async fn accept(
+    listener: TcpListener,
+    acceptor: TlsAcceptor,
+    connections: mpsc::Sender<io::Result<PeerStream>>,
+    shared: Arc<Shared>,
+) {
+    loop {
+        let Ok((stream, address)) = listener.accept().await else {
+            // Out of descriptors, most likely: others may close some.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            continue;
+        };
+        let (acceptor, connections, shared) = (acceptor.clone(), connections.clone(), shared.clone());
+        tokio::spawn(async move {
+            match handshake(acceptor, stream, address).await {
+                // The server has stopped if nobody takes the connection.
+                Ok(stream) => drop(connections.send(Ok(stream)).await),
+                Err(reason) => {
+                    shared.tell(Event::Refused { address: address.to_string(), claimed: None, reason });
+                }
+            }
+        });
+    }
+}
+
+async fn handshake(acceptor: TlsAcceptor, stream: TcpStream, address: SocketAddr) -> Result<PeerStream, String> {
+    stream.set_nodelay(true).map_err(|error| error.to_string())?;
+    let stream = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream))
+        .await
+        .map_err(|_| "no TLS handshake within 10 s".to_owned())?
+        .map_err(|error| error.to_string())?;
+    let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+    let party = certificate.and_then(party_of).ok_or("the certificate names no party")?;
+    Ok(PeerStream { stream, peer: Peer { party, address } })
+}
+
+/// Who is at the other end, from the certificate.
+#[derive(Clone, Debug)]
+struct Peer {
+    party: String,
+    address: SocketAddr,
+}
+
+/// A TLS stream that knows its peer.
+struct PeerStream {
+    stream: TlsStream<TcpStream>,
+    peer: Peer,
+}
+
+impl Connected for PeerStream {
+    type ConnectInfo = Peer;
+
+    fn connect_info(&self) -> Peer {
+        self.peer.clone()
+    }
+}
+
+impl AsyncRead for PeerStream {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for PeerStream {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+struct Service {
+    me: String,
+    allowed: Vec<String>,
+    shared: Arc<Shared>,
+}
+
+#[tonic::async_trait]
+impl link_server::Link for Service {
+    type OpenStream = Pin<Box<dyn Stream<Item = Result<Frame, Status>> + Send>>;
+
+    async fn open(&self, request: Request<Streaming<Frame>>) -> Result<Response<Self::OpenStream>, Status> {
+        let peer = request.extensions().get::<Peer>().cloned().ok_or_else(|| Status::internal("no peer"))?;
+        let mut frames = request.into_inner();
+        let claimed = match frames.message().await?.and_then(|frame| frame.kind) {
+            Some(Kind::Hello(Hello { name, version: 1 })) => name,
+            _ => return Err(self.refuse(&peer, None, "the first frame is not a hello of version 1")),
+        };
+        if claimed != peer.party {
+            let reason = format!("the certificate names {}", peer.party);
+            return Err(self.refuse(&peer, Some(claimed), &reason));
+        }
+        if !self.allowed.contains(&claimed) {
+            return Err(self.refuse(&peer, Some(claimed), "not a party of the registry"));
+        }
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let hello = Frame { kind: Some(Kind::Hello(Hello { name: self.me.clone(), version: 1 })) };
+        // The receiver is in this function's hands, so it is open.
+        let _ = sender.send(hello);
+        let shared = self.shared.clone();
+        tokio::spawn(async move {
+            let number = shared.connect(&claimed, sender);
+            let reason = shared.read(&claimed, frames).await;
+            shared.disconnect(&claimed, number, reason);
+        });
+        Ok(Response::new(Box::pin(UnboundedReceiverStream::new(receiver).map(Ok))))
+    }
+}
+
+impl Service {
+    fn refuse(&self, peer: &Peer, claimed: Option<String>, reason: &str) -> Status {
+        let address = peer.address.to_string();
+        self.shared.tell(Event::Refused { address, claimed, reason: reason.into() });
+        Status::permission_denied(reason)
+    }
+}
