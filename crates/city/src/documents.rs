@@ -1,0 +1,140 @@
+//! The signed documents of a city: sharing list, consents, and the keys of those who sign them.
+
+use std::io::Write as _;
+use std::path::Path;
+
+use rayon::prelude::*;
+use tally_audit::NamedKey;
+use tally_crypto::seed::Seed;
+use tally_crypto::sign::{Envelope, SigningKey};
+use tally_crypto::transcript::Digest;
+use tally_data::{Dictionary, FieldDefinition, FieldKind};
+use tally_model::text::Text;
+use tally_policy::{
+    Consent, Fetch, Form, Level, ListField, ListFieldKind, Notice, Purpose, SharingList, Signer, SubjectKind,
+};
+
+use crate::table::{Cells, Table};
+use crate::{Book, City};
+
+/// 2026-01-01, the day from which consents hold, and 2036-01-01, Unix milliseconds.
+const WINDOW: (i64, i64) = (1_767_225_600_000, 2_082_758_400_000);
+const PURPOSES: [Purpose; 2] = [Purpose::JointModelling, Purpose::LoanUnderwriting];
+const NOTICE: &str =
+    "Your tax, court, utility, insurance and procurement data are used in binned form for financing only.";
+
+pub(crate) fn write(city: &City, directory: &Path) -> std::io::Result<()> {
+    let registrar = key(&city.seed, "registrar", "");
+    let authority = key(&city.seed, "list-authority", "");
+    let put = |name: &str, text: String| std::fs::write(directory.join(name), text);
+    put("registrar.json", json(&named("registrar", &registrar))?)?;
+    put("authority.json", json(&named("list-authority", &authority))?)?;
+    put("list.json", json(&signed(sharing_list(&city.platform).envelope(), &[&authority])?)?)?;
+    let fields = city.banks.first().map(|book| dictionary(&book.table)).unwrap_or_default();
+    put("dictionary.json", json(&fields)?)?;
+    for book in &city.banks {
+        consents(city, book, &registrar, directory)?;
+    }
+    Ok(())
+}
+
+fn consents(city: &City, book: &Book, registrar: &SigningKey, directory: &Path) -> std::io::Result<()> {
+    let document = |row: &u32| {
+        let subject = &city.platform.ids[*row as usize];
+        let enterprise = key(&city.seed, "enterprise", subject);
+        let consent = consent(subject, &book.name, &enterprise);
+        json(&signed(consent.envelope(), &[&enterprise, registrar])?)
+    };
+    let path = directory.join(format!("consents-{}.jsonl", book.name));
+    let mut file = std::io::BufWriter::new(std::fs::File::create(path)?);
+    // In pieces, so that a large city does not hold all its consents in memory.
+    for rows in book.consented.chunks(10_000) {
+        for line in rows.par_iter().map(document).collect::<std::io::Result<Vec<_>>>()? {
+            writeln!(file, "{line}")?;
+        }
+    }
+    file.flush()
+}
+
+fn consent(subject: &str, grantee: &str, enterprise: &SigningKey) -> Consent {
+    Consent {
+        consent_id: hex(&Digest::of("tallystick/city-consent", &[subject.as_bytes(), grantee.as_bytes()])),
+        version: 1,
+        supersedes: None,
+        subject_kind: SubjectKind::Enterprise,
+        subject: subject.into(),
+        signer: Signer {
+            role: "legal-representative".into(),
+            assurance: "e-licence".into(),
+            key: enterprise.verify_key(),
+        },
+        grantee: grantee.into(),
+        providers: vec!["platform".into()],
+        purposes: PURPOSES.to_vec(),
+        categories: vec!["*".into()],
+        form: Form::Binned,
+        not_before: WINDOW.0,
+        not_after: WINDOW.1,
+        fetch: Fetch::Standing,
+        data_life_days: 365,
+        notice: Notice { digest: Digest::of_bytes(NOTICE.as_bytes()), version: "1".into(), language: "zh".into() },
+    }
+}
+
+fn hex(digest: &Digest) -> String {
+    digest.to_string()[..32].to_owned()
+}
+
+fn sharing_list(platform: &Table) -> SharingList {
+    let fields = platform.columns.iter().map(|column| ListField {
+        name: column.name.clone(),
+        title: column.title.clone(),
+        owner: column.owner.clone(),
+        category: column.category.clone(),
+        level: if column.public { Level::L1 } else { Level::L2 },
+        kind: match &column.cells {
+            Cells::Numbers(_) => ListFieldKind::Numeric,
+            Cells::Codes { values, .. } => ListFieldKind::Category { values: values.clone() },
+        },
+        forms: if column.public { vec![Form::Raw, Form::Binned] } else { vec![Form::Binned, Form::Sealed] },
+        purposes: PURPOSES.to_vec(),
+        refresh_days: 31,
+    });
+    SharingList {
+        version: 1,
+        city: Text::new("示范市", "sample city"),
+        issued: "2026-01-01".into(),
+        fields: fields.collect(),
+    }
+}
+
+fn dictionary(table: &Table) -> Dictionary {
+    let fields = table.columns.iter().map(|column| FieldDefinition {
+        name: column.name.clone(),
+        title: column.title.clone(),
+        kind: match &column.cells {
+            Cells::Numbers(_) => FieldKind::Numeric,
+            Cells::Codes { values, .. } => FieldKind::Category { values: values.clone() },
+        },
+    });
+    Dictionary { fields: fields.collect() }
+}
+
+fn key(seed: &Seed, role: &str, name: &str) -> SigningKey {
+    SigningKey::from_seed(&seed.derive("key", &[role.as_bytes(), name.as_bytes()]))
+}
+
+fn named(name: &str, key: &SigningKey) -> NamedKey {
+    NamedKey { name: name.into(), key: key.verify_key() }
+}
+
+fn signed(mut envelope: Envelope, keys: &[&SigningKey]) -> std::io::Result<Envelope> {
+    for key in keys {
+        envelope.sign(key).map_err(std::io::Error::other)?;
+    }
+    Ok(envelope)
+}
+
+fn json(value: &impl serde::Serialize) -> std::io::Result<String> {
+    serde_json::to_string(value).map_err(std::io::Error::other)
+}
