@@ -8,10 +8,10 @@ use tally_audit::NamedKey;
 use tally_crypto::seed::Seed;
 use tally_crypto::sign::{Envelope, SigningKey};
 use tally_crypto::transcript::Digest;
-use tally_data::{Dictionary, FieldDefinition, FieldKind};
+use tally_data::{Dictionary, FieldDefinition};
 use tally_model::text::Text;
 use tally_policy::{
-    Consent, Fetch, Form, Level, ListField, ListFieldKind, Notice, Purpose, SharingList, Signer, SubjectKind,
+    Consent, Fetch, Form, Level, ListField, FieldKind, Notice, Purpose, SharingList, Signer, SubjectKind,
 };
 
 use crate::table::{Cells, Table};
@@ -92,10 +92,7 @@ fn sharing_list(platform: &Table) -> SharingList {
         owner: column.owner.clone(),
         category: column.category.clone(),
         level: if column.public { Level::L1 } else { Level::L2 },
-        kind: match &column.cells {
-            Cells::Numbers(_) => ListFieldKind::Numeric,
-            Cells::Codes { values, .. } => ListFieldKind::Category { values: values.clone() },
-        },
+        kind: kind(&column.cells),
         forms: if column.public { vec![Form::Raw, Form::Binned] } else { vec![Form::Binned, Form::Sealed] },
         purposes: PURPOSES.to_vec(),
         refresh_days: 31,
@@ -112,12 +109,16 @@ fn dictionary(table: &Table) -> Dictionary {
     let fields = table.columns.iter().map(|column| FieldDefinition {
         name: column.name.clone(),
         title: column.title.clone(),
-        kind: match &column.cells {
-            Cells::Numbers(_) => FieldKind::Numeric,
-            Cells::Codes { values, .. } => FieldKind::Category { values: values.clone() },
-        },
+        kind: kind(&column.cells),
     });
     Dictionary { fields: fields.collect() }
+}
+
+fn kind(cells: &Cells) -> FieldKind {
+    match cells {
+        Cells::Numbers(_) => FieldKind::Numeric,
+        Cells::Codes { values, .. } => FieldKind::Category { values: values.clone() },
+    }
 }
 
 fn key(seed: &Seed, role: &str, name: &str) -> SigningKey {

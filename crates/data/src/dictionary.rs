@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use tally_model::text::Text;
+pub use tally_policy::FieldKind;
 
 /// A dictionary.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,19 +22,6 @@ pub struct FieldDefinition {
     pub title: Text,
     /// Numbers or categories.
     pub kind: FieldKind,
-}
-
-/// Numbers or categories.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub enum FieldKind {
-    /// Numbers.
-    Numeric,
-    /// One of these values.
-    Category {
-        /// The values, in code order.
-        values: Vec<String>,
-    },
 }
 
 impl Dictionary {

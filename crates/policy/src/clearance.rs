@@ -17,6 +17,7 @@ use crate::{Form, Level, Purpose, Register, SignedList};
 #[derive(Clone, Debug)]
 pub struct Cleared<T> {
     value: T,
+    consents: Vec<Digest>,
     basis: Digest,
 }
 
@@ -26,9 +27,22 @@ impl<T> Cleared<T> {
         self.basis
     }
 
+    /// The consents that it rests on, one a row: each has been used once.
+    pub fn consents(&self) -> &[Digest] {
+        &self.consents
+    }
+
     /// The value.
     pub fn into_inner(self) -> T {
         self.value
+    }
+}
+
+impl<T> Cleared<Vec<T>> {
+    /// The same rows, each seen through `view`: what is cleared stays cleared.
+    pub fn map_rows<U>(self, view: impl FnMut(T) -> U) -> Cleared<Vec<U>> {
+        let value = self.value.into_iter().map(view).collect();
+        Cleared { value, consents: self.consents, basis: self.basis }
     }
 }
 
@@ -171,17 +185,18 @@ impl<'a> Clearance<'a> {
         let mut basis = Transcript::new("tallystick/clearance/v1");
         basis.append(self.list.digest().as_bytes());
         let mut denied = Denied::new();
-        let mut value = Vec::new();
+        let (mut value, mut consents) = (Vec::new(), Vec::new());
         for row in rows {
             match self.consent(subject(&row), question) {
                 Ok(consent) => {
                     basis.append(consent.as_bytes());
                     value.push(row);
+                    consents.push(consent);
                 }
                 Err(condition) => *denied.entry(condition.code()).or_default() += 1,
             }
         }
-        Ok((Cleared { value, basis: basis.digest() }, denied))
+        Ok((Cleared { value, consents, basis: basis.digest() }, denied))
     }
 
     fn consent(&self, subject: &str, question: &Question<'_>) -> Result<Digest, Condition> {
@@ -247,7 +262,7 @@ mod tests {
             owner: "tax".into(),
             category: "tax".into(),
             level,
-            kind: ListFieldKind::Numeric,
+            kind: FieldKind::Numeric,
             forms: forms.to_vec(),
             purposes: vec![Purpose::JointModelling],
             refresh_days: 30,

@@ -18,6 +18,6 @@ pub use clearance::{Clearance, Cleared, Condition, Denied, Question};
 pub use consent::{
     CONSENT_TYPE, Consent, ConsentError, Fetch, Notice, Signer, SubjectKind, VerifiedConsent, verify_all,
 };
-pub use list::{Form, LIST_TYPE, Level, ListError, ListField, ListFieldKind, SharingList, SignedList};
+pub use list::{FieldKind, Form, LIST_TYPE, Level, ListError, ListField, SharingList, SignedList};
 pub use purpose::Purpose;
 pub use register::Register;

@@ -66,7 +66,7 @@ pub struct ListField {
     /// Sensitivity.
     pub level: Level,
     /// Numbers or categories.
-    pub kind: ListFieldKind,
+    pub kind: FieldKind,
     /// Forms in which it may travel.
     pub forms: Vec<Form>,
     /// Purposes that it may be used for.
@@ -78,7 +78,7 @@ pub struct ListField {
 /// Numbers or categories.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub enum ListFieldKind {
+pub enum FieldKind {
     /// Numbers.
     Numeric,
     /// One of these values.
@@ -115,6 +115,16 @@ pub enum ListError {
         /// The rule.
         reason: &'static str,
     },
+}
+
+impl FieldKind {
+    /// The values of a category, in code order; none for numbers.
+    pub fn values(&self) -> &[String] {
+        match self {
+            Self::Numeric => &[],
+            Self::Category { values } => values,
+        }
+    }
 }
 
 impl SharingList {

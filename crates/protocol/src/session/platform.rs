@@ -387,6 +387,18 @@ impl PlatformHalf {
 }
 
 impl BinTable {
+    /// The bin code of every row; a column of another kind than the table counts as missing.
+    pub fn codes(&self, column: &PlatformColumn) -> Vec<u16> {
+        match (self, column) {
+            (Self::Cuts(cuts), PlatformColumn::Numeric(values)) => {
+                values.par_iter().map(|value| binning::code(cuts, *value)).collect()
+            }
+            (Self::Values(_), PlatformColumn::Category { codes, .. }) => codes.clone(),
+            (_, PlatformColumn::Numeric(values)) => vec![0; values.len()],
+            (_, PlatformColumn::Category { codes, .. }) => vec![0; codes.len()],
+        }
+    }
+
     /// Number of bins, the missing bin not counted.
     pub fn bins(&self) -> u16 {
         let bins = match self {
@@ -398,12 +410,10 @@ impl BinTable {
 }
 
 pub(super) fn bin(column: &PlatformColumn, bins: u16) -> (BinTable, Vec<u16>) {
-    match column {
-        PlatformColumn::Numeric(values) => {
-            let cuts = binning::equal_frequency(values, bins);
-            let codes = values.par_iter().map(|value| binning::code(&cuts, *value)).collect();
-            (BinTable::Cuts(cuts), codes)
-        }
-        PlatformColumn::Category { codes, values } => (BinTable::Values(values.clone()), codes.clone()),
-    }
+    let table = match column {
+        PlatformColumn::Numeric(values) => BinTable::Cuts(binning::equal_frequency(values, bins)),
+        PlatformColumn::Category { values, .. } => BinTable::Values(values.clone()),
+    };
+    let codes = table.codes(column);
+    (table, codes)
 }

@@ -1,0 +1,98 @@
+//! Verbs of auditors: they need copies of logs and the registry, nothing else.
+
+use std::path::{Path, PathBuf};
+
+use clap::Subcommand;
+use serde_json::{Value, json};
+use tally_audit::reconcile::{Severity, reconcile};
+use tally_audit::verify::verify_log;
+use tally_audit::Registry;
+use tally_crypto::sign::VerifyKey;
+
+use super::Printed;
+use super::node::read_text;
+use crate::failure::{self, Failure};
+
+/// `tallystick audit …`.
+#[derive(Subcommand)]
+pub(super) enum AuditVerb {
+    /// Verify logs, each by itself and against one another.
+    Verify {
+        /// Node directories, log directories, or copies of them.
+        #[arg(required = true, value_name = "DIR")]
+        logs: Vec<PathBuf>,
+        /// The consortium's signed registry.
+        #[arg(long, value_name = "FILE")]
+        registry: PathBuf,
+        /// The consortium's public key, hexadecimal, from a source other than the registry.
+        #[arg(long, value_name = "KEY")]
+        ca_key: Option<String>,
+    },
+}
+
+impl AuditVerb {
+    pub(super) fn run(self) -> Result<Printed, Failure> {
+        let Self::Verify { logs, registry, ca_key } = self;
+        let ca_key = ca_key.map(|text| {
+            serde_json::from_value::<VerifyKey>(json!(text))
+                .map_err(|_| failure::usage("--ca-key: 64 hexadecimal digits, as `ca_key` in the registry"))
+        });
+        let value = audit(&logs, &registry, ca_key.transpose()?.as_ref())?;
+        let holds = value["verified"] == true && value["reconciled"] == true;
+        Ok(Printed { text: in_words(&value), value, holds })
+    }
+}
+
+/// Verifies every log and joins those that hold.
+pub(crate) fn audit(logs: &[PathBuf], registry: &Path, ca_key: Option<&VerifyKey>) -> Result<Value, Failure> {
+    let wrong = |error: tally_audit::RegistryError| failure::refused(format!("{}: {error}", registry.display()));
+    let registry_read = Registry::parse(&read_text(registry)?).map_err(wrong)?;
+    if let Some(key) = ca_key {
+        registry_read.demand(key).map_err(wrong)?;
+    }
+    let mut verified = Vec::new();
+    let mut shown = Vec::new();
+    let mut findings = Vec::new();
+    for directory in logs {
+        match verify_log(directory, &registry_read) {
+            Ok(log) => {
+                shown.push(json!({ "party": log.party, "entries": log.entries.len(), "root": log.root }));
+                verified.push(log);
+            }
+            Err(error) => {
+                shown.push(json!({ "log": directory, "error": error.to_string() }));
+                findings.push(format!("fault {error}"));
+            }
+        }
+    }
+    let joined = reconcile(&verified);
+    let reconciled = joined.iter().all(|finding| finding.severity != Severity::Fault);
+    findings.extend(joined.iter().map(ToString::to_string));
+    let all = verified.len() == logs.len();
+    Ok(json!({ "verified": all, "reconciled": all && reconciled, "logs": shown, "findings": findings }))
+}
+
+fn in_words(value: &Value) -> String {
+    let mut lines = Vec::new();
+    for log in value["logs"].as_array().into_iter().flatten() {
+        lines.push(match log["error"].as_str() {
+            Some(error) => format!("DOES NOT HOLD  {error}"),
+            None => format!(
+                "holds  {:<12} {} entries, root {}",
+                log["party"].as_str().unwrap_or_default(),
+                log["entries"],
+                log["root"].as_str().unwrap_or_default()
+            ),
+        });
+    }
+    for finding in value["findings"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+        lines.push(finding.into());
+    }
+    let verdict = match (&value["verified"], &value["reconciled"]) {
+        (Value::Bool(true), Value::Bool(true)) => "every log holds, and they agree with one another",
+        (Value::Bool(true), _) => "every log holds, but they do NOT agree",
+        _ => "NOT every log holds",
+    };
+    lines.push(verdict.into());
+    lines.join("\n")
+}

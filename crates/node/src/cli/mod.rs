@@ -1,0 +1,156 @@
+//! The command line: noun, verb, and `--json` everywhere.
+
+mod audit;
+mod consortium;
+mod node;
+mod session;
+mod words;
+
+pub(crate) use audit::audit;
+pub(crate) use consortium::{issue, today};
+pub(crate) use session::{applicant, approve, score_in_words};
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use serde_json::Value;
+
+use crate::control::{self, Command};
+use crate::failure::{Failure, FailureKind};
+
+/// Federated credit computation for a city platform and its banks: raw data stay with their holders.
+#[derive(Parser)]
+#[command(name = "tallystick", version, after_help = EXIT_CODES)]
+struct Arguments {
+    /// Print JSON instead of text.
+    #[arg(long, global = true)]
+    json: bool,
+    /// Language of texts.
+    #[arg(long, global = true, value_enum, default_value = "en")]
+    lang: Language,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 done · 1 a check did not hold · 2 wrong command line · 65 a file is wrong · 69 node or peer out of reach ·
+70 a mistake of ours · 73 cannot write · 75 try again later · 77 refused by policy, consent, key or signature · 78 wrong configuration";
+
+/// Languages of texts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Language {
+    /// English.
+    En,
+    /// 中文.
+    Zh,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Run a platform and its banks on this machine, from consent to proof.
+    Demo(crate::demo::DemoArguments),
+    /// Make a node's directory: keys, configuration, empty store.
+    Init(node::InitArguments),
+    /// Start a node.
+    Serve(node::ServeArguments),
+    /// The consortium's certificate authority, for trials.
+    #[command(subcommand)]
+    Ca(consortium::CaVerb),
+    /// Where a node stands: peers, memory, bytes, log.
+    Status(NodeArgument),
+    /// The people who approve sessions.
+    #[command(subcommand)]
+    Operator(node::OperatorVerb),
+    /// Data sets of a node.
+    #[command(subcommand)]
+    Dataset(node::DatasetVerb),
+    /// The signed sharing list.
+    #[command(subcommand)]
+    List(node::ListVerb),
+    /// Consents of enterprises.
+    #[command(subcommand)]
+    Consent(node::ConsentVerb),
+    /// Joint-modelling sessions.
+    #[command(subcommand)]
+    Session(session::SessionVerb),
+    /// Score applicants with a released model.
+    #[command(subcommand)]
+    Score(session::ScoreVerb),
+    /// Verify logs, from copies and public keys alone.
+    #[command(subcommand)]
+    Audit(audit::AuditVerb),
+}
+
+/// The node that a verb speaks to.
+#[derive(clap::Args)]
+struct NodeArgument {
+    /// The node's directory.
+    #[arg(long, value_name = "DIR")]
+    node: PathBuf,
+}
+
+impl NodeArgument {
+    fn tell(&self, command: &Command) -> Result<Value, Failure> {
+        control::tell(&self.node, command)
+    }
+}
+
+/// What a verb prints.
+struct Printed {
+    /// For machines.
+    value: Value,
+    /// For people.
+    text: String,
+    /// False if a check that the verb makes did not hold.
+    holds: bool,
+}
+
+/// Runs the command line; the exit code says how it went.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let (json, language) = (arguments.json, arguments.lang);
+    let outcome = match arguments.verb {
+        Verb::Demo(demo) => return finish_demo(&crate::demo::run(&demo, language, json), json),
+        Verb::Init(init) => init.run(),
+        Verb::Serve(serve) => serve.run(),
+        Verb::Ca(verb) => verb.run(),
+        Verb::Status(node) => node.tell(&Command::Status).map(words::plain),
+        Verb::Operator(verb) => verb.run(),
+        Verb::Dataset(verb) => verb.run(),
+        Verb::List(verb) => verb.run(),
+        Verb::Consent(verb) => verb.run(),
+        Verb::Session(verb) => verb.run(language),
+        Verb::Score(verb) => verb.run(language),
+        Verb::Audit(verb) => verb.run(),
+    };
+    match outcome {
+        Ok(printed) => {
+            print(&if json { printed.value.to_string() } else { printed.text });
+            if printed.holds { ExitCode::SUCCESS } else { ExitCode::from(FailureKind::Check.code()) }
+        }
+        Err(failure) => complain(&failure, json),
+    }
+}
+
+fn finish_demo(outcome: &Result<bool, Failure>, json: bool) -> ExitCode {
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(FailureKind::Check.code()),
+        Err(failure) => complain(failure, json),
+    }
+}
+
+fn complain(failure: &Failure, json: bool) -> ExitCode {
+    if json {
+        print(&serde_json::json!({ "error": failure }).to_string());
+    }
+    eprintln!("tallystick: {failure}");
+    ExitCode::from(failure.kind.code())
+}
+
+/// Prints a line on standard output; a reader that has gone is no reason to fail.
+pub(crate) fn print(text: &str) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stdout(), "{text}");
+}

@@ -1,0 +1,273 @@
+//! Verbs that make, start and fill one node.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use super::{NodeArgument, Printed, words};
+use crate::config::Role;
+use crate::control::{Command, DatasetImport};
+use crate::directory::Directory;
+use crate::failure::{self, Failure};
+use crate::{keys, secret};
+
+/// `tallystick init`.
+#[derive(Args)]
+pub(super) struct InitArguments {
+    /// The directory to make.
+    #[arg(long, value_name = "DIR")]
+    node: PathBuf,
+    /// Party name, such as bank-1.
+    #[arg(long)]
+    name: String,
+    /// What the node is.
+    #[arg(long, value_enum)]
+    role: Role,
+    /// Platform: address and port to listen on.
+    #[arg(long, default_value = "0.0.0.0:7443")]
+    listen: String,
+    /// Bank: host and port of the platform.
+    #[arg(long, value_name = "HOST:PORT")]
+    dial: Option<String>,
+    /// Bank: party name of the platform.
+    #[arg(long, default_value = "platform")]
+    platform: String,
+    /// File with the passphrase that seals the keys; asked for if absent.
+    #[arg(long, value_name = "FILE")]
+    secret_file: Option<PathBuf>,
+}
+
+impl InitArguments {
+    pub(super) fn run(self) -> Result<Printed, Failure> {
+        let passphrase = secret::read(self.secret_file.as_deref(), "tallystick")?;
+        let link = match self.role {
+            Role::Platform => format!("listen = {:?}", self.listen),
+            Role::Bank => {
+                let dial = self.dial.ok_or_else(|| failure::usage("a bank needs --dial HOST:PORT of the platform"))?;
+                format!("dial = {dial:?}\nplatform = {:?}", self.platform)
+            }
+        };
+        let directory = Directory::new(&self.node);
+        crate::node_directory::create(&directory, &self.name, self.role, &link, &passphrase)?;
+        let request = directory.request();
+        let text = format!(
+            "made {}\nnext: `tallystick ca issue --ca CA --request {}`, then put node.crt, ca.crt and registry.json there",
+            self.node.display(),
+            request.display()
+        );
+        Ok(Printed { value: json!({ "node": self.node, "request": request }), text, holds: true })
+    }
+}
+
+/// `tallystick serve`.
+#[derive(Args)]
+pub(super) struct ServeArguments {
+    /// The node's directory.
+    #[arg(long, value_name = "DIR")]
+    node: PathBuf,
+    /// Stop when standard input ends: for a parent that must not leave nodes behind.
+    #[arg(long, hide = true)]
+    until_stdin_closes: bool,
+    /// File with the passphrase; else systemd's credential `tallystick`, else a prompt.
+    #[arg(long, value_name = "FILE")]
+    secret_file: Option<PathBuf>,
+}
+
+impl ServeArguments {
+    pub(super) fn run(self) -> Result<Printed, Failure> {
+        let filter = tracing_subscriber::EnvFilter::try_from_env("TALLYSTICK_LOG")
+            .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+        let passphrase = secret::read(self.secret_file.as_deref(), "tallystick")?;
+        crate::serve::serve(Directory::new(&self.node), &passphrase, self.until_stdin_closes)?;
+        Ok(words::plain(json!({ "stopped": self.node })))
+    }
+}
+
+/// `tallystick operator …`.
+#[derive(Subcommand)]
+pub(super) enum OperatorVerb {
+    /// Make an operator's key and tell the node its public half.
+    Add {
+        /// Operator's name.
+        name: String,
+        #[command(flatten)]
+        node: NodeArgument,
+        /// File with the operator's own passphrase; asked for if absent.
+        #[arg(long, value_name = "FILE")]
+        secret_file: Option<PathBuf>,
+    },
+    /// List operators.
+    Show {
+        #[command(flatten)]
+        node: NodeArgument,
+    },
+}
+
+impl OperatorVerb {
+    pub(super) fn run(self) -> Result<Printed, Failure> {
+        match self {
+            Self::Add { name, node, secret_file } => {
+                crate::config::check_name(&name).map_err(failure::usage)?;
+                let passphrase = secret::read(secret_file.as_deref(), &format!("operator-{name}"))?;
+                let path = Directory::new(&node.node).operator_key(&name);
+                let key = keys::create_operator(&path, &passphrase)?.verify_key();
+                let added = node.tell(&Command::OperatorAdd { name, key });
+                if added.is_err() {
+                    // The node does not know the key, so it is of no use.
+                    let _ = std::fs::remove_file(&path);
+                }
+                added.map(words::plain)
+            }
+            Self::Show { node } => node.tell(&Command::OperatorList).map(words::plain),
+        }
+    }
+}
+
+/// `tallystick dataset …`.
+#[derive(Subcommand)]
+pub(super) enum DatasetVerb {
+    /// Read a data set from a CSV file.
+    Import(DatasetArguments),
+    /// List data sets.
+    Show {
+        #[command(flatten)]
+        node: NodeArgument,
+    },
+}
+
+/// Arguments of `dataset import`.
+#[derive(Args)]
+pub(super) struct DatasetArguments {
+    #[command(flatten)]
+    node: NodeArgument,
+    /// The CSV file, with a header.
+    file: PathBuf,
+    /// Name to keep it under.
+    #[arg(long, default_value = "loans")]
+    name: String,
+    /// Bank: the field dictionary (JSON).
+    #[arg(long, value_name = "FILE")]
+    dictionary: Option<PathBuf>,
+    /// Bank: column of the label, 1 for a loan that went bad.
+    #[arg(long, value_name = "COLUMN")]
+    label: Option<String>,
+    /// Column of the identifier.
+    #[arg(long, value_name = "COLUMN", default_value = "id")]
+    identifier: String,
+    /// What identifiers are: credit codes are checked.
+    #[arg(long, value_enum, default_value = "credit-code")]
+    identifier_kind: IdentifierArgument,
+    /// Column of the file that is a field of another name; may be repeated.
+    #[arg(long, value_name = "COLUMN=FIELD")]
+    map: Vec<String>,
+    /// Date of the snapshot, YYYY-MM-DD.
+    #[arg(long, value_name = "DATE")]
+    as_of: String,
+}
+
+/// Kinds of identifier.
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum IdentifierArgument {
+    /// Unified Social Credit Codes (GB 32100-2015).
+    CreditCode,
+    /// Any text.
+    Text,
+}
+
+impl DatasetVerb {
+    pub(super) fn run(self) -> Result<Printed, Failure> {
+        match self {
+            Self::Import(arguments) => arguments.run(),
+            Self::Show { node } => node.tell(&Command::DatasetList).map(words::plain),
+        }
+    }
+}
+
+impl DatasetArguments {
+    fn run(self) -> Result<Printed, Failure> {
+        let map = self.map.iter().map(|pair| {
+            let (column, field) = pair
+                .split_once('=')
+                .ok_or_else(|| failure::usage(format!("--map {pair}: write it as COLUMN=FIELD")))?;
+            Ok((column.to_owned(), field.to_owned()))
+        });
+        let order = DatasetImport {
+            name: self.name,
+            path: absolute(&self.file)?,
+            dictionary: self.dictionary.as_deref().map(read_text).transpose()?,
+            label: self.label,
+            identifier: self.identifier,
+            credit_codes: matches!(self.identifier_kind, IdentifierArgument::CreditCode),
+            map: map.collect::<Result<BTreeMap<_, _>, Failure>>()?,
+            as_of: self.as_of,
+        };
+        self.node.tell(&Command::DatasetImport(order)).map(words::plain)
+    }
+}
+
+/// `tallystick list …`.
+#[derive(Subcommand)]
+pub(super) enum ListVerb {
+    /// Read a signed sharing list.
+    Import {
+        /// The file: a DSSE envelope.
+        file: PathBuf,
+        #[command(flatten)]
+        node: NodeArgument,
+    },
+    /// Show the newest list.
+    Show {
+        #[command(flatten)]
+        node: NodeArgument,
+    },
+}
+
+impl ListVerb {
+    pub(super) fn run(self) -> Result<Printed, Failure> {
+        match self {
+            Self::Import { file, node } => node.tell(&Command::ListImport { path: absolute(&file)? }),
+            Self::Show { node } => node.tell(&Command::ListShow),
+        }
+        .map(words::plain)
+    }
+}
+
+/// `tallystick consent …`.
+#[derive(Subcommand)]
+pub(super) enum ConsentVerb {
+    /// Read consents, one DSSE envelope a line.
+    Import {
+        /// The file.
+        file: PathBuf,
+        #[command(flatten)]
+        node: NodeArgument,
+    },
+    /// Count consents by grantee and state.
+    Show {
+        #[command(flatten)]
+        node: NodeArgument,
+    },
+}
+
+impl ConsentVerb {
+    pub(super) fn run(self) -> Result<Printed, Failure> {
+        match self {
+            Self::Import { file, node } => node.tell(&Command::ConsentImport { path: absolute(&file)? }),
+            Self::Show { node } => node.tell(&Command::ConsentStatus),
+        }
+        .map(words::plain)
+    }
+}
+
+/// The node reads files by itself, wherever it was started.
+pub(super) fn absolute(path: &Path) -> Result<PathBuf, Failure> {
+    std::path::absolute(path).map_err(|error| failure::data(format!("{}: {error}", path.display())))
+}
+
+/// A text file given to a verb.
+pub(super) fn read_text(path: &Path) -> Result<String, Failure> {
+    std::fs::read_to_string(path).map_err(|error| failure::data(format!("{}: {error}", path.display())))
+}

@@ -1,0 +1,329 @@
+//! Verbs of sessions and scores.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+use tally_crypto::transcript::Digest;
+use tally_protocol::session::{Contract, Holder};
+
+use super::node::read_text;
+use super::{Language, NodeArgument, Printed, words};
+use crate::control::{Command, ScoreOrder};
+use crate::directory::Directory;
+use crate::failure::{self, Failure};
+use crate::{keys, secret};
+
+/// `tallystick session …`.
+#[derive(Subcommand)]
+pub(super) enum SessionVerb {
+    /// Platform: write the draft of a session; an operator's approval sends it to the banks.
+    Propose(ProposeArguments),
+    /// Show the contract in words.
+    Show {
+        #[command(flatten)]
+        node: NodeArgument,
+        /// Session name; the only open one if absent.
+        session: Option<String>,
+    },
+    /// Approve the contract as an operator of this node.
+    Approve(ApproveArguments),
+    /// Refuse a proposed session.
+    Reject {
+        #[command(flatten)]
+        node: NodeArgument,
+        /// Session name.
+        session: String,
+        /// Why, for the proposer.
+        #[arg(long)]
+        reason: String,
+    },
+    /// Where sessions stand, and whom they wait for.
+    Status {
+        #[command(flatten)]
+        node: NodeArgument,
+        /// Session name; all if absent.
+        session: Option<String>,
+    },
+    /// Stop a session.
+    Abort {
+        #[command(flatten)]
+        node: NodeArgument,
+        /// Session name.
+        session: String,
+        /// Why, for the other parties.
+        #[arg(long)]
+        reason: String,
+    },
+    /// The fit: information values, points, figures on the hold-out rows.
+    Results {
+        #[command(flatten)]
+        node: NodeArgument,
+        /// Session name.
+        session: String,
+    },
+}
+
+/// Arguments of `session propose`.
+#[derive(Args)]
+pub(super) struct ProposeArguments {
+    #[command(flatten)]
+    node: NodeArgument,
+    /// Session template, such as models/templates/scorecard.toml.
+    #[arg(long, value_name = "FILE")]
+    template: PathBuf,
+    /// The banks' field dictionary (JSON).
+    #[arg(long, value_name = "FILE")]
+    dictionary: PathBuf,
+    /// The platform's data set.
+    #[arg(long, default_value = "enterprises")]
+    dataset: String,
+    /// A bank to invite; repeat for each.
+    #[arg(long = "bank", required = true)]
+    banks: Vec<String>,
+    /// Seconds to wait for a bank, instead of the template's.
+    #[arg(long, value_name = "SECONDS")]
+    patience: Option<u32>,
+}
+
+/// Arguments of `session approve`.
+#[derive(Args)]
+pub(super) struct ApproveArguments {
+    #[command(flatten)]
+    node: NodeArgument,
+    /// Session name; the only open one if absent.
+    session: Option<String>,
+    /// Who approves.
+    #[arg(long)]
+    operator: String,
+    /// Data set that this node brings; its only one if absent.
+    #[arg(long)]
+    dataset: Option<String>,
+    /// File with the operator's passphrase; asked for if absent.
+    #[arg(long, value_name = "FILE")]
+    secret_file: Option<PathBuf>,
+}
+
+impl SessionVerb {
+    pub(super) fn run(self, language: Language) -> Result<Printed, Failure> {
+        match self {
+            Self::Propose(arguments) => arguments.run(),
+            Self::Show { node, session } => show(&node, session, language),
+            Self::Approve(arguments) => {
+                let secret = secret::read(
+                    arguments.secret_file.as_deref(),
+                    &format!("operator-{}", arguments.operator),
+                )?;
+                let session = arguments.session.as_deref();
+                approve(&arguments.node.node, session, &arguments.operator, arguments.dataset, &secret).map(words::plain)
+            }
+            Self::Reject { node, session, reason } => {
+                node.tell(&Command::SessionReject { session, reason }).map(words::plain)
+            }
+            Self::Status { node, session } => node.tell(&Command::SessionStatus { session }).map(words::plain),
+            Self::Abort { node, session, reason } => {
+                node.tell(&Command::SessionAbort { session, reason }).map(words::plain)
+            }
+            Self::Results { node, session } => node.tell(&Command::SessionResults { session }).map(words::plain),
+        }
+    }
+}
+
+impl ProposeArguments {
+    fn run(self) -> Result<Printed, Failure> {
+        let command = Command::SessionPropose {
+            template: read_text(&self.template)?,
+            dictionary: read_text(&self.dictionary)?,
+            dataset: self.dataset,
+            banks: self.banks,
+            patience_seconds: self.patience,
+        };
+        self.node.tell(&command).map(words::plain)
+    }
+}
+
+/// Reads the contract from the node, signs its digest with the operator's key, and hands the approval in.
+pub(crate) fn approve(
+    node: &Path,
+    session: Option<&str>,
+    operator: &str,
+    dataset: Option<String>,
+    passphrase: &[u8],
+) -> Result<Value, Failure> {
+    let key = keys::open_operator(&Directory::new(node).operator_key(operator), passphrase)?;
+    let shown = crate::control::tell(node, &Command::SessionShow { session: session.map(Into::into) })?;
+    let (contract, terms) = read_shown(&shown)?;
+    let signature = key.sign(crate::engine::APPROVAL_LABEL, contract.as_bytes());
+    let command = Command::SessionApprove {
+        session: terms.session,
+        operator: operator.into(),
+        contract,
+        signature,
+        dataset,
+    };
+    crate::control::tell(node, &command)
+}
+
+/// The contract as the node shows it; its digest is computed here, from what was shown.
+fn read_shown(shown: &Value) -> Result<(Digest, Contract), Failure> {
+    let envelope = serde_json::from_value(shown["envelope"].clone()).map_err(failure::internal)?;
+    let sealed = tally_protocol::session::SealedContract::read(&envelope).map_err(failure::data)?;
+    Ok((sealed.digest(), sealed.terms().clone()))
+}
+
+fn show(node: &NodeArgument, session: Option<String>, language: Language) -> Result<Printed, Failure> {
+    let value = node.tell(&Command::SessionShow { session })?;
+    let (digest, terms) = read_shown(&value)?;
+    Ok(Printed { text: in_words(&digest, &terms, language), value, holds: true })
+}
+
+fn in_words(digest: &Digest, terms: &Contract, language: Language) -> String {
+    let zh = language == Language::Zh;
+    let title = if zh { &terms.title.zh } else { &terms.title.en };
+    let names = |holder| {
+        let fields: Vec<_> = terms
+            .fields_of(holder)
+            .map(|field| format!("{} ({:?}, {:?})", field.name, field.level, field.form).to_lowercase())
+            .collect();
+        fields.join(", ")
+    };
+    let parties: Vec<_> = terms.parties.iter().map(|party| party.name.as_str()).collect();
+    let (limits, model) = (&terms.limits, &terms.model);
+    let label = |en: &'static str, zh_label: &'static str| if zh { zh_label } else { en };
+    [
+        format!("{title}  [{}]", terms.session),
+        format!("{}: {digest}", label("contract", "合同摘要")),
+        format!("{}: {}", label("purpose", "用途"), terms.purpose),
+        format!("{}: {}", label("parties", "参与方"), parties.join(", ")),
+        format!("{}: {}", label("platform fields", "平台字段"), names(Holder::Platform)),
+        format!("{}: {}", label("bank fields (never leave, sums only)", "银行字段（不出行，仅汇总）"), names(Holder::Banks)),
+        format!("{}: {} {}", label("sharing list", "共享清单"), label("version", "版本"), terms.list.version),
+        format!(
+            "{}: {}, {} bins, IV >= {}, C = {}, PDO {}, {} at odds {}",
+            label("model", "模型"), model.algorithm, model.bins, model.min_iv, model.c, model.pdo, model.base_score,
+            model.base_odds
+        ),
+        format!(
+            "{}: {} banks in a sum, {} rows in a refined cell, {} evaluations a bank, {} sums",
+            label("limits", "限额"), limits.min_cohort, limits.min_rows, limits.evaluations, limits.rounds
+        ),
+        format!("{}: {} {}", label("data kept", "数据保存"), terms.retention_days, label("days", "天")),
+    ]
+    .join("\n")
+}
+
+/// `tallystick score …`.
+#[derive(Subcommand)]
+pub(super) enum ScoreVerb {
+    /// Score one applicant: a JSON request from a file or standard input.
+    One {
+        #[command(flatten)]
+        node: NodeArgument,
+        /// File with {"id", "purpose", "fields"}; `-` reads standard input.
+        #[arg(long, value_name = "FILE", default_value = "-")]
+        request: PathBuf,
+    },
+    /// Score a CSV file of applicants; writes one line each, with the error where there is no score.
+    Batch {
+        #[command(flatten)]
+        node: NodeArgument,
+        /// Applicants: a column `id` and the bank's own fields.
+        #[arg(long, value_name = "FILE")]
+        input: PathBuf,
+        /// Where the scores go.
+        #[arg(long, value_name = "FILE")]
+        output: PathBuf,
+        /// Why the bank asks.
+        #[arg(long, default_value = "loan-underwriting")]
+        purpose: String,
+    },
+}
+
+impl ScoreVerb {
+    pub(super) fn run(self, language: Language) -> Result<Printed, Failure> {
+        match self {
+            Self::One { node, request } => {
+                let text = if request.as_os_str() == "-" {
+                    std::io::read_to_string(std::io::stdin()).map_err(failure::data)?
+                } else {
+                    read_text(&request)?
+                };
+                let order: ScoreOrder = serde_json::from_str(&text)
+                    .map_err(|error| failure::data(format!("{}: {error}", request.display())))?;
+                let value = node.tell(&Command::Score(order))?;
+                Ok(Printed { text: score_in_words(&value, language), value, holds: true })
+            }
+            Self::Batch { node, input, output, purpose } => {
+                batch(&node.node, &input, &output, &purpose).map(words::plain)
+            }
+        }
+    }
+}
+
+/// One score as a sentence and its reasons.
+pub(crate) fn score_in_words(score: &Value, language: Language) -> String {
+    let name = if language == Language::Zh { "zh" } else { "en" };
+    let reasons: Vec<_> = score["reasons"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|reason| format!("{} (-{})", reason["text"][name].as_str().unwrap_or_default(), reason["points"]))
+        .collect();
+    let probability = score["probability"].as_f64().unwrap_or_default() * 100.0;
+    format!("{}  {probability:.2} %  {}", score["score"], reasons.join("; "))
+}
+
+fn batch(node: &Path, input: &Path, output: &Path, purpose: &str) -> Result<Value, Failure> {
+    let purpose = serde_json::from_value(json!(purpose))
+        .map_err(|_| failure::usage(format!("`{purpose}` is not a purpose: loan-underwriting, pre-screening, …")))?;
+    let bad = |error: csv::Error| failure::data(format!("{}: {error}", input.display()));
+    let mut reader = csv::Reader::from_path(input).map_err(bad)?;
+    let header = reader.headers().map_err(bad)?.clone();
+    let id = header.iter().position(|column| column == "id");
+    let id = id.ok_or_else(|| failure::data(format!("{}: the header has no column `id`", input.display())))?;
+    let cannot = |error: csv::Error| failure::unwritable(format!("{}: {error}", output.display()));
+    let mut writer = csv::Writer::from_path(output).map_err(cannot)?;
+    writer.write_record(["id", "score", "probability", "reasons", "error"]).map_err(cannot)?;
+    let (mut scored, mut failed) = (0, 0);
+    for record in reader.records() {
+        let record = record.map_err(bad)?;
+        let order = applicant(&header, &record, id, purpose);
+        let line = match crate::control::tell(node, &Command::Score(order)) {
+            Ok(value) => {
+                scored += 1;
+                let codes: Vec<_> =
+                    value["reasons"].as_array().into_iter().flatten().filter_map(|r| r["field"].as_str()).collect();
+                [value["score"].to_string(), value["probability"].to_string(), codes.join(" "), String::new()]
+            }
+            Err(failure) if failure.kind == crate::failure::FailureKind::Unavailable => return Err(failure),
+            Err(failure) => {
+                failed += 1;
+                [String::new(), String::new(), String::new(), failure.message]
+            }
+        };
+        writer.write_record(std::iter::once(&record[id]).chain(line.iter().map(String::as_str))).map_err(cannot)?;
+    }
+    writer.flush().map_err(|error| cannot(error.into()))?;
+    Ok(json!({ "scored": scored, "without_score": failed, "output": output }))
+}
+
+/// An applicant from a row of a CSV file.
+pub(crate) fn applicant(
+    header: &csv::StringRecord,
+    record: &csv::StringRecord,
+    id: usize,
+    purpose: tally_policy::Purpose,
+) -> ScoreOrder {
+    let value = |text: &str| match text.trim() {
+        "" => Value::Null,
+        text => text.parse::<f64>().map_or_else(|_| json!(text), |number| json!(number)),
+    };
+    let fields = header
+        .iter()
+        .zip(record)
+        .enumerate()
+        .filter(|(position, _)| *position != id)
+        .map(|(_, (name, text))| (name.to_owned(), value(text)))
+        .collect();
+    ScoreOrder { session: None, id: record[id].to_owned(), purpose, fields, reasons: 3 }
+}

@@ -1,0 +1,181 @@
+//! `node.toml`: what a node is called, whom it talks to, where its files are.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::failure::{Failure, FailureKind};
+
+/// The whole file; unknown keys are refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Config {
+    /// Who this node is.
+    pub(crate) node: NodeSection,
+    /// How it reaches its peers.
+    pub(crate) link: LinkSection,
+    /// Files that the consortium gives to every node.
+    #[serde(default)]
+    pub(crate) files: FilesSection,
+    /// How sessions are approved here.
+    #[serde(default)]
+    pub(crate) session: SessionSection,
+    /// The transparency log.
+    #[serde(default)]
+    pub(crate) log: LogSection,
+}
+
+/// Who a node is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NodeSection {
+    /// Party name, as in the registry and in the certificate.
+    pub(crate) name: String,
+    /// Platform or bank.
+    pub(crate) role: Role,
+}
+
+/// A node's role.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Role {
+    /// The city's credit platform: listens.
+    Platform,
+    /// A bank, insurer or guarantor: dials.
+    Bank,
+}
+
+/// How a node reaches its peers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LinkSection {
+    /// Platform: address and port to listen on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) listen: Option<String>,
+    /// Bank: host and port of the platform.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) dial: Option<String>,
+    /// Bank: party name of the platform.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) platform: Option<String>,
+}
+
+/// Files that the consortium gives to every node; relative paths start at the node's directory.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct FilesSection {
+    /// The signed registry of parties.
+    pub(crate) registry: PathBuf,
+    /// The consortium's certificate authority.
+    pub(crate) ca_certificate: PathBuf,
+    /// This node's certificate.
+    pub(crate) certificate: PathBuf,
+}
+
+impl Default for FilesSection {
+    fn default() -> Self {
+        Self { registry: "registry.json".into(), ca_certificate: "ca.crt".into(), certificate: "node.crt".into() }
+    }
+}
+
+/// How sessions are approved.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct SessionSection {
+    /// Operators who must approve before the node signs: 1 or 2.
+    pub(crate) approvals: u8,
+}
+
+impl Default for SessionSection {
+    fn default() -> Self {
+        Self { approvals: 1 }
+    }
+}
+
+/// The transparency log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct LogSection {
+    /// Seconds between two published checkpoints, where there is something new.
+    pub(crate) checkpoint_seconds: u32,
+}
+
+impl Default for LogSection {
+    fn default() -> Self {
+        Self { checkpoint_seconds: 1 }
+    }
+}
+
+impl Config {
+    /// Reads and checks a file.
+    ///
+    /// # Errors
+    /// Names the file, the key and the remedy.
+    pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            let text = format!("{}: {error}: make a node directory with `tallystick init`", path.display());
+            Failure::new(FailureKind::Config, text)
+        })?;
+        Self::parse(&text).map_err(|reason| Failure::new(FailureKind::Config, format!("{}: {reason}", path.display())))
+    }
+
+    /// Parses the text of a file.
+    ///
+    /// # Errors
+    /// Says which key is wrong and what to write instead.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        let config: Self = toml::from_str(text).map_err(|error| error.to_string())?;
+        let link = &config.link;
+        match config.node.role {
+            Role::Platform if link.listen.is_none() => Err("a platform needs link.listen, such as \"0.0.0.0:7443\"")?,
+            Role::Platform if link.dial.is_some() => Err("a platform never dials: remove link.dial")?,
+            Role::Bank if link.dial.is_none() => Err("a bank needs link.dial, such as \"platform.example:7443\"")?,
+            Role::Bank if link.platform.is_none() => Err("a bank needs link.platform, the platform's party name")?,
+            Role::Bank if link.listen.is_some() => Err("a bank only dials out: remove link.listen")?,
+            _ => {}
+        }
+        if !(1..=2).contains(&config.session.approvals) {
+            Err("session.approvals is 1 or 2")?;
+        }
+        check_name(&config.node.name)?;
+        Ok(config)
+    }
+}
+
+/// Party names are DNS labels, since certificates carry them.
+pub(crate) fn check_name(name: &str) -> Result<(), String> {
+    let fits = (1..=40).contains(&name.len())
+        && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+        && !name.starts_with('-')
+        && !name.ends_with('-');
+    if fits { Ok(()) } else { Err(format!("`{name}` is not a party name: lowercase letters, digits and inner hyphens")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shipped_samples_parse() {
+        for text in
+            [include_str!("../../../deploy/platform.toml"), include_str!("../../../deploy/bank.toml")]
+        {
+            Config::parse(text).unwrap();
+        }
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let bank = "[node]\nname = \"bank-1\"\nrole = \"bank\"\n[link]\ndial = \"h:1\"\nplatform = \"platform\"\n";
+        assert!(Config::parse(bank).is_ok());
+        for (text, word) in [
+            (bank.replace("dial", "dail"), "dail"),
+            (bank.replace("dial = \"h:1\"\n", ""), "link.dial"),
+            (bank.replace("bank-1", "Bank 1"), "party name"),
+            (format!("{bank}[session]\napprovals = 3\n"), "approvals"),
+        ] {
+            let error = Config::parse(&text).unwrap_err();
+            assert!(error.contains(word), "{error}");
+        }
+    }
+}

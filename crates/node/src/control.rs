@@ -1,0 +1,242 @@
+//! The node's control socket: one JSON line a command, one JSON line an answer.
+//!
+//! `control.sock` lies in the node's directory, readable by its owner only. The command line, the demo and an operator's own
+//! scripts all speak this; nothing else changes a running node.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tally_crypto::sign::{Signature, VerifyKey};
+use tally_crypto::transcript::Digest;
+
+use crate::failure::{self, Failure};
+
+/// What a node can be told to do. Paths are absolute and read by the node.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Command {
+    /// Name, role, peers, memory, bytes, log size.
+    Status,
+    /// Adds an operator's public key.
+    OperatorAdd {
+        /// Operator's name.
+        name: String,
+        /// Public key.
+        key: VerifyKey,
+    },
+    /// Lists operators.
+    OperatorList,
+    /// Reads a data set from a file.
+    DatasetImport(DatasetImport),
+    /// Lists data sets.
+    DatasetList,
+    /// Reads a signed sharing list.
+    ListImport {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Shows the newest sharing list.
+    ListShow,
+    /// Reads consents, one envelope a line.
+    ConsentImport {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Counts consents by grantee and state.
+    ConsentStatus,
+    /// Writes the draft of a session.
+    SessionPropose {
+        /// Text of the session template.
+        template: String,
+        /// Text of the banks' field dictionary.
+        dictionary: String,
+        /// The platform's data set.
+        dataset: String,
+        /// Banks to invite.
+        banks: Vec<String>,
+        /// Seconds to wait for a bank, instead of the template's.
+        patience_seconds: Option<u32>,
+    },
+    /// Shows a session's contract.
+    SessionShow {
+        /// Session name; the only open one if absent.
+        session: Option<String>,
+    },
+    /// An operator's approval of a contract.
+    SessionApprove {
+        /// Session name.
+        session: String,
+        /// Operator's name.
+        operator: String,
+        /// Digest of the contract that the operator has read.
+        contract: Digest,
+        /// Signature over the digest.
+        signature: Signature,
+        /// Data set that this node brings; its only one if absent.
+        dataset: Option<String>,
+    },
+    /// Refuses a proposed session.
+    SessionReject {
+        /// Session name.
+        session: String,
+        /// Why, for the proposer.
+        reason: String,
+    },
+    /// Stops a session.
+    SessionAbort {
+        /// Session name.
+        session: String,
+        /// Why, for the other parties.
+        reason: String,
+    },
+    /// Where sessions stand.
+    SessionStatus {
+        /// Session name; all if absent.
+        session: Option<String>,
+    },
+    /// The fit, and a bank's own figures.
+    SessionResults {
+        /// Session name.
+        session: String,
+    },
+    /// Scores one applicant.
+    Score(ScoreOrder),
+    /// Writes tiles and a checkpoint for every durable entry.
+    LogPublish,
+}
+
+/// A data set to read.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DatasetImport {
+    /// Name to keep it under.
+    pub name: String,
+    /// The file.
+    pub path: PathBuf,
+    /// Text of the field dictionary (bank); the sharing list serves at the platform.
+    pub dictionary: Option<String>,
+    /// Column of the label, 0 or 1 (bank).
+    pub label: Option<String>,
+    /// Column of the identifier.
+    pub identifier: String,
+    /// Identifiers are Unified Social Credit Codes, to be checked.
+    pub credit_codes: bool,
+    /// File column to field.
+    pub map: std::collections::BTreeMap<String, String>,
+    /// Date of the snapshot, ISO 8601.
+    pub as_of: String,
+}
+
+/// An applicant to score.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScoreOrder {
+    /// Session that made the model; the newest model if absent.
+    #[serde(default)]
+    pub session: Option<String>,
+    /// The applicant's identifier.
+    pub id: String,
+    /// Why the bank asks.
+    pub purpose: tally_policy::Purpose,
+    /// The bank's own fields: numbers, category values, or null where missing.
+    pub fields: std::collections::BTreeMap<String, Value>,
+    /// Reasons wanted.
+    #[serde(default = "three")]
+    pub reasons: usize,
+}
+
+fn three() -> usize {
+    3
+}
+
+/// An answer on the socket.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Answer {
+    Ok(Value),
+    Failed(Failure),
+}
+
+/// Where the engine leaves the answer to a command.
+pub(crate) type Reply = SyncSender<Result<Value, Failure>>;
+
+/// Listens on the socket; every command goes to `submit` with the place for its answer.
+///
+/// # Errors
+/// Names the socket if it cannot be made, or the node that listens there already.
+pub(crate) fn listen(
+    socket: &Path,
+    submit: impl Fn(Command, Reply) + Clone + Send + 'static,
+) -> Result<(), Failure> {
+    if UnixStream::connect(socket).is_ok() {
+        return Err(failure::unavailable(format!("{}: a node is running in this directory already", socket.display())));
+    }
+    let cannot = |error| failure::unwritable(format!("{}: cannot listen: {error}", socket.display()));
+    if socket.exists() {
+        std::fs::remove_file(socket).map_err(cannot)?;
+    }
+    let listener = UnixListener::bind(socket).map_err(cannot)?;
+    std::fs::set_permissions(socket, std::fs::Permissions::from_mode(0o600)).map_err(cannot)?;
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let submit = submit.clone();
+            std::thread::spawn(move || converse(stream, submit));
+        }
+    });
+    Ok(())
+}
+
+fn converse(stream: UnixStream, submit: impl Fn(Command, Reply)) {
+    let Ok(reader) = stream.try_clone() else { return };
+    let mut writer = stream;
+    for line in BufReader::new(reader).lines() {
+        let Ok(line) = line else { return };
+        let answer = match serde_json::from_str(&line) {
+            Ok(command) => {
+                let (reply, answer) = sync_channel(1);
+                submit(command, reply);
+                answer.recv().unwrap_or_else(|_| Err(failure::unavailable("the node is stopping")))
+            }
+            Err(error) => Err(failure::usage(format!("the node does not know this command: {error}"))),
+        };
+        let answer = answer.map_or_else(Answer::Failed, Answer::Ok);
+        let Ok(mut text) = serde_json::to_vec(&answer) else { return };
+        text.push(b'\n');
+        if writer.write_all(&text).is_err() {
+            return;
+        }
+    }
+}
+
+/// Tells the node in `directory` to do something and waits for its answer.
+///
+/// # Errors
+/// The node's own failure, or that no node is running there.
+pub fn tell(directory: &Path, command: &Command) -> Result<Value, Failure> {
+    let socket = directory.join("control.sock");
+    let gone = |error: std::io::Error| {
+        failure::unavailable(format!(
+            "{}: no node answers ({error}): start it with `tallystick serve --node {}`",
+            socket.display(),
+            directory.display()
+        ))
+    };
+    let mut stream = UnixStream::connect(&socket).map_err(gone)?;
+    stream.set_read_timeout(Some(Duration::from_secs(600))).map_err(gone)?;
+    let mut text = serde_json::to_vec(command).map_err(failure::internal)?;
+    text.push(b'\n');
+    stream.write_all(&text).map_err(gone)?;
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line).map_err(gone)?;
+    match serde_json::from_str(&line) {
+        Ok(Answer::Ok(value)) => Ok(value),
+        Ok(Answer::Failed(failure)) => Err(failure),
+        Err(_) => Err(failure::unavailable(format!("{}: the node stopped before it answered", directory.display()))),
+    }
+}

@@ -1,0 +1,91 @@
+//! What the parties of the demo bring: files, as real parties would.
+
+use std::path::{Path, PathBuf};
+
+use tally_audit::NamedKey;
+use tally_city::ca::Authority;
+use tally_city::{City, Options};
+use tally_policy::Purpose;
+
+use super::DemoArguments;
+use super::stages::Stages;
+use crate::control::ScoreOrder;
+use crate::failure::{self, Failure};
+
+/// The files, and the few facts about them that no node needs.
+pub(super) struct Inputs {
+    folder: PathBuf,
+    banks: u32,
+    /// Identifiers are credit codes.
+    pub(super) credit_codes: bool,
+    /// What the city is, in a line.
+    pub(super) description: String,
+}
+
+impl Inputs {
+    /// Generates the city, or splits the given data.
+    pub(super) fn make(root: &Path, arguments: &DemoArguments, stages: &mut Stages) -> Result<Self, Failure> {
+        stages.next("city", "生成城市数据", 0);
+        let banks = arguments.banks as usize;
+        let folder = root.join("inputs");
+        let city = match &arguments.data {
+            Some(data) => City::from_data(data, banks, arguments.consent_rate.unwrap_or(1.0)).map_err(failure::data)?,
+            None => City::generate(&Options {
+                seed: arguments.seed,
+                enterprises: arguments.enterprises,
+                banks,
+                consent_rate: arguments.consent_rate.unwrap_or(0.85),
+            }),
+        };
+        city.write(&folder).map_err(failure::unwritable)?;
+        let description = match &arguments.data {
+            Some(data) => data.display().to_string(),
+            None => format!("synthetic city of {} enterprises, seed {}", arguments.enterprises, arguments.seed),
+        };
+        Ok(Self { folder, banks: arguments.banks, credit_codes: arguments.data.is_none(), description })
+    }
+
+    /// A file of the inputs.
+    pub(super) fn file(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    /// Names of the banks.
+    pub(super) fn banks(&self) -> Vec<String> {
+        let mut names: Vec<_> = (1..=self.banks).map(|bank| format!("bank-{bank}")).collect();
+        names.sort();
+        names
+    }
+
+    /// The banks' field dictionary.
+    pub(super) fn dictionary_text(&self) -> Result<String, Failure> {
+        std::fs::read_to_string(self.file("dictionary.json")).map_err(failure::internal)
+    }
+
+    /// Names registrar and list authority to the consortium.
+    pub(super) fn appoint(&self, authority: &mut Authority) -> Result<(), Failure> {
+        authority.appoint_registrar(self.named_key("registrar.json")?).map_err(failure::internal)?;
+        authority.appoint_list_authority(self.named_key("authority.json")?).map_err(failure::internal)
+    }
+
+    /// A public key of the inputs.
+    pub(super) fn named_key(&self, file: &str) -> Result<NamedKey, Failure> {
+        let text = std::fs::read_to_string(self.file(file)).map_err(failure::internal)?;
+        serde_json::from_str(&text).map_err(failure::internal)
+    }
+
+    /// The applicants of a bank.
+    pub(super) fn applicants(&self, bank: &str) -> Result<Vec<ScoreOrder>, Failure> {
+        let mut reader =
+            csv::Reader::from_path(self.file(&format!("applicants-{bank}.csv"))).map_err(failure::internal)?;
+        let header = reader.headers().map_err(failure::internal)?.clone();
+        let id = header.iter().position(|column| column == "id").unwrap_or(0);
+        reader
+            .records()
+            .map(|record| {
+                let record = record.map_err(failure::internal)?;
+                Ok(crate::cli::applicant(&header, &record, id, Purpose::LoanUnderwriting))
+            })
+            .collect()
+    }
+}

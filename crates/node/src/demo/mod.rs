@@ -1,0 +1,101 @@
+//! `tallystick demo`: a platform and its banks on this machine, from consent to proof.
+//!
+//! Every node is a process of its own with its own directory, key, store and log; the demo tells them what operators would
+//! tell them, through the same control sockets, and reads nothing else of theirs. What it compares the federated model
+//! with, it computes itself from the tables that it made ([`oracle`]).
+
+mod cluster;
+mod inputs;
+mod oracle;
+mod report;
+mod stages;
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::Value;
+
+use crate::cli::Language;
+use crate::control::Command;
+use crate::failure::{self, Failure};
+
+use inputs::Inputs;
+use stages::{Kill, Stages};
+
+/// Arguments of `tallystick demo`.
+#[derive(Args)]
+pub(crate) struct DemoArguments {
+    /// Enterprises in the synthetic city.
+    #[arg(long, default_value_t = 12_000)]
+    enterprises: usize,
+    /// Banks, three or more.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(3..=16))]
+    banks: u32,
+    /// Seed of the synthetic city.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Use platform.csv and bank.csv of this directory instead of the synthetic city.
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Share of enterprises that consent; 0.85 in the city, 1 with --data.
+    #[arg(long)]
+    consent_rate: Option<f64>,
+    /// Keep the nodes' directories here.
+    #[arg(long, value_name = "DIR")]
+    keep: Option<PathBuf>,
+    /// kill -9 a node when the session gets there: approve, align, train, evaluate or release.
+    #[arg(long, value_name = "NODE@STAGE")]
+    kill: Option<Kill>,
+    /// Start the killed node again after this many seconds.
+    #[arg(long, value_name = "SECONDS", requires = "kill")]
+    restart: Option<f64>,
+    /// Seconds that the platform waits for a bank in one step.
+    #[arg(long, value_name = "SECONDS")]
+    patience: Option<u32>,
+}
+
+/// Runs the demo; true if everything that it checks held.
+///
+/// # Errors
+/// Says what stopped it.
+pub(crate) fn run(arguments: &DemoArguments, language: Language, json: bool) -> Result<bool, Failure> {
+    let temporary;
+    let root = match &arguments.keep {
+        Some(path) => {
+            make_empty(path)?;
+            path.clone()
+        }
+        None => {
+            temporary = tempfile::Builder::new().prefix("tallystick-demo-").tempdir().map_err(failure::unwritable)?;
+            temporary.path().to_owned()
+        }
+    };
+    let root = std::path::absolute(&root).map_err(failure::unwritable)?;
+    let mut stages = Stages::begin(language, json);
+    let inputs = Inputs::make(&root, arguments, &mut stages)?;
+    let mut run = stages.enrol(&root, &inputs, arguments)?;
+    stages.import(&mut run, &inputs)?;
+    let session = stages.session(&mut run, &inputs, arguments)?;
+    let results = collect(&run, &session)?;
+    let comparison = stages.compare(&run, &inputs, &session, &results)?;
+    let scores = stages.score(&run, &inputs)?;
+    let nodes = stages.stop(&mut run)?;
+    let audit = stages.audit(&run)?;
+    let report = report::Report { inputs: &inputs, results, comparison, scores, nodes, audit, stages: stages.finish() };
+    report.print(language, json);
+    Ok(report.holds())
+}
+
+/// The fit as each node gives it, the platform first.
+fn collect(run: &stages::Run, session: &str) -> Result<Vec<(String, Value)>, Failure> {
+    let order = Command::SessionResults { session: session.into() };
+    run.alive().map(|node| Ok((node.name.clone(), node.tell(&order)?))).collect()
+}
+
+fn make_empty(path: &std::path::Path) -> Result<(), Failure> {
+    let cannot = |error: std::io::Error| failure::unwritable(format!("{}: {error}", path.display()));
+    if path.exists() && std::fs::read_dir(path).map_err(cannot)?.next().is_some() {
+        return Err(failure::unwritable(format!("{}: is not empty: choose another directory for --keep", path.display())));
+    }
+    std::fs::create_dir_all(path).map_err(cannot)
+}

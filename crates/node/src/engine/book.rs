@@ -1,0 +1,134 @@
+//! What the engine writes into the log: facts in the log's closed schema, reasons and names of requests as digests only.
+
+use tally_audit::Body;
+use tally_audit::entry::Passage;
+use tally_crypto::sign::VerifyKey;
+use tally_crypto::transcript::Digest;
+use tally_net::Incoming;
+use tally_policy::{Cleared, Denied};
+use tally_protocol::scoring::{ScoreOutcome, ScoreRequest};
+use tally_protocol::session::{Fact, Holder, SealedContract, Stage};
+
+use crate::config::{Role, check_name};
+use crate::store::DatasetInfo;
+
+pub(super) fn genesis(role: Role, log_vkey: String) -> Body {
+    let role = match role {
+        Role::Platform => "platform",
+        Role::Bank => "bank",
+    };
+    Body::Genesis { role: role.into(), log_vkey, software: env!("CARGO_PKG_VERSION").into() }
+}
+
+pub(super) fn operator(key: &VerifyKey) -> Body {
+    Body::OperatorAdd { key: key.id() }
+}
+
+pub(super) fn dataset(info: &DatasetInfo) -> Body {
+    Body::DatasetCommit {
+        dataset: info.name.clone(),
+        as_of: info.as_of.clone(),
+        fields: info.dictionary.fields.iter().map(|field| field.name.clone()).collect(),
+        rows: info.rows,
+        root: info.commitment,
+    }
+}
+
+/// Who it claimed to be is written down only where it is a party name: the rest is a stranger's text.
+pub(super) fn refused_connection(claimed: Option<&str>, why: &str) -> Body {
+    let peer = claimed.filter(|name| check_name(name).is_ok()).map(Into::into);
+    Body::Refusal { peer, reason: reason(why), what: "connection".into() }
+}
+
+pub(super) fn refused_message(peer: &str, why: &str) -> Body {
+    Body::Refusal { peer: Some(peer.into()), reason: reason(why), what: "message".into() }
+}
+
+pub(super) fn ingress(peer: &str, message: &Incoming) -> Body {
+    Body::Ingress(Passage {
+        peer: peer.into(),
+        sequence: message.sequence,
+        kind: message.kind.clone(),
+        form: None,
+        digest: Digest::of_bytes(&message.body),
+        bytes: message.body.len() as u64,
+        receipt: Some(message.receipt_leaf),
+    })
+}
+
+pub(super) fn egress(peer: &str, sequence: u64, kind: &str, form: &str, body: &[u8]) -> Body {
+    Body::Egress(Passage {
+        peer: peer.into(),
+        sequence,
+        kind: kind.into(),
+        form: Some(form.into()),
+        digest: Digest::of_bytes(body),
+        bytes: body.len() as u64,
+        receipt: None,
+    })
+}
+
+pub(super) fn approval(contract: Digest) -> Body {
+    Body::OperatorApprove { contract }
+}
+
+pub(super) fn contract(contract: &SealedContract) -> Body {
+    let terms = contract.terms();
+    let fields = terms.fields_of(Holder::Platform);
+    Body::SessionContract {
+        contract: contract.digest(),
+        parties: terms.parties.iter().map(|party| party.name.clone()).collect(),
+        purpose: terms.purpose.to_string(),
+        fields: fields.map(|field| (field.name.clone(), format!("{:?}", field.level))).collect(),
+        list: terms.list.version,
+        min_cohort: terms.limits.min_cohort,
+    }
+}
+
+pub(super) fn session_state(stage: Stage, why: Option<&str>) -> Body {
+    Body::SessionState { stage: stage.to_string(), reason: why.map(reason) }
+}
+
+pub(super) fn clearance<T>(grantee: &str, cleared: &Cleared<Vec<T>>, denied: &Denied) -> Body {
+    Body::Clearance {
+        grantee: grantee.into(),
+        allowed: cleared.len() as u64,
+        denied: denied.iter().map(|(code, count)| ((*code).into(), *count)).collect(),
+        basis: cleared.basis(),
+    }
+}
+
+pub(super) fn fact(fact: &Fact) -> Body {
+    match fact.clone() {
+        Fact::ConsentSet { bank, rows, set } => Body::ConsentSet { bank, rows, set },
+        Fact::Alignment { bank, transcript } => Body::PsiRun { bank, transcript },
+        Fact::Contributed { round, request, masked } => Body::RoundCommit { round, request, masked },
+        Fact::Released { round, request, sums, cohort } => Body::RoundResult { round, request, sums, cohort },
+        Fact::Model { model, rounds } => Body::ModelRelease { model, rounds },
+    }
+}
+
+pub(super) fn score_request(request: &ScoreRequest, applicant: Digest) -> Body {
+    Body::ScoreRequest {
+        request: name_of(&request.request),
+        applicant,
+        purpose: request.purpose.to_string(),
+        model: request.model,
+    }
+}
+
+pub(super) fn score_response(request: &str, outcome: &ScoreOutcome) -> Body {
+    let outcome = match outcome {
+        ScoreOutcome::Scored { .. } => "scored",
+        ScoreOutcome::Refused { code, .. } => code,
+    };
+    Body::ScoreResponse { request: name_of(request), outcome: outcome.into() }
+}
+
+fn name_of(request: &str) -> Digest {
+    Digest::of("tallystick/score-request/v1", &[request.as_bytes()])
+}
+
+fn reason(text: &str) -> Digest {
+    Digest::of("tallystick/reason/v1", &[text.as_bytes()])
+}

@@ -1,0 +1,207 @@
+//! What enters a session: only rows and fields that the sharing list and consents in force allow.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use serde_json::json;
+use tally_crypto::transcript::{Digest, commit};
+use tally_data::{Dataset, Values};
+use tally_model::Column;
+use tally_policy::{Clearance, Cleared, Form, Purpose, Question};
+use tally_protocol::session::{BankData, Contract, Holder, PlatformColumn, PlatformData, SealedContract};
+
+use super::step::Step;
+use super::{Engine, book};
+use crate::failure::{self, Failure};
+use crate::store::SessionRecord;
+
+/// A decision about one applicant: the consent that allows it, or code and words of the condition that failed.
+pub(super) type Decision = Result<Digest, (String, String)>;
+
+impl Engine {
+    /// The platform's cleared rows for every bank of a session.
+    pub(super) fn platform_data(&mut self, step: &mut Step, record: &SessionRecord) -> Result<PlatformData, Failure> {
+        let contract = self.contract_of(record)?;
+        let terms = contract.terms();
+        self.check_list(terms)?;
+        let dataset = self.store.dataset(record.dataset.as_deref().unwrap_or_default())?;
+        let fields: Vec<_> = terms.fields_of(Holder::Platform).map(|field| field.name.as_str()).collect();
+        let mut cleared = BTreeMap::new();
+        for bank in terms.banks() {
+            let rows = self.clear(step, record, &dataset, &bank.name, &fields, terms.purpose)?;
+            cleared.insert(bank.name.clone(), rows.into_inner());
+        }
+        let offered: BTreeSet<usize> = cleared.values().flatten().copied().collect();
+        let input = json!({ "rows": dataset.rows(), "consented": offered.len() });
+        self.store.put_result(&record.session, "input", input.to_string().as_bytes())?;
+        platform_rows(&dataset, &contract, &cleared)
+    }
+
+    /// A bank's cleared rows.
+    pub(super) fn bank_data(&mut self, step: &mut Step, record: &SessionRecord) -> Result<BankData, Failure> {
+        let contract = self.contract_of(record)?;
+        let terms = contract.terms();
+        self.check_list(terms)?;
+        let dataset = self.store.dataset(record.dataset.as_deref().unwrap_or_default())?;
+        let me = self.me().to_owned();
+        let rows = self.clear(step, record, &dataset, &me, &[], terms.purpose)?;
+        let input = json!({ "rows": dataset.rows(), "consented": rows.len() });
+        self.store.put_result(&record.session, "input", input.to_string().as_bytes())?;
+        bank_rows(&dataset, &contract, &rows)
+    }
+
+    fn clear(
+        &self,
+        step: &mut Step,
+        record: &SessionRecord,
+        dataset: &Dataset,
+        grantee: &str,
+        fields: &[&str],
+        purpose: Purpose,
+    ) -> Result<Cleared<Vec<usize>>, Failure> {
+        let question = Question { grantee, purpose, fields, form: Form::Binned, time: step.now };
+        let rows = dataset.identifiers.iter().map(String::as_str).enumerate();
+        let clearance = Clearance::new(self.sharing_list()?, &self.register);
+        let (cleared, denied) = clearance
+            .rows(&question, rows, |(_, subject): &(usize, &str)| subject)
+            .map_err(|condition| failure::refused(format!("the sharing list forbids it: {condition}")))?;
+        let entry = step.record(Some(&record.session), self.me(), book::clearance(grantee, &cleared, &denied));
+        for consent in cleared.consents() {
+            self.use_consent(step, consent, entry)?;
+        }
+        Ok(cleared.map_rows(|(row, _)| row))
+    }
+
+    fn use_consent(&self, step: &mut Step, consent: &Digest, entry: u64) -> Result<(), Failure> {
+        step.count_use(*consent);
+        self.store.count_use(consent, entry)
+    }
+
+    /// Decides about one applicant, counts the use, logs the decision.
+    pub(super) fn decide(
+        &mut self,
+        step: &mut Step,
+        grantee: &str,
+        session: &str,
+        subject: &str,
+        purpose: Purpose,
+        fields: &[&str],
+    ) -> Result<Decision, Failure> {
+        let list = self.sharing_list()?;
+        let question = Question { grantee, purpose, fields, form: Form::Binned, time: step.now };
+        let decision = Clearance::new(list, &self.register).subject(subject, &question);
+        let salt = super::random_bytes()?;
+        let body = tally_audit::Body::Decision {
+            grantee: grantee.into(),
+            purpose: purpose.to_string(),
+            subject: commit("subject", &salt, subject.as_bytes()),
+            allow: decision.is_ok(),
+            failed: decision.as_ref().err().map(|condition| condition.code().into()),
+            consent: decision.as_ref().ok().map(|consent| commit("consent", &salt, consent.as_bytes())),
+            list: list.version(),
+        };
+        let entry = step.record(Some(session), self.me(), body);
+        self.store.put_opening(entry, &salt, subject)?;
+        if let Ok(consent) = &decision {
+            self.use_consent(step, consent, entry)?;
+        }
+        Ok(decision.map_err(|condition| (condition.code().into(), condition.to_string())))
+    }
+
+    /// The contract must rest on the very list that is in force here, with the levels that stand there.
+    pub(super) fn check_list(&self, terms: &Contract) -> Result<(), Failure> {
+        let list = self.sharing_list()?;
+        if (terms.list.version, terms.list.digest) != (list.version(), list.digest()) {
+            let text = format!(
+                "the contract rests on version {} of the sharing list, version {} is in force here: import that list, or \
+                 propose a new session",
+                terms.list.version,
+                list.version()
+            );
+            return Err(failure::refused(text));
+        }
+        for field in terms.fields_of(Holder::Platform) {
+            if list.field(&field.name).is_none_or(|listed| listed.level != field.level) {
+                let text = format!("field `{}` of the contract does not stand like that on the sharing list", field.name);
+                return Err(failure::refused(text));
+            }
+        }
+        Ok(())
+    }
+
+    /// A bank's data set for a session: the one that is named, or the only one with labels.
+    pub(super) fn choose_dataset(&self, record: &SessionRecord, named: Option<String>) -> Result<String, Failure> {
+        let contract = self.contract_of(record)?;
+        let mut labelled: Vec<_> = self.store.datasets()?.into_iter().filter(|info| info.labelled).collect();
+        let info = match named {
+            Some(name) => labelled.into_iter().find(|info| info.name == name).ok_or_else(|| {
+                failure::data(format!("there is no labelled data set `{name}` here: see `tallystick dataset show`"))
+            })?,
+            None if labelled.len() > 1 => return Err(failure::usage("there are several data sets: choose with --dataset")),
+            None => labelled.pop().ok_or_else(|| {
+                failure::data("there is no labelled data set here: import it with `tallystick dataset import`")
+            })?,
+        };
+        for terms in contract.terms().fields_of(Holder::Banks) {
+            let fits = info.dictionary.field(&terms.name).is_some_and(|field| field.kind.values() == terms.categories);
+            if !fits {
+                let text = format!(
+                    "data set `{}` does not have the field `{}` as the contract has it: import it again with the \
+                     contract's dictionary",
+                    info.name, terms.name
+                );
+                return Err(failure::data(text));
+            }
+        }
+        Ok(info.name)
+    }
+}
+
+/// What the platform brings to a session: the rows of any bank's clearance, once each.
+pub(crate) fn platform_rows(
+    dataset: &Dataset,
+    contract: &SealedContract,
+    cleared: &BTreeMap<String, Vec<usize>>,
+) -> Result<PlatformData, Failure> {
+    let offered: BTreeSet<usize> = cleared.values().flatten().copied().collect();
+    let offered: Vec<_> = offered.into_iter().collect();
+    let place: HashMap<_, _> = offered.iter().copied().zip(0u32..).collect();
+    let columns = contract
+        .terms()
+        .fields_of(Holder::Platform)
+        .map(|field| platform_column(dataset, &field.name, &offered))
+        .collect::<Result<_, Failure>>()?;
+    let consented = |(bank, rows): (&String, &Vec<usize>)| (bank.clone(), rows.iter().map(|row| place[row]).collect());
+    Ok(PlatformData {
+        identifiers: offered.iter().map(|&row| dataset.identifiers[row].clone()).collect(),
+        columns,
+        consented: cleared.iter().map(consented).collect(),
+    })
+}
+
+/// One field of the platform's data set over some rows.
+pub(crate) fn platform_column(dataset: &Dataset, name: &str, rows: &[usize]) -> Result<PlatformColumn, Failure> {
+    match dataset.column(name) {
+        Some(Values::Numeric(values)) => Ok(PlatformColumn::Numeric(rows.iter().map(|&row| values[row]).collect())),
+        Some(Values::Category { codes, values }) => Ok(PlatformColumn::Category {
+            codes: rows.iter().map(|&row| codes[row]).collect(),
+            values: values.clone(),
+        }),
+        None => Err(failure::data(format!("data set `{}` has no field `{name}`", dataset.name))),
+    }
+}
+
+/// What a bank brings to a session.
+pub(crate) fn bank_rows(dataset: &Dataset, contract: &SealedContract, rows: &[usize]) -> Result<BankData, Failure> {
+    let label = dataset.label.as_ref();
+    let label = label.ok_or_else(|| failure::data(format!("data set `{}` has no labels", dataset.name)))?;
+    let column = |name: &str| match dataset.column(name) {
+        Some(Values::Numeric(values)) => Ok(Column::Values(rows.iter().map(|&row| values[row]).collect())),
+        Some(Values::Category { codes, .. }) => Ok(Column::Codes(rows.iter().map(|&row| codes[row]).collect())),
+        None => Err(failure::data(format!("data set `{}` has no field `{name}`", dataset.name))),
+    };
+    Ok(BankData {
+        identifiers: rows.iter().map(|&row| dataset.identifiers[row].clone()).collect(),
+        label: rows.iter().map(|&row| label[row]).collect(),
+        columns: contract.terms().fields_of(Holder::Banks).map(|field| column(&field.name)).collect::<Result<_, _>>()?,
+    })
+}

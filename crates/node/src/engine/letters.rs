@@ -1,0 +1,109 @@
+//! Messages in and out: numbered, logged, taken in once.
+
+use tally_net::{Event, Incoming};
+
+use super::step::Step;
+use super::{Engine, book, fatal};
+use crate::failure::Failure;
+use crate::store::Letter;
+
+impl Engine {
+    /// Something happened on the network.
+    pub(super) fn happen(&mut self, event: Event) -> Result<(), Failure> {
+        match event {
+            Event::Up { peer } => self.peer_is_up(&peer),
+            Event::Down { peer, reason } => {
+                tracing::info!(peer, reason, "peer is away");
+                self.connected.remove(&peer);
+                Ok(())
+            }
+            Event::Acknowledged { peer, sequence } => self.store.acknowledged(&peer, sequence),
+            Event::Message { peer, message } => self.take_in(&peer, &message),
+            Event::Refused { address, claimed, reason } => {
+                tracing::warn!(address, claimed, reason, "connection refused");
+                let actor = self.me().to_owned();
+                self.step(|_, step| {
+                    step.record(None, &actor, book::refused_connection(claimed.as_deref(), &reason));
+                    Ok(())
+                })
+            }
+        }
+    }
+
+    fn peer_is_up(&mut self, peer: &str) -> Result<(), Failure> {
+        tracing::info!(peer, "peer is here");
+        self.connected.insert(peer.into(), std::time::Instant::now());
+        for letter in self.store.unacknowledged(peer)? {
+            self.dispatch(letter);
+        }
+        Ok(())
+    }
+
+    fn take_in(&mut self, peer: &str, message: &Incoming) -> Result<(), Failure> {
+        let last = self.store.received(peer)?;
+        if message.sequence == last + 1 {
+            let taken = self.step(|engine, step| {
+                engine.store.take_in(peer, message.sequence)?;
+                step.record(session_of(&message.session), peer, book::ingress(peer, message));
+                engine.understand(step, peer, message)
+            });
+            match taken {
+                Err(failure) if fatal(&failure) => return Err(failure),
+                Err(failure) => self.refuse(peer, message, &failure)?,
+                Ok(()) => {}
+            }
+        }
+        if let Some(link) = self.link.as_ref().filter(|_| message.sequence <= last + 1) {
+            link.acknowledge(peer, message.sequence);
+        }
+        Ok(())
+    }
+
+    /// A message that makes no sense here is taken in, logged as refused, and has no other effect.
+    fn refuse(&mut self, peer: &str, message: &Incoming, failure: &Failure) -> Result<(), Failure> {
+        tracing::warn!(peer, kind = message.kind, %failure, "message refused");
+        self.step(|engine, step| {
+            engine.store.take_in(peer, message.sequence)?;
+            step.record(session_of(&message.session), peer, book::ingress(peer, message));
+            step.record(session_of(&message.session), peer, book::refused_message(peer, &failure.message));
+            Ok(())
+        })
+    }
+
+    fn understand(&mut self, step: &mut Step, peer: &str, message: &Incoming) -> Result<(), Failure> {
+        match message.kind.as_str() {
+            "session" => self.session_message(step, peer, &message.session, &message.body),
+            "proposal" => self.proposal(step, peer, &message.body),
+            "signature" => self.signature(step, peer, &message.session, &message.body),
+            "rejection" => self.rejection(step, peer, &message.session, &message.body),
+            "contract" => self.contract(step, peer, &message.session, &message.body),
+            "score-request" => self.score_request(step, peer, &message.body),
+            "score-response" => self.score_response(step, peer, &message.body),
+            kind => Err(crate::failure::refused(format!("{peer} sent a message of unknown kind `{kind}`"))),
+        }
+    }
+
+    /// Logs, numbers and keeps a message to `peer`; it leaves after the step.
+    pub(super) fn write(
+        &mut self,
+        step: &mut Step,
+        peer: &str,
+        session: &str,
+        kind: &str,
+        form: &str,
+        body: Vec<u8>,
+    ) -> Result<(), Failure> {
+        let sequence = self.store.next_sequence(peer)?;
+        let me = self.me().to_owned();
+        let egress = book::egress(peer, sequence, kind, form, &body);
+        let entry = step.record(session_of(session), &me, egress);
+        let letter = Letter { peer: peer.into(), sequence, session: session.into(), kind: kind.into(), entry, body };
+        self.store.post(&letter)?;
+        step.post(letter);
+        Ok(())
+    }
+}
+
+fn session_of(session: &str) -> Option<&str> {
+    (!session.is_empty()).then_some(session)
+}

@@ -1,0 +1,232 @@
+//! The engine: one thread that owns the store, the log and the sessions of a node.
+//!
+//! Every piece of work (a message, a command, a tick) is one [`Step`]: it begins a transaction, changes state, collects log
+//! entries and messages, and commits all of it together. Messages leave only after the commit, each with the receipt of
+//! the log entry that covers it. A node killed at any moment starts again from what was committed: sessions are rebuilt by
+//! replaying their journals, unacknowledged messages are sent again, byte for byte.
+
+mod approval;
+mod book;
+mod clearance;
+mod import;
+mod letters;
+mod reports;
+mod scoring;
+mod sessions;
+mod step;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tally_audit::{Ledger, Registry};
+use tally_crypto::sign::SigningKey;
+use tally_net::{Event, Link};
+use tally_policy::{Register, SignedList};
+
+use crate::config::{Config, Role};
+use crate::control::{Command, Reply};
+use crate::directory::Directory;
+use crate::failure::{self, Failure, FailureKind};
+use crate::keys::NodeKeys;
+use crate::store::Store;
+
+pub(crate) use approval::APPROVAL_LABEL;
+pub(crate) use clearance::{bank_rows, platform_column, platform_rows};
+pub(crate) use import::dictionary_of;
+use sessions::Live;
+
+/// What reaches the engine.
+pub(crate) enum Work {
+    /// Something happened on the network.
+    Net(Event),
+    /// A command, and where its answer goes.
+    Control(Command, Reply),
+    /// The node shall stop.
+    Stop,
+}
+
+/// Everything a running node holds.
+pub(crate) struct Engine {
+    directory: Directory,
+    config: Config,
+    keys: NodeKeys,
+    signing: Arc<SigningKey>,
+    registry: Registry,
+    store: Store,
+    ledger: Ledger,
+    list: Option<SignedList>,
+    register: Register,
+    live: BTreeMap<String, Live>,
+    models: BTreeMap<String, scoring::Model>,
+    waiting_scores: BTreeMap<String, scoring::Waiting>,
+    patience: BTreeMap<String, Instant>,
+    connected: BTreeMap<String, Instant>,
+    link: Option<Link>,
+    published: u64,
+    last_publication: Instant,
+}
+
+impl Engine {
+    /// Opens the store and recovers the log, the registers and the open sessions.
+    pub(crate) fn open(directory: Directory, config: Config, keys: NodeKeys) -> Result<Self, Failure> {
+        let store = Store::open(&directory.store(), keys.storage())?;
+        let ledger = Ledger::recover(&config.node.name, store.entries(0)?).map_err(failure::internal)?;
+        let registry = read_registry(&directory, &config)?;
+        let mut engine = Self {
+            signing: Arc::new(keys.signing()),
+            registry,
+            ledger,
+            list: None,
+            register: Register::default(),
+            live: BTreeMap::new(),
+            models: BTreeMap::new(),
+            waiting_scores: BTreeMap::new(),
+            patience: BTreeMap::new(),
+            connected: BTreeMap::new(),
+            link: None,
+            published: 0,
+            last_publication: Instant::now(),
+            directory,
+            config,
+            keys,
+            store,
+        };
+        engine.check_identity()?;
+        engine.load_registers()?;
+        if engine.ledger.size() == 0 {
+            engine.step(Engine::record_genesis)?;
+        }
+        engine.publish()?;
+        engine.resume_sessions()?;
+        Ok(engine)
+    }
+
+    /// Works until told to stop.
+    ///
+    /// # Errors
+    /// Stops with a failure where the store cannot be written: nothing may happen that is not durable.
+    pub(crate) fn run(mut self, link: Link, work: &Receiver<Work>) -> Result<(), Failure> {
+        self.link = Some(link);
+        loop {
+            match work.recv_timeout(Duration::from_millis(50)) {
+                Ok(Work::Net(event)) => self.happen(event)?,
+                Ok(Work::Control(command, reply)) => self.obey(command, reply)?,
+                Ok(Work::Stop) | Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            self.tick()?;
+        }
+        self.publish()
+    }
+
+    fn obey(&mut self, command: Command, reply: Reply) -> Result<(), Failure> {
+        let answer = match command {
+            Command::Score(order) => match self.begin_score(order, reply.clone()) {
+                Ok(()) => return Ok(()),
+                Err(failure) => Err(failure),
+            },
+            command => self.answer(command),
+        };
+        // The one who asked may have gone; the work is done all the same.
+        let _ = reply.send(answer);
+        Ok(())
+    }
+
+    fn answer(&mut self, command: Command) -> Result<Value, Failure> {
+        match command {
+            Command::Status => self.status(),
+            Command::OperatorAdd { name, key } => self.step(|engine, step| engine.add_operator(step, &name, key)),
+            Command::OperatorList => self.list_operators(),
+            Command::DatasetImport(order) => self.import_dataset(&order),
+            Command::DatasetList => self.list_datasets(),
+            Command::ListImport { path } => self.import_list(&path),
+            Command::ListShow => self.show_list(),
+            Command::ConsentImport { path } => self.import_consents(&path),
+            Command::ConsentStatus => self.consent_status(),
+            Command::SessionPropose { template, dictionary, dataset, banks, patience_seconds } => {
+                self.propose(&template, &dictionary, &dataset, &banks, patience_seconds)
+            }
+            Command::SessionShow { session } => self.show_session(session.as_deref()),
+            Command::SessionApprove { session, operator, contract, signature, dataset } => {
+                self.approve(&session, &operator, contract, &signature, dataset)
+            }
+            Command::SessionReject { session, reason } => self.reject(&session, &reason),
+            Command::SessionAbort { session, reason } => self.abort_by_operator(&session, &reason),
+            Command::SessionStatus { session } => self.session_status(session.as_deref()),
+            Command::SessionResults { session } => self.session_results(&session),
+            Command::Score(_) => Err(failure::internal("scores are answered later")),
+            Command::LogPublish => self.publish().map(|()| serde_json::json!({ "entries": self.published })),
+        }
+    }
+
+    fn tick(&mut self) -> Result<(), Failure> {
+        self.lose_patience()?;
+        self.give_up_scores();
+        let due = Duration::from_secs(self.config.log.checkpoint_seconds.into());
+        if self.ledger.size() > self.published && self.last_publication.elapsed() >= due {
+            self.publish()?;
+        }
+        Ok(())
+    }
+
+    /// Writes tiles and checkpoint for every durable entry.
+    fn publish(&mut self) -> Result<(), Failure> {
+        let size = self.ledger.size();
+        let first = tally_audit::files::first_needed(self.published);
+        let leaves = self.store.entries(first)?;
+        let key = self.keys.log();
+        tally_audit::files::publish(&self.directory.log(), &self.config.node.name, first, &leaves, &self.ledger, &key)
+            .map_err(|error| failure::unwritable(format!("{error}: check the disk of the log")))?;
+        self.published = size;
+        self.last_publication = Instant::now();
+        Ok(())
+    }
+
+    fn me(&self) -> &str {
+        &self.config.node.name
+    }
+
+    fn is_platform(&self) -> bool {
+        self.config.node.role == Role::Platform
+    }
+
+    /// The registry must name this node with the keys that it holds.
+    fn check_identity(&self) -> Result<(), Failure> {
+        let me = self.me();
+        let entry = self.registry.party(me).ok_or_else(|| {
+            failure::misconfigured(format!("the registry does not name {me}: ask the consortium to issue a certificate"))
+        })?;
+        if entry.node_key != self.signing.verify_key() {
+            let text = format!("the registry names another key for {me}: this directory was made after the registry");
+            return Err(failure::misconfigured(text));
+        }
+        Ok(())
+    }
+}
+
+pub(crate) fn read_registry(directory: &Directory, config: &Config) -> Result<Registry, Failure> {
+    let path = directory.resolve(&config.files.registry);
+    let wrong = |error: String| failure::misconfigured(format!("{}: {error}", path.display()));
+    let text = std::fs::read_to_string(&path).map_err(|error| wrong(error.to_string()))?;
+    Registry::parse(&text).map_err(|error| wrong(error.to_string()))
+}
+
+/// Milliseconds since 1970.
+pub(crate) fn now() -> i64 {
+    jiff::Timestamp::now().as_millisecond()
+}
+
+/// Fresh bytes of the operating system.
+fn random_bytes<const N: usize>() -> Result<[u8; N], Failure> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(failure::internal)?;
+    Ok(bytes)
+}
+
+/// True for failures after which nothing may go on.
+fn fatal(failure: &Failure) -> bool {
+    matches!(failure.kind, FailureKind::Write | FailureKind::Internal)
+}

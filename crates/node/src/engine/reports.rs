@@ -1,0 +1,122 @@
+//! What the node tells of itself.
+
+use serde_json::{Value, json};
+use tally_model::{Fit, Scorecard, Table, metrics};
+use tally_protocol::session::Stage;
+
+use super::Engine;
+use super::sessions::Live;
+use crate::failure::{self, Failure};
+use crate::store::SessionRecord;
+
+impl Engine {
+    pub(super) fn status(&self) -> Result<Value, Failure> {
+        let traffic = self.link.as_ref().map(tally_net::Link::traffic).unwrap_or_default();
+        let list = self.list.as_ref().map(tally_policy::SignedList::version);
+        Ok(json!({
+            "name": self.me(),
+            "role": self.config.node.role,
+            "peers": self.connected.keys().collect::<Vec<_>>(),
+            "bytes_sent": traffic.sent,
+            "bytes_received": traffic.received,
+            "peak_rss_mib": peak_rss_mib(),
+            "log_entries": self.ledger.size(),
+            "log_published": self.published,
+            "sharing_list": list,
+            "consents": self.register.len(),
+            "models": self.models.keys().collect::<Vec<_>>(),
+        }))
+    }
+
+    pub(super) fn show_session(&self, session: Option<&str>) -> Result<Value, Failure> {
+        let record = match session {
+            Some(session) => self.known_session(session)?,
+            None => self.only_open_session()?,
+        };
+        Ok(json!({ "session": record.session, "contract": record.contract, "stage": record.stage, "envelope": record.envelope }))
+    }
+
+    fn only_open_session(&self) -> Result<SessionRecord, Failure> {
+        let mut open: Vec<_> = self.store.sessions()?.into_iter().filter(|record| !record.ended()).collect();
+        match (open.pop(), open.is_empty()) {
+            (Some(record), true) => Ok(record),
+            (None, _) => Err(failure::data("there is no open session here")),
+            (Some(_), false) => Err(failure::usage("there are several open sessions: name one")),
+        }
+    }
+
+    pub(super) fn session_status(&self, session: Option<&str>) -> Result<Value, Failure> {
+        match session {
+            Some(session) => Ok(self.standing(&self.known_session(session)?)),
+            None => Ok(self.store.sessions()?.iter().map(|record| self.standing(record)).collect()),
+        }
+    }
+
+    fn standing(&self, record: &SessionRecord) -> Value {
+        let (round, waiting) = match self.live.get(&record.session) {
+            Some(Live::Platform(machine)) => (machine.round(), machine.waiting_for()),
+            Some(Live::Bank(machine)) => (machine.round(), Vec::new()),
+            None => (None, Vec::new()),
+        };
+        let history: Vec<_> = record.history.iter().map(|(stage, time)| json!({ "stage": stage, "time": time })).collect();
+        json!({
+            "session": record.session,
+            "stage": record.stage,
+            "reason": record.reason,
+            "approvals": record.approvals,
+            "round": round,
+            "waiting_for": waiting,
+            "model": record.model,
+            "history": history,
+        })
+    }
+
+    pub(super) fn session_results(&self, session: &str) -> Result<Value, Failure> {
+        let record = self.known_session(session)?;
+        let fit = self.store.result(session, "fit")?.ok_or_else(|| match record.stage {
+            Stage::Aborted => failure::data(format!("session {session} was aborted: it has no results")),
+            stage => failure::retry(format!("session {session} is {stage}: it has no results yet")),
+        })?;
+        let fit: Value = serde_json::from_slice(&fit).map_err(failure::internal)?;
+        let parse = |text: Vec<u8>| serde_json::from_slice::<Value>(&text).map_err(failure::internal);
+        let own = self.store.result(session, "own")?.map(parse).transpose()?;
+        let half = self.store.result(session, "half")?.map(parse).transpose()?;
+        let input = self.store.result(session, "input")?.map(parse).transpose()?.unwrap_or_default();
+        Ok(json!({
+            "session": session,
+            "stage": record.stage,
+            "model": record.model,
+            "rows": input["rows"],
+            "consented": input["consented"],
+            "denied": input["denied"],
+            "fit": fit,
+            "own": own,
+            "half": half,
+        }))
+    }
+}
+
+/// A bank's own figures: its hold-out rows under its own model and under the joint one. They stay here.
+pub(super) fn own_evaluation(fit: &Fit, table: &Table) -> Result<Value, Failure> {
+    let joint = Scorecard::new(fit).log_odds(table).map_err(failure::internal)?;
+    let holdout: Vec<_> = (0..table.label.len()).filter(|&row| table.holdout[row]).collect();
+    let labels: Vec<_> = holdout.iter().map(|&row| table.label[row]).collect();
+    let figures = |scores: &[f64]| {
+        let scores: Vec<_> = holdout.iter().map(|&row| scores[row]).collect();
+        metrics::exact(&scores, &labels)
+    };
+    Ok(json!({
+        "rows": table.label.len(),
+        "holdout": holdout.len(),
+        "bank_only": figures(&table.baseline),
+        "joint": figures(&joint),
+    }))
+}
+
+/// The process's largest resident set so far, MiB; from the kernel.
+fn peak_rss_mib() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kib: u64 = line.trim().strip_suffix(" kB")?.trim().parse().ok()?;
+    Some(kib.div_ceil(1024))
+}

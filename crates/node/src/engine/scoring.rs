@@ -1,0 +1,282 @@
+//! Online scoring: the bank asks, the platform checks consent, counts the use and adds its points, the bank gives reasons.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tally_crypto::transcript::{Digest, commit};
+use tally_model::{Fit, Scorecard};
+use tally_protocol::scoring::{PointsLost, ScoreOutcome, ScoreRequest, ScoreResponse};
+use tally_protocol::session::{Holder, PlatformHalf};
+
+use super::step::Step;
+use super::{Engine, book};
+use crate::control::{Reply, ScoreOrder};
+use crate::failure::{self, Failure};
+use crate::store::SessionRecord;
+
+/// A released model, ready to score.
+pub(super) struct Model {
+    digest: Digest,
+    scorecard: Scorecard,
+    released: i64,
+    side: Side,
+}
+
+enum Side {
+    Bank { titles: BTreeMap<String, tally_model::text::Text> },
+    Platform { half: PlatformHalf, rows: BTreeMap<String, Vec<u16>> },
+}
+
+/// A score that waits for the platform's answer.
+pub(super) struct Waiting {
+    reply: Reply,
+    deadline: Instant,
+    session: String,
+    own: Vec<PointsLost>,
+    own_points: i64,
+    reasons: usize,
+}
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+impl Engine {
+    /// Makes a released model ready.
+    pub(super) fn load_model(&mut self, record: &SessionRecord) -> Result<(), Failure> {
+        let Some(text) = self.store.result(&record.session, "fit")? else { return Ok(()) };
+        let fit: Fit = serde_json::from_slice(&text).map_err(failure::internal)?;
+        let side = if self.is_platform() { self.platform_side(record)? } else { self.bank_side()? };
+        let released = record.history.last().map_or(0, |(_, time)| *time);
+        let model = Model { digest: fit.digest(), scorecard: Scorecard::new(&fit), released, side };
+        self.models.insert(record.session.clone(), model);
+        Ok(())
+    }
+
+    /// Makes the models over a data set ready again after it was imported anew.
+    pub(super) fn refresh_models(&mut self, dataset: &str) -> Result<(), Failure> {
+        for session in self.models.keys().cloned().collect::<Vec<_>>() {
+            let record = self.known_session(&session)?;
+            if record.dataset.as_deref() == Some(dataset) {
+                self.load_model(&record)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn bank_side(&self) -> Result<Side, Failure> {
+        let mut titles = self.field_titles()?;
+        if let Some(list) = &self.list {
+            titles.extend(list.fields().iter().map(|field| (field.name.clone(), field.title.clone())));
+        }
+        Ok(Side::Bank { titles })
+    }
+
+    /// Bin codes of every enterprise of the platform's data set, so that a request costs a look-up.
+    fn platform_side(&self, record: &SessionRecord) -> Result<Side, Failure> {
+        let half = self.store.result(&record.session, "half")?;
+        let half = half.ok_or_else(|| failure::internal("the platform's half of the model is missing"))?;
+        let half: PlatformHalf = serde_json::from_slice(&half).map_err(failure::internal)?;
+        let dataset = self.store.dataset(record.dataset.as_deref().unwrap_or_default())?;
+        let everyone: Vec<_> = (0..dataset.identifiers.len()).collect();
+        let columns = half
+            .tables
+            .iter()
+            .map(|(name, table)| Ok(table.codes(&super::platform_column(&dataset, name, &everyone)?)))
+            .collect::<Result<Vec<Vec<u16>>, Failure>>()?;
+        let codes = |row: usize| columns.iter().map(|column| column[row]).collect();
+        let rows = dataset.identifiers.iter().enumerate().map(|(row, id)| (id.clone(), codes(row))).collect();
+        Ok(Side::Platform { half, rows })
+    }
+
+    /// Bank: begins a score; the answer follows when the platform has answered.
+    pub(super) fn begin_score(&mut self, order: ScoreOrder, reply: Reply) -> Result<(), Failure> {
+        if self.is_platform() {
+            return Err(failure::usage("applicants are scored at a bank's node"));
+        }
+        let session = self.choose_model(order.session.as_deref())?;
+        let record = self.known_session(&session)?;
+        let contract = self.contract_of(&record)?;
+        let model = &self.models[&session];
+        let own = own_points(&model.scorecard, contract.terms(), &order)?;
+        let platform = contract.terms().platform().map(|platform| platform.name.clone()).unwrap_or_default();
+        if !self.connected.contains_key(&platform) {
+            return Err(failure::retry(format!("no score: {platform} is out of reach; try again when it is back")));
+        }
+        let random: [u8; 16] = super::random_bytes()?;
+        let request = ScoreRequest {
+            request: hex::encode(random),
+            session: session.clone(),
+            model: model.digest,
+            subject: self.canonical(&order.id)?,
+            purpose: order.purpose,
+        };
+        let applicant = commit("applicant", &random, request.subject.as_bytes());
+        self.step(|engine, step| {
+            let me = engine.me().to_owned();
+            let entry = step.record(Some(&session), &me, book::score_request(&request, applicant));
+            engine.store.put_opening(entry, &random, &request.subject)?;
+            engine.write(step, &platform, &session, "score-request", "score", request.encode())
+        })?;
+        let own_points = own.iter().map(|(points, _)| points).sum();
+        let own = own.into_iter().map(|(_, lost)| lost).collect();
+        let deadline = Instant::now() + PATIENCE;
+        let waiting = Waiting { reply, deadline, session, own, own_points, reasons: order.reasons };
+        self.waiting_scores.insert(request.request, waiting);
+        Ok(())
+    }
+
+    fn choose_model(&self, session: Option<&str>) -> Result<String, Failure> {
+        let newest = || self.models.iter().max_by_key(|(_, model)| model.released).map(|(session, _)| session.clone());
+        match session {
+            Some(session) if self.models.contains_key(session) => Ok(session.into()),
+            Some(session) => Err(failure::data(format!("session {session} has no released model here"))),
+            None => newest().ok_or_else(|| failure::data("there is no released model here: run a session first")),
+        }
+    }
+
+    /// Platform: answers a request; a refusal is an answer too.
+    pub(super) fn score_request(&mut self, step: &mut Step, peer: &str, body: &[u8]) -> Result<(), Failure> {
+        let request = ScoreRequest::decode(body)
+            .ok_or_else(|| failure::refused(format!("{peer} sent something that is not a score request")))?;
+        let session = request.session.clone();
+        let outcome = self.decide_score(step, peer, &request)?;
+        let me = self.me().to_owned();
+        step.record(Some(&session), &me, book::score_response(&request.request, &outcome));
+        let response = ScoreResponse { request: request.request, outcome };
+        self.write(step, peer, &session, "score-response", "score", response.encode())
+    }
+
+    fn decide_score(&mut self, step: &mut Step, peer: &str, request: &ScoreRequest) -> Result<ScoreOutcome, Failure> {
+        let refuse = |code: &str, reason: String| Ok(ScoreOutcome::Refused { code: code.into(), reason });
+        let known = self.models.get(&request.session).filter(|model| model.digest == request.model);
+        if known.is_none() {
+            return refuse("unknown-model", "this model was not released here".into());
+        }
+        let record = self.known_session(&request.session)?;
+        let contract = self.contract_of(&record)?;
+        if contract.terms().party(peer).is_none() {
+            return refuse("not-a-party", format!("{peer} is no party of the session that made the model"));
+        }
+        let fields: Vec<_> =
+            contract.terms().fields_of(Holder::Platform).map(|field| field.name.as_str()).collect();
+        let decision = self.decide(step, peer, &request.session, &request.subject, request.purpose, &fields)?;
+        let consent = match decision {
+            Ok(consent) => consent,
+            Err((code, reason)) => return refuse(&code, reason),
+        };
+        let model = &self.models[&request.session];
+        let Side::Platform { half, rows } = &model.side else {
+            return refuse("unknown-model", "this node holds no platform half".into());
+        };
+        let Some(codes) = rows.get(&request.subject) else {
+            return refuse("unknown-enterprise", "the platform's data set does not hold this enterprise".into());
+        };
+        let mut points = 0;
+        let mut lost = Vec::new();
+        for ((name, _), code) in half.tables.iter().zip(codes) {
+            let Some(field) = model.scorecard.field(name) else { continue };
+            points += field.points(*code);
+            lost.push(PointsLost { field: name.clone(), points: field.best() - field.points(*code) });
+        }
+        Ok(ScoreOutcome::Scored { points, lost, consent: consent.to_string() })
+    }
+
+    /// Bank: the platform's answer completes the score.
+    pub(super) fn score_response(&mut self, step: &mut Step, peer: &str, body: &[u8]) -> Result<(), Failure> {
+        let response = ScoreResponse::decode(body)
+            .ok_or_else(|| failure::refused(format!("{peer} sent something that is not a score response")))?;
+        let Some(waiting) = self.waiting_scores.remove(&response.request) else { return Ok(()) };
+        step.record(Some(&waiting.session), peer, book::score_response(&response.request, &response.outcome));
+        let answer = match response.outcome {
+            ScoreOutcome::Refused { code, reason } => Err(failure::refused(format!("no score ({code}): {reason}"))),
+            ScoreOutcome::Scored { points, lost, consent } => {
+                Ok(self.complete(&waiting, &response.request, points, lost, &consent))
+            }
+        };
+        // The one who asked may have gone.
+        let _ = waiting.reply.send(answer);
+        Ok(())
+    }
+
+    fn complete(&self, waiting: &Waiting, request: &str, points: i64, lost: Vec<PointsLost>, consent: &str) -> Value {
+        let model = &self.models[&waiting.session];
+        let score = model.scorecard.base_points() + waiting.own_points + points;
+        let mut reasons: Vec<_> = waiting.own.iter().cloned().chain(lost).filter(|lost| lost.points > 0).collect();
+        reasons.sort_by(|a, b| b.points.cmp(&a.points).then_with(|| a.field.cmp(&b.field)));
+        reasons.truncate(waiting.reasons);
+        let titles = match &model.side {
+            Side::Bank { titles } => Some(titles),
+            Side::Platform { .. } => None,
+        };
+        let reasons: Vec<_> = reasons
+            .into_iter()
+            .map(|reason| {
+                let text = titles.and_then(|titles| titles.get(&reason.field)).cloned();
+                json!({ "field": reason.field, "points": reason.points, "text": text })
+            })
+            .collect();
+        json!({
+            "request": request,
+            "score": score,
+            "probability": model.scorecard.probability(score),
+            "reasons": reasons,
+            "session": waiting.session,
+            "model": model.digest,
+            "consent": consent,
+        })
+    }
+
+    /// Scores that the platform did not answer in time are no scores.
+    pub(super) fn give_up_scores(&mut self) {
+        let late: Vec<_> = self
+            .waiting_scores
+            .iter()
+            .filter(|(_, waiting)| waiting.deadline <= Instant::now())
+            .map(|(request, _)| request.clone())
+            .collect();
+        for request in late {
+            if let Some(waiting) = self.waiting_scores.remove(&request) {
+                let text = format!("no score: the platform did not answer within {} s; try again", PATIENCE.as_secs());
+                let _ = waiting.reply.send(Err(failure::retry(text)));
+            }
+        }
+    }
+}
+
+/// Points of the bank's own fields, each with what it lost.
+fn own_points(
+    scorecard: &Scorecard,
+    terms: &tally_protocol::session::Contract,
+    order: &ScoreOrder,
+) -> Result<Vec<(i64, PointsLost)>, Failure> {
+    let known: Vec<_> = terms.fields_of(Holder::Banks).map(|field| field.name.as_str()).collect();
+    if let Some(unknown) = order.fields.keys().find(|name| !known.contains(&name.as_str())) {
+        return Err(failure::data(format!("field `{unknown}` is not a bank field of this model: it takes {}", known.join(", "))));
+    }
+    let mut points = Vec::new();
+    for terms in terms.fields_of(Holder::Banks) {
+        let Some(field) = scorecard.field(&terms.name) else { continue };
+        let code = match order.fields.get(&terms.name).unwrap_or(&Value::Null) {
+            Value::Null => 0,
+            Value::Number(number) if terms.categories.is_empty() => field.code(number.as_f64().unwrap_or(f64::NAN)),
+            value => category_code(&terms.categories, value).ok_or_else(|| {
+                let expected =
+                    if terms.categories.is_empty() { "a number".into() } else { terms.categories.join(", ") };
+                failure::data(format!("field `{}` of the applicant: expected {expected}, or null", terms.name))
+            })?,
+        };
+        let lost = PointsLost { field: terms.name.clone(), points: field.best() - field.points(code) };
+        points.push((field.points(code), lost));
+    }
+    Ok(points)
+}
+
+fn category_code(categories: &[String], value: &Value) -> Option<u16> {
+    let text = match value {
+        Value::String(text) => text.clone(),
+        Value::Number(number) => number.to_string(),
+        _ => return None,
+    };
+    let place = categories.iter().position(|category| *category == text)?;
+    u16::try_from(place + 1).ok()
+}

@@ -1,0 +1,346 @@
+//! Running sessions: inputs are journaled, machines are moved, what they ask is done.
+
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use tally_model::{Fit, Table};
+use tally_protocol::session::{
+    BankData, BankInput, BankSession, Fault, FromBank, FromPlatform, Output, PlatformData, PlatformInput,
+    PlatformSession, SealedContract, Stage, Stop,
+};
+
+use super::step::Step;
+use super::{Engine, book, now};
+use crate::failure::{self, Failure};
+use crate::store::SessionRecord;
+
+/// The machine of a running session.
+pub(super) enum Live {
+    Platform(Box<PlatformSession>),
+    Bank(Box<BankSession>),
+}
+
+/// What a journal holds: the inputs of a machine, in order.
+#[derive(Serialize, Deserialize)]
+enum Input {
+    PlatformData(PlatformData),
+    BankData(BankData),
+    Message { from: String, body: Vec<u8> },
+    PatienceOver,
+}
+
+/// What a machine asks, whichever machine it is.
+enum Request {
+    Send { to: String, form: &'static str, body: Vec<u8> },
+    Other(Output<()>),
+}
+
+impl Engine {
+    /// Loads the open sessions after a start; expired ones end.
+    pub(super) fn resume_sessions(&mut self) -> Result<(), Failure> {
+        for record in self.store.sessions()? {
+            if record.model.is_some() {
+                self.load_model(&record)?;
+            }
+            if !record.ended() && record.stage >= Stage::Approved {
+                self.load(&record)?;
+                self.renew_patience(&record.session);
+            }
+        }
+        Ok(())
+    }
+
+    /// A message of a running session.
+    pub(super) fn session_message(
+        &mut self,
+        step: &mut Step,
+        from: &str,
+        session: &str,
+        body: &[u8],
+    ) -> Result<(), Failure> {
+        let record = self.known_session(session)?;
+        if record.ended() {
+            return Ok(());
+        }
+        if record.stage < Stage::Approved {
+            return self.stopped_early(step, record, from, body);
+        }
+        self.apply(step, record, Input::Message { from: from.into(), body: body.to_vec() })
+    }
+
+    /// Starts the machine of an approved session with this node's cleared data.
+    pub(super) fn start(&mut self, step: &mut Step, record: SessionRecord) -> Result<(), Failure> {
+        let input = if self.is_platform() {
+            self.platform_data(step, &record).map(Input::PlatformData)
+        } else {
+            self.bank_data(step, &record).map(Input::BankData)
+        };
+        match input {
+            Ok(input) => self.apply(step, record, input),
+            Err(failure) => {
+                let fault = Fault { culprit: self.me().into(), reason: failure.message };
+                self.abort(step, record, fault, true)
+            }
+        }
+    }
+
+    /// Banks that a session has waited for too long are left behind, or named as the reason to stop.
+    pub(super) fn lose_patience(&mut self) -> Result<(), Failure> {
+        let over: Vec<_> = self
+            .patience
+            .iter()
+            .filter(|(_, deadline)| **deadline <= Instant::now())
+            .map(|(session, _)| session.clone())
+            .collect();
+        for session in over {
+            self.patience.remove(&session);
+            let Some(record) = self.store.session(&session)?.filter(|record| !record.ended()) else { continue };
+            self.step(|engine, step| engine.apply(step, record, Input::PatienceOver))?;
+        }
+        Ok(())
+    }
+
+    fn apply(&mut self, step: &mut Step, record: SessionRecord, input: Input) -> Result<(), Failure> {
+        let session = record.session.clone();
+        if self.contract_of(&record)?.terms().expires < step.now {
+            let reason = "its term is over: propose a new session".into();
+            return self.abort(step, record, Fault { culprit: "contract".into(), reason }, true);
+        }
+        self.load(&record)?;
+        self.store.journal(&session, &postcard::to_allocvec(&input).map_err(failure::internal)?)?;
+        step.touch(&session);
+        let from_peer_abort = is_abort(&input, self.is_platform());
+        let live = self.live.get_mut(&session).ok_or_else(|| failure::internal("the session is not loaded"))?;
+        match move_machine(live, input) {
+            Ok(requests) => self.fulfil(step, record, requests)?,
+            Err(fault) => self.abort(step, record, fault, !from_peer_abort)?,
+        }
+        self.renew_patience(&session);
+        Ok(())
+    }
+
+    fn fulfil(&mut self, step: &mut Step, mut record: SessionRecord, requests: Vec<Request>) -> Result<(), Failure> {
+        let session = record.session.clone();
+        let me = self.me().to_owned();
+        let mut table = None;
+        for request in requests {
+            match request {
+                Request::Send { to, form, body } => self.write(step, &to, &session, "session", form, body)?,
+                Request::Other(Output::Record(fact)) => {
+                    step.record(Some(&session), &me, book::fact(&fact));
+                }
+                Request::Other(Output::Refused(fault)) => {
+                    step.record(Some(&session), &fault.culprit, book::refused_message(&fault.culprit, &fault.reason));
+                }
+                Request::Other(Output::Evidence { round, transcript }) => {
+                    self.store.put_result(&session, &format!("transcript-{round}"), &transcript)?;
+                }
+                Request::Other(Output::Table(own)) => table = Some(own),
+                Request::Other(Output::Model(fit)) => self.keep_model(&mut record, &fit, table.as_deref())?,
+                Request::Other(Output::Stage(stage)) => self.reach(step, &mut record, stage)?,
+                Request::Other(Output::Send { .. }) => {}
+            }
+        }
+        self.store.put_session(&record)?;
+        if record.ended() {
+            self.forget(&session)?;
+        }
+        Ok(())
+    }
+
+    /// Notes that a session has reached a stage.
+    pub(super) fn reach(&mut self, step: &mut Step, record: &mut SessionRecord, stage: Stage) -> Result<(), Failure> {
+        record.stage = stage;
+        record.history.push((stage, step.now));
+        let me = self.me().to_owned();
+        step.record(Some(&record.session), &me, book::session_state(stage, record.reason.as_deref()));
+        tracing::info!(session = record.session, %stage, "session");
+        if stage == Stage::Released {
+            self.load_model(record)?;
+        }
+        Ok(())
+    }
+
+    /// Ends a session with a reason that names the culprit, and tells the others.
+    pub(super) fn abort(
+        &mut self,
+        step: &mut Step,
+        mut record: SessionRecord,
+        fault: Fault,
+        tell: bool,
+    ) -> Result<(), Failure> {
+        let stop = Stop::from(fault.clone());
+        if tell {
+            let contract = self.contract_of(&record)?;
+            let me = self.me().to_owned();
+            if self.is_platform() {
+                let body = FromPlatform::Aborted(stop).encode();
+                for bank in contract.terms().banks() {
+                    self.write(step, &bank.name, &record.session, "session", "control", body.clone())?;
+                }
+            } else if let Some(platform) = contract.terms().platform().filter(|platform| platform.name != me) {
+                let body = FromBank::Aborted(stop).encode();
+                self.write(step, &platform.name, &record.session, "session", "control", body)?;
+            }
+        }
+        record.reason = Some(fault.to_string());
+        tracing::warn!(session = record.session, reason = %fault, "session aborted");
+        self.reach(step, &mut record, Stage::Aborted)?;
+        self.store.put_session(&record)?;
+        self.forget(&record.session)
+    }
+
+    /// The secrets of an ended session go; its record, model and evidence stay.
+    fn forget(&mut self, session: &str) -> Result<(), Failure> {
+        self.live.remove(session);
+        self.patience.remove(session);
+        self.store.erase_journal(session)
+    }
+
+    /// A session that this node knows.
+    pub(super) fn known_session(&self, session: &str) -> Result<SessionRecord, Failure> {
+        self.store
+            .session(session)?
+            .ok_or_else(|| failure::data(format!("session {session} is not known here: see `tallystick session status`")))
+    }
+
+    /// The contract of a session that was stored here, hence checked before.
+    pub(super) fn contract_of(&self, record: &SessionRecord) -> Result<SealedContract, Failure> {
+        SealedContract::read(&record.envelope).map_err(failure::internal)
+    }
+
+    fn stopped_early(
+        &mut self,
+        step: &mut Step,
+        record: SessionRecord,
+        from: &str,
+        body: &[u8],
+    ) -> Result<(), Failure> {
+        let stop = if self.is_platform() {
+            match FromBank::decode(body, from) {
+                Ok(FromBank::Aborted(stop)) => Some(stop),
+                _ => None,
+            }
+        } else {
+            match FromPlatform::decode(body, from) {
+                Ok(FromPlatform::Aborted(stop)) => Some(stop),
+                _ => None,
+            }
+        };
+        let stop = stop.ok_or_else(|| failure::refused(format!("{from} works in a session that is not approved")))?;
+        self.abort(step, record, stop.into(), self.is_platform())
+    }
+
+    fn load(&mut self, record: &SessionRecord) -> Result<(), Failure> {
+        if self.live.contains_key(&record.session) {
+            return Ok(());
+        }
+        let contract = self.contract_of(record)?;
+        let seed = self.keys.session(contract.digest().as_bytes());
+        let made = if self.is_platform() {
+            PlatformSession::new(contract, seed).map(|machine| Live::Platform(Box::new(machine)))
+        } else {
+            BankSession::new(contract, self.me(), self.signing.clone(), seed).map(|machine| Live::Bank(Box::new(machine)))
+        };
+        let mut live = made.map_err(failure::internal)?;
+        self.store.replay(&record.session, |bytes| {
+            let input = postcard::from_bytes(&bytes).map_err(failure::internal)?;
+            // What the machine asked was done when the input was journaled; only its state matters here.
+            move_machine(&mut live, input).map(drop).map_err(failure::internal)
+        })?;
+        self.live.insert(record.session.clone(), live);
+        Ok(())
+    }
+
+    fn renew_patience(&mut self, session: &str) {
+        let waits = match self.live.get(session) {
+            Some(Live::Platform(machine)) => !machine.waiting_for().is_empty(),
+            _ => false,
+        };
+        let seconds = self
+            .store
+            .session(session)
+            .ok()
+            .flatten()
+            .and_then(|record| self.contract_of(&record).ok())
+            .map_or(60, |contract| contract.terms().patience_seconds);
+        if waits {
+            self.patience.insert(session.into(), Instant::now() + Duration::from_secs(seconds.into()));
+        } else {
+            self.patience.remove(session);
+        }
+    }
+
+    fn keep_model(&mut self, record: &mut SessionRecord, fit: &Fit, table: Option<&Table>) -> Result<(), Failure> {
+        let text = serde_json::to_vec(fit).map_err(failure::internal)?;
+        self.store.put_result(&record.session, "fit", &text)?;
+        record.model = Some(fit.digest());
+        if let Some(Live::Platform(machine)) = self.live.get(&record.session) {
+            let half = serde_json::to_vec(&machine.half()).map_err(failure::internal)?;
+            self.store.put_result(&record.session, "half", &half)?;
+        }
+        if let Some(table) = table {
+            let own = super::reports::own_evaluation(fit, table)?;
+            let own = serde_json::to_vec(&own).map_err(failure::internal)?;
+            self.store.put_result(&record.session, "own", &own)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn abort_by_operator(&mut self, session: &str, reason: &str) -> Result<serde_json::Value, Failure> {
+        let record = self.known_session(session)?;
+        if record.ended() {
+            return Err(failure::refused(format!("session {session} is {} already", record.stage)));
+        }
+        let fault = Fault { culprit: self.me().into(), reason: format!("stopped by its operator: {reason}") };
+        self.step(|engine, step| engine.abort(step, record, fault, true))?;
+        Ok(serde_json::json!({ "session": session, "stage": Stage::Aborted, "time": now() }))
+    }
+}
+
+fn move_machine(live: &mut Live, input: Input) -> Result<Vec<Request>, Fault> {
+    match (live, input) {
+        (Live::Platform(machine), Input::PlatformData(data)) => {
+            machine.apply(PlatformInput::Prepared(data)).map(from_platform)
+        }
+        (Live::Platform(machine), Input::Message { from, body }) => {
+            let message = FromBank::decode(&body, &from)?;
+            machine.apply(PlatformInput::Message { from, message }).map(from_platform)
+        }
+        (Live::Platform(machine), Input::PatienceOver) => machine.apply(PlatformInput::PatienceOver).map(from_platform),
+        (Live::Bank(machine), Input::BankData(data)) => machine.apply(BankInput::Prepared(data)).map(from_bank),
+        (Live::Bank(machine), Input::Message { from, body }) => {
+            machine.apply(BankInput::Message(FromPlatform::decode(&body, &from)?)).map(from_bank)
+        }
+        _ => Err(Fault { culprit: "this node".into(), reason: "its journal holds an input of the other role".into() }),
+    }
+}
+
+fn is_abort(input: &Input, platform: bool) -> bool {
+    let Input::Message { from, body } = input else { return false };
+    // A bank's stop is passed on to the other banks; a platform's stop has reached them all.
+    !platform && matches!(FromPlatform::decode(body, from), Ok(FromPlatform::Aborted(_)))
+}
+
+fn from_platform(outputs: Vec<Output<FromPlatform>>) -> Vec<Request> {
+    outputs.into_iter().map(|output| generalise(output, |message| (message.form(), message.encode()))).collect()
+}
+
+fn from_bank(outputs: Vec<Output<FromBank>>) -> Vec<Request> {
+    outputs.into_iter().map(|output| generalise(output, |message| (message.form(), message.encode()))).collect()
+}
+
+fn generalise<M>(output: Output<M>, encode: impl FnOnce(M) -> (&'static str, Vec<u8>)) -> Request {
+    match output {
+        Output::Send { to, message } => {
+            let (form, body) = encode(message);
+            Request::Send { to, form, body }
+        }
+        Output::Record(fact) => Request::Other(Output::Record(fact)),
+        Output::Stage(stage) => Request::Other(Output::Stage(stage)),
+        Output::Table(table) => Request::Other(Output::Table(table)),
+        Output::Model(fit) => Request::Other(Output::Model(fit)),
+        Output::Refused(fault) => Request::Other(Output::Refused(fault)),
+        Output::Evidence { round, transcript } => Request::Other(Output::Evidence { round, transcript }),
+    }
+}

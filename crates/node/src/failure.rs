@@ -1,0 +1,78 @@
+//! What goes wrong, for operators: one sentence that names the culprit and the remedy, and an exit code for scripts.
+
+use serde::{Deserialize, Serialize};
+
+/// A failed command.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{message}")]
+pub struct Failure {
+    /// What kind of failure, hence which exit code.
+    pub kind: FailureKind,
+    /// The sentence.
+    pub message: String,
+}
+
+/// Kinds of failure; the numbers follow `sysexits.h`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FailureKind {
+    /// 1: a check did not hold (audit findings, a model that differs).
+    Check,
+    /// 2: the command line is wrong.
+    Usage,
+    /// 65: a file given to the command is wrong.
+    Data,
+    /// 69: the node is not running or a peer is out of reach.
+    Unavailable,
+    /// 70: a mistake of ours.
+    Internal,
+    /// 73: a file or directory cannot be written.
+    Write,
+    /// 75: not now; try again later.
+    Retry,
+    /// 77: refused by policy, consent, key or signature.
+    Refused,
+    /// 78: the node's configuration is wrong.
+    Config,
+}
+
+impl FailureKind {
+    /// The process's exit code.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Check => 1,
+            Self::Usage => 2,
+            Self::Data => 65,
+            Self::Unavailable => 69,
+            Self::Internal => 70,
+            Self::Write => 73,
+            Self::Retry => 75,
+            Self::Refused => 77,
+            Self::Config => 78,
+        }
+    }
+}
+
+impl Failure {
+    /// A failure of `kind`.
+    pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into() }
+    }
+}
+
+/// Shorthand constructors that read well behind `map_err`.
+macro_rules! kinds {
+    ($($name:ident => $kind:ident),* $(,)?) => {
+        $(
+            #[doc = concat!("A failure of kind [`FailureKind::", stringify!($kind), "`].")]
+            pub(crate) fn $name(message: impl ToString) -> Failure {
+                Failure { kind: FailureKind::$kind, message: message.to_string() }
+            }
+        )*
+    };
+}
+
+kinds! {
+    check => Check, usage => Usage, data => Data, unavailable => Unavailable, internal => Internal, unwritable => Write,
+    retry => Retry, refused => Refused, misconfigured => Config,
+}

@@ -1,0 +1,23 @@
+//! The node: configuration, store, engine, control socket, command line and demo.
+//!
+//! | start reading at | for |
+//! |---|---|
+//! | [`control`] | what a running node can be told |
+//! | `engine` | how a step becomes durable before anything leaves |
+//! | `cli` | the verbs |
+//! | `demo` | a platform and its banks on one machine |
+
+mod cli;
+mod config;
+pub mod control;
+mod demo;
+mod directory;
+mod engine;
+pub mod failure;
+mod keys;
+mod node_directory;
+mod secret;
+mod serve;
+mod store;
+
+pub use cli::main;

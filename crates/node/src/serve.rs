@@ -1,0 +1,122 @@
+//! `tallystick serve`: opens the node, connects it, works until it is told to stop.
+
+use std::sync::mpsc::{Sender, channel};
+
+use tally_net::{Dialer, Event, Link, Listener, Tls};
+
+use crate::config::{Config, Role};
+use crate::control;
+use crate::directory::Directory;
+use crate::engine::{Engine, Work};
+use crate::failure::{self, Failure};
+use crate::keys::NodeKeys;
+
+/// Runs the node in `directory` until SIGTERM or Ctrl-C.
+///
+/// # Errors
+/// Names what is missing or wrong: configuration, keys, certificate, port, disk.
+pub(crate) fn serve(directory: Directory, passphrase: &[u8], until_stdin_closes: bool) -> Result<(), Failure> {
+    let config = Config::read(&directory.config())?;
+    let keys = NodeKeys::read(&directory.node_keys(), passphrase)?;
+    let tls = read_tls(&directory, &config, &keys)?;
+    let registry_parties = registry_parties(&directory, &config)?;
+    let engine = Engine::open(directory.clone(), config.clone(), keys)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(failure::internal)?;
+    let (sender, work) = channel();
+    let submit = sender.clone();
+    control::listen(&directory.path().join("control.sock"), move |command, reply| {
+        // A node that stops drops the receiver; the caller then sees the reply channel close.
+        let _ = submit.send(Work::Control(command, reply));
+    })?;
+    let link = connect(&runtime, &config, tls, registry_parties, sender.clone())?;
+    if let Some(address) = link.local_address() {
+        tracing::info!(%address, "listening");
+        write_address(&directory, &address.to_string())?;
+    }
+    if until_stdin_closes {
+        stop_with_parent(sender.clone());
+    }
+    runtime.spawn(stop_on_signal(sender));
+    let outcome = engine.run(link, &work);
+    // The socket of a stopped node would only mislead.
+    let _ = std::fs::remove_file(directory.path().join("control.sock"));
+    runtime.shutdown_background();
+    outcome
+}
+
+fn read_tls(directory: &Directory, config: &Config, keys: &NodeKeys) -> Result<Tls, Failure> {
+    let read = |path: &std::path::Path, remedy: &str| {
+        let path = directory.resolve(path);
+        std::fs::read_to_string(&path)
+            .map_err(|error| failure::misconfigured(format!("{}: {error}: {remedy}", path.display())))
+    };
+    Ok(Tls {
+        ca_pem: read(&config.files.ca_certificate, "copy it from the consortium")?,
+        cert_pem: read(&config.files.certificate, "send request.json to the consortium and copy its certificate here")?,
+        key_pem: keys.tls_key.to_string(),
+    })
+}
+
+fn registry_parties(directory: &Directory, config: &Config) -> Result<Vec<String>, Failure> {
+    let registry = crate::engine::read_registry(directory, config)?;
+    Ok(registry.parties.iter().map(|party| party.name.clone()).filter(|name| *name != config.node.name).collect())
+}
+
+fn connect(
+    runtime: &tokio::runtime::Runtime,
+    config: &Config,
+    tls: Tls,
+    parties: Vec<String>,
+    sender: Sender<Work>,
+) -> Result<Link, Failure> {
+    let sink = move |event: Event| {
+        // The engine has stopped if nobody receives; so will this.
+        let _ = sender.send(Work::Net(event));
+    };
+    let link = &config.link;
+    match config.node.role {
+        Role::Platform => {
+            let address = link.listen.as_deref().unwrap_or_default();
+            Listener::bind(runtime.handle(), address, &config.node.name, tls, parties, sink)
+        }
+        Role::Bank => {
+            let url = link.dial.as_deref().unwrap_or_default();
+            let platform = link.platform.as_deref().unwrap_or_default();
+            Dialer::start(runtime.handle(), url, &config.node.name, platform, tls, sink)
+        }
+    }
+    .map_err(|error| failure::misconfigured(format!("{}: {error}", config.node.name)))
+}
+
+/// Where a platform listens, for whoever let the system choose the port.
+fn write_address(directory: &Directory, address: &str) -> Result<(), Failure> {
+    let path = directory.path().join("address");
+    std::fs::write(&path, address).map_err(|error| failure::unwritable(format!("{}: {error}", path.display())))
+}
+
+/// The end of standard input means that the parent has finished or died.
+fn stop_with_parent(sender: Sender<Work>) {
+    std::thread::spawn(move || {
+        // An error means the same as the end.
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        let _ = sender.send(Work::Stop);
+    });
+}
+
+async fn stop_on_signal(sender: Sender<Work>) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        return;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    // Nobody to tell means that the engine has stopped already.
+    let _ = sender.send(Work::Stop);
+}

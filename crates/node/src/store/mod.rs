@@ -1,0 +1,131 @@
+//! The node's store: one SQLite file, written in one transaction a step.
+//!
+//! Everything that a step causes (log entries, journal, messages to send, uses counted) is committed together or not at
+//! all; messages leave only after the commit. Whatever names an enterprise or carries a value is sealed ([`Vault`]).
+
+mod letters;
+mod records;
+mod vault;
+
+pub(crate) use letters::Letter;
+pub(crate) use records::{DatasetInfo, SessionRecord};
+pub(crate) use vault::Vault;
+
+use std::path::Path;
+
+use rusqlite::Connection;
+use tally_crypto::seed::Seed;
+
+use crate::failure::{self, Failure};
+
+/// Version of `schema.sql`.
+const SCHEMA_VERSION: i64 = 1;
+
+/// An open store.
+pub(crate) struct Store {
+    connection: Connection,
+    vault: Vault,
+}
+
+impl Store {
+    /// Makes the file and its tables.
+    pub(crate) fn create(path: &Path) -> Result<(), Failure> {
+        let connection = Connection::open(path).map_err(|error| cannot_open(path, &error))?;
+        connection
+            .execute_batch(&format!(
+                "PRAGMA journal_mode = WAL; BEGIN; {} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;",
+                include_str!("schema.sql")
+            ))
+            .map_err(|error| cannot_open(path, &error))
+    }
+
+    /// Opens the file; values are sealed under `key`.
+    pub(crate) fn open(path: &Path, key: Seed) -> Result<Self, Failure> {
+        if !path.exists() {
+            let text = format!("{}: there is no store: make a node directory with `tallystick init`", path.display());
+            return Err(failure::misconfigured(text));
+        }
+        let connection = Connection::open(path).map_err(|error| cannot_open(path, &error))?;
+        connection
+            .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;")
+            .map_err(|error| cannot_open(path, &error))?;
+        let version: i64 = connection
+            .query_row("PRAGMA user_version", [], |row| row.get(0))
+            .map_err(|error| cannot_open(path, &error))?;
+        if version != SCHEMA_VERSION {
+            let text = format!("{}: schema version {version}, this build reads {SCHEMA_VERSION}", path.display());
+            return Err(failure::misconfigured(text));
+        }
+        Ok(Self { connection, vault: Vault::new(key) })
+    }
+
+    /// Begins a step's transaction.
+    pub(crate) fn begin(&self) -> Result<(), Failure> {
+        self.run("BEGIN IMMEDIATE")
+    }
+
+    /// Makes the step durable.
+    pub(crate) fn commit(&self) -> Result<(), Failure> {
+        self.run("COMMIT")
+    }
+
+    /// Forgets the step.
+    pub(crate) fn rollback(&self) {
+        if let Err(failure) = self.run("ROLLBACK") {
+            tracing::warn!(%failure, "rollback");
+        }
+    }
+
+    /// Adds log entries from `first` on.
+    pub(crate) fn append_entries(&self, first: u64, leaves: &[Vec<u8>]) -> Result<(), Failure> {
+        let mut insert =
+            self.connection.prepare_cached("INSERT INTO entry (number, leaf) VALUES (?1, ?2)").map_err(write_failed)?;
+        for (number, leaf) in (first..).zip(leaves) {
+            insert.execute((number, leaf)).map_err(write_failed)?;
+        }
+        Ok(())
+    }
+
+    /// All log entries from `first` on, in order.
+    pub(crate) fn entries(&self, first: u64) -> Result<Vec<Vec<u8>>, Failure> {
+        self.column("SELECT leaf FROM entry WHERE number >= ?1 ORDER BY number", [first])
+    }
+
+    fn run(&self, statement: &str) -> Result<(), Failure> {
+        self.connection.execute_batch(statement).map_err(write_failed)
+    }
+
+    fn execute(&self, statement: &str, values: impl rusqlite::Params) -> Result<usize, Failure> {
+        self.connection.prepare_cached(statement).and_then(|mut ready| ready.execute(values)).map_err(write_failed)
+    }
+
+    fn column<T: rusqlite::types::FromSql>(
+        &self,
+        statement: &str,
+        values: impl rusqlite::Params,
+    ) -> Result<Vec<T>, Failure> {
+        self.rows(statement, values, |row| row.get(0))
+    }
+
+    fn rows<T>(
+        &self,
+        statement: &str,
+        values: impl rusqlite::Params,
+        read: impl FnMut(&rusqlite::Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Vec<T>, Failure> {
+        let mut ready = self.connection.prepare_cached(statement).map_err(read_failed)?;
+        ready.query_map(values, read).and_then(Iterator::collect).map_err(read_failed)
+    }
+}
+
+fn cannot_open(path: &Path, error: &rusqlite::Error) -> Failure {
+    failure::unwritable(format!("{}: cannot open the store: {error}: check the disk and the owner", path.display()))
+}
+
+fn write_failed(error: rusqlite::Error) -> Failure {
+    failure::unwritable(format!("the store cannot be written ({error}): check that the disk is neither full nor read-only"))
+}
+
+fn read_failed(error: rusqlite::Error) -> Failure {
+    failure::internal(format!("the store cannot be read: {error}"))
+}

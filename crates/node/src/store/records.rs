@@ -1,0 +1,225 @@
+//! Operators, lists, data sets, consents, sessions and their journals.
+
+use serde::{Deserialize, Serialize};
+use tally_crypto::sign::{Envelope, VerifyKey};
+use tally_crypto::transcript::Digest;
+use tally_data::{Dataset, Dictionary};
+use tally_protocol::session::Stage;
+
+use super::Store;
+use crate::failure::{self, Failure};
+
+/// What is known of a data set without opening it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct DatasetInfo {
+    /// Name given at import.
+    pub(crate) name: String,
+    /// Date of the snapshot, ISO 8601.
+    pub(crate) as_of: String,
+    /// Rows.
+    pub(crate) rows: u64,
+    /// The fields.
+    pub(crate) dictionary: Dictionary,
+    /// Has labels.
+    pub(crate) labelled: bool,
+    /// Identifiers are credit codes.
+    pub(crate) credit_codes: bool,
+    /// Share of missing values per field.
+    pub(crate) missing: Vec<f64>,
+    /// Salted Merkle root over the rows.
+    pub(crate) commitment: Digest,
+    /// When it was imported, Unix milliseconds.
+    pub(crate) imported: i64,
+}
+
+/// A session as this node sees it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct SessionRecord {
+    /// Name of the session.
+    pub(crate) session: String,
+    /// The contract with the signatures so far.
+    pub(crate) envelope: Envelope,
+    /// Digest of the contract.
+    pub(crate) contract: Digest,
+    /// Where it stands.
+    pub(crate) stage: Stage,
+    /// Why it was aborted.
+    #[serde(default)]
+    pub(crate) reason: Option<String>,
+    /// This node's data set for it.
+    pub(crate) dataset: Option<String>,
+    /// Operators of this node who have approved.
+    pub(crate) approvals: Vec<String>,
+    /// When each stage was reached, Unix milliseconds.
+    pub(crate) history: Vec<(Stage, i64)>,
+    /// Digest of the released model.
+    #[serde(default)]
+    pub(crate) model: Option<Digest>,
+}
+
+impl SessionRecord {
+    /// True if nothing more can happen.
+    pub(crate) fn ended(&self) -> bool {
+        matches!(self.stage, Stage::Closed | Stage::Aborted)
+    }
+}
+
+impl Store {
+    pub(crate) fn add_operator(&self, name: &str, key: VerifyKey, now: i64) -> Result<(), Failure> {
+        let added = self.execute(
+            "INSERT OR IGNORE INTO operator (name, key, added) VALUES (?1, ?2, ?3)",
+            (name, key.to_string(), now),
+        )?;
+        let known = failure::refused(format!("operator {name} exists already: choose another name"));
+        if added == 0 { Err(known) } else { Ok(()) }
+    }
+
+    pub(crate) fn operators(&self) -> Result<Vec<(String, VerifyKey)>, Failure> {
+        let rows = self.rows("SELECT name, key FROM operator ORDER BY name", [], |row| {
+            Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))
+        })?;
+        rows.into_iter().map(|(name, key)| Ok((name, parse(&format!("\"{key}\""))?))).collect()
+    }
+
+    pub(crate) fn put_list(&self, version: u32, envelope: &Envelope, now: i64) -> Result<(), Failure> {
+        let statement = "INSERT OR REPLACE INTO list (version, envelope, imported) VALUES (?1, ?2, ?3)";
+        self.execute(statement, (version, text(envelope)?, now)).map(drop)
+    }
+
+    /// The newest list.
+    pub(crate) fn list(&self) -> Result<Option<Envelope>, Failure> {
+        let newest: Option<String> =
+            self.column("SELECT envelope FROM list ORDER BY version DESC LIMIT 1", [])?.pop();
+        newest.map(|envelope| parse(&envelope)).transpose()
+    }
+
+    pub(crate) fn put_dataset(&self, info: &DatasetInfo, dataset: &Dataset) -> Result<(), Failure> {
+        let bytes = postcard::to_allocvec(dataset).map_err(failure::internal)?;
+        let sealed = self.vault.seal("dataset", &info.name, &bytes)?;
+        let statement = "INSERT OR REPLACE INTO dataset (name, info, sealed) VALUES (?1, ?2, ?3)";
+        self.execute(statement, (&info.name, text(info)?, sealed)).map(drop)
+    }
+
+    pub(crate) fn datasets(&self) -> Result<Vec<DatasetInfo>, Failure> {
+        let infos: Vec<String> = self.column("SELECT info FROM dataset ORDER BY name", [])?;
+        infos.iter().map(|info| parse(info)).collect()
+    }
+
+    pub(crate) fn dataset(&self, name: &str) -> Result<Dataset, Failure> {
+        let sealed: Option<Vec<u8>> = self.column("SELECT sealed FROM dataset WHERE name = ?1", [name])?.pop();
+        let sealed = sealed.ok_or_else(|| {
+            failure::data(format!("data set `{name}` is not here: import it with `tallystick dataset import`"))
+        })?;
+        postcard::from_bytes(&self.vault.open("dataset", name, &sealed)?).map_err(failure::internal)
+    }
+
+    /// Adds a consent document; false if it is here already.
+    pub(crate) fn add_consent(&self, digest: &Digest, document: &str) -> Result<bool, Failure> {
+        let sealed = self.vault.seal("consent", &digest.to_string(), document.as_bytes())?;
+        let statement = "INSERT OR IGNORE INTO consent (digest, sealed) VALUES (?1, ?2)";
+        Ok(self.execute(statement, (digest.as_bytes(), sealed))? == 1)
+    }
+
+    /// Consent documents in order of import: at most `limit` after the number `after`, each with its number.
+    pub(crate) fn consents(&self, after: u64, limit: usize) -> Result<Vec<(u64, String)>, Failure> {
+        let statement = "SELECT number, digest, sealed FROM consent WHERE number > ?1 ORDER BY number LIMIT ?2";
+        let rows = self.rows(statement, (after, limit as u64), |row| {
+            Ok((row.get(0)?, row.get::<_, [u8; 32]>(1)?, row.get::<_, Vec<u8>>(2)?))
+        })?;
+        let open = |(number, digest, sealed): (u64, [u8; 32], Vec<u8>)| {
+            let document = self.vault.open("consent", &Digest(digest).to_string(), &sealed)?;
+            Ok((number, String::from_utf8(document).map_err(failure::internal)?))
+        };
+        rows.into_iter().map(open).collect()
+    }
+
+    /// Keeps what opens the commitment of a log entry: its salt and the subject.
+    pub(crate) fn put_opening(&self, entry: u64, salt: &[u8; 16], subject: &str) -> Result<(), Failure> {
+        let opening = [salt.as_slice(), subject.as_bytes()].concat();
+        let sealed = self.vault.seal("opening", &entry.to_string(), &opening)?;
+        self.execute("INSERT INTO opening (entry, sealed) VALUES (?1, ?2)", (entry, sealed)).map(drop)
+    }
+
+    /// Counts one use of a consent by the decision entry that allowed it.
+    pub(crate) fn count_use(&self, consent: &Digest, decision: u64) -> Result<(), Failure> {
+        let statement = "INSERT INTO consent_use (digest, decision) VALUES (?1, ?2)";
+        self.execute(statement, (consent.as_bytes(), decision)).map(drop)
+    }
+
+    /// Uses counted so far, per consent.
+    pub(crate) fn uses(&self) -> Result<Vec<(Digest, u64)>, Failure> {
+        self.rows("SELECT digest, COUNT(*) FROM consent_use GROUP BY digest", [], |row| {
+            Ok((Digest(row.get(0)?), row.get(1)?))
+        })
+    }
+
+    pub(crate) fn put_session(&self, record: &SessionRecord) -> Result<(), Failure> {
+        let statement = "INSERT OR REPLACE INTO session (id, record) VALUES (?1, ?2)";
+        self.execute(statement, (&record.session, text(record)?)).map(drop)
+    }
+
+    pub(crate) fn sessions(&self) -> Result<Vec<SessionRecord>, Failure> {
+        let records: Vec<String> = self.column("SELECT record FROM session ORDER BY rowid", [])?;
+        records.iter().map(|record| parse(record)).collect()
+    }
+
+    pub(crate) fn session(&self, id: &str) -> Result<Option<SessionRecord>, Failure> {
+        let record: Option<String> = self.column("SELECT record FROM session WHERE id = ?1", [id])?.pop();
+        record.map(|record| parse(&record)).transpose()
+    }
+
+    /// Adds an input to a session's journal.
+    pub(crate) fn journal(&self, session: &str, input: &[u8]) -> Result<(), Failure> {
+        let next: u64 = self
+            .column("SELECT COALESCE(MAX(number) + 1, 0) FROM journal WHERE session = ?1", [session])?
+            .pop()
+            .unwrap_or(0);
+        let sealed = self.vault.seal("journal", &format!("{session}/{next}"), input)?;
+        let statement = "INSERT INTO journal (session, number, sealed) VALUES (?1, ?2, ?3)";
+        self.execute(statement, (session, next, sealed)).map(drop)
+    }
+
+    /// The inputs of a session, in order, one at a time: a journal may be large.
+    pub(crate) fn replay(
+        &self,
+        session: &str,
+        mut apply: impl FnMut(Vec<u8>) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let numbers: Vec<u64> =
+            self.column("SELECT number FROM journal WHERE session = ?1 ORDER BY number", [session])?;
+        for number in numbers {
+            let statement = "SELECT sealed FROM journal WHERE session = ?1 AND number = ?2";
+            let sealed: Option<Vec<u8>> = self.column(statement, (session, number))?.pop();
+            let sealed = sealed.ok_or_else(|| failure::internal("the journal changed while it was read"))?;
+            apply(self.vault.open("journal", &format!("{session}/{number}"), &sealed)?)?;
+        }
+        Ok(())
+    }
+
+    /// Erases a session's journal: its secrets and the rows that it opened.
+    pub(crate) fn erase_journal(&self, session: &str) -> Result<(), Failure> {
+        self.execute("DELETE FROM journal WHERE session = ?1", [session]).map(drop)
+    }
+
+    /// Keeps a named result of a session.
+    pub(crate) fn put_result(&self, session: &str, name: &str, value: &[u8]) -> Result<(), Failure> {
+        let sealed = self.vault.seal("result", &format!("{session}/{name}"), value)?;
+        let statement = "INSERT OR REPLACE INTO result (session, name, sealed) VALUES (?1, ?2, ?3)";
+        self.execute(statement, (session, name, sealed)).map(drop)
+    }
+
+    /// A named result of a session.
+    pub(crate) fn result(&self, session: &str, name: &str) -> Result<Option<Vec<u8>>, Failure> {
+        let statement = "SELECT sealed FROM result WHERE session = ?1 AND name = ?2";
+        let sealed: Option<Vec<u8>> = self.column(statement, (session, name))?.pop();
+        sealed.map(|sealed| self.vault.open("result", &format!("{session}/{name}"), &sealed)).transpose()
+    }
+}
+
+fn text(value: &impl Serialize) -> Result<String, Failure> {
+    serde_json::to_string(value).map_err(failure::internal)
+}
+
+fn parse<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, Failure> {
+    serde_json::from_str(text).map_err(|error| failure::internal(format!("the store holds a record of another version: {error}")))
+}

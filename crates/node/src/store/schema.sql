@@ -1,0 +1,16 @@
+-- Version 1. Columns named `sealed` are AES-256-GCM under the node's storage key, bound to their table and row.
+CREATE TABLE entry (number INTEGER PRIMARY KEY, leaf BLOB NOT NULL) STRICT;
+CREATE TABLE operator (name TEXT PRIMARY KEY, key TEXT NOT NULL, added INTEGER NOT NULL) STRICT;
+CREATE TABLE list (version INTEGER PRIMARY KEY, envelope TEXT NOT NULL, imported INTEGER NOT NULL) STRICT;
+CREATE TABLE dataset (name TEXT PRIMARY KEY, info TEXT NOT NULL, sealed BLOB NOT NULL) STRICT;
+CREATE TABLE consent (number INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE, sealed BLOB NOT NULL) STRICT;
+CREATE TABLE consent_use (digest BLOB NOT NULL, decision INTEGER NOT NULL, PRIMARY KEY (digest, decision)) STRICT;
+CREATE TABLE opening (entry INTEGER PRIMARY KEY, sealed BLOB NOT NULL) STRICT;
+CREATE TABLE session (id TEXT PRIMARY KEY, record TEXT NOT NULL) STRICT;
+CREATE TABLE journal (session TEXT NOT NULL, number INTEGER NOT NULL, sealed BLOB NOT NULL, PRIMARY KEY (session, number)) STRICT;
+CREATE TABLE result (session TEXT NOT NULL, name TEXT NOT NULL, sealed BLOB NOT NULL, PRIMARY KEY (session, name)) STRICT;
+CREATE TABLE peer (name TEXT PRIMARY KEY, sent INTEGER NOT NULL, received INTEGER NOT NULL) STRICT;
+CREATE TABLE outbox (
+    peer TEXT NOT NULL, sequence INTEGER NOT NULL, session TEXT NOT NULL, kind TEXT NOT NULL, entry INTEGER NOT NULL,
+    sealed BLOB NOT NULL, PRIMARY KEY (peer, sequence)
+) STRICT;
