@@ -11,7 +11,7 @@ use tally_crypto::transcript::Digest;
 use tally_data::{Dictionary, FieldDefinition};
 use tally_model::text::Text;
 use tally_policy::{
-    Consent, Fetch, Form, Level, ListField, FieldKind, Notice, Purpose, SharingList, Signer, SubjectKind,
+    Consent, Fetch, FieldKind, Form, Level, ListField, Notice, Purpose, SharingList, Signer, SubjectKind,
 };
 
 use crate::table::{Cells, Table};

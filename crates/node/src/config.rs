@@ -148,7 +148,11 @@ pub(crate) fn check_name(name: &str) -> Result<(), String> {
         && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
         && !name.starts_with('-')
         && !name.ends_with('-');
-    if fits { Ok(()) } else { Err(format!("`{name}` is not a party name: lowercase letters, digits and inner hyphens")) }
+    if fits {
+        Ok(())
+    } else {
+        Err(format!("`{name}` is not a party name: lowercase letters, digits and inner hyphens"))
+    }
 }
 
 #[cfg(test)]
@@ -157,9 +161,7 @@ mod tests {
 
     #[test]
     fn shipped_samples_parse() {
-        for text in
-            [include_str!("../../../deploy/platform.toml"), include_str!("../../../deploy/bank.toml")]
-        {
+        for text in [include_str!("../../../deploy/platform.toml"), include_str!("../../../deploy/bank.toml")] {
             Config::parse(text).unwrap();
         }
     }

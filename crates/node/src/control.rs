@@ -170,10 +170,7 @@ pub(crate) type Reply = SyncSender<Result<Value, Failure>>;
 ///
 /// # Errors
 /// Names the socket if it cannot be made, or the node that listens there already.
-pub(crate) fn listen(
-    socket: &Path,
-    submit: impl Fn(Command, Reply) + Clone + Send + 'static,
-) -> Result<(), Failure> {
+pub(crate) fn listen(socket: &Path, submit: impl Fn(Command, Reply) + Clone + Send + 'static) -> Result<(), Failure> {
     if UnixStream::connect(socket).is_ok() {
         return Err(failure::unavailable(format!("{}: a node is running in this directory already", socket.display())));
     }

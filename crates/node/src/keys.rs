@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use tally_crypto::seal;
 use tally_crypto::seed::Seed;
 use tally_crypto::sign::SigningKey;
-use zeroize::{Zeroizing, ZeroizeOnDrop, Zeroize};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::failure::{self, Failure};
 
@@ -132,7 +132,10 @@ fn open_file(path: &Path, format: &str, passphrase: &[u8]) -> Result<Vec<u8>, Fa
     let sealed = hex::decode(&file.sealed).map_err(|_| damaged(path))?;
     let key = seal::key_from_passphrase(passphrase, &salt).map_err(failure::internal)?;
     seal::open_at_rest(&key, format.as_bytes(), &sealed).map_err(|_| {
-        failure::refused(format!("{}: the passphrase does not open the key file, or the file was changed", path.display()))
+        failure::refused(format!(
+            "{}: the passphrase does not open the key file, or the file was changed",
+            path.display()
+        ))
     })
 }
 

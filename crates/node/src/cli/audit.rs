@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use serde_json::{Value, json};
+use tally_audit::Registry;
 use tally_audit::reconcile::{Severity, reconcile};
 use tally_audit::verify::verify_log;
-use tally_audit::Registry;
 use tally_crypto::sign::VerifyKey;
 
 use super::Printed;

@@ -1,6 +1,7 @@
 //! Verbs that make, start and fill one node.
 
 use std::collections::BTreeMap;
+use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
@@ -79,7 +80,12 @@ impl ServeArguments {
     pub(super) fn run(self) -> Result<Printed, Failure> {
         let filter = tracing_subscriber::EnvFilter::try_from_env("TALLYSTICK_LOG")
             .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+        tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_writer(std::io::stderr)
+            .with_ansi(std::io::stderr().is_terminal())
+            .with_target(false)
+            .init();
         let passphrase = secret::read(self.secret_file.as_deref(), "tallystick")?;
         crate::serve::serve(Directory::new(&self.node), &passphrase, self.until_stdin_closes)?;
         Ok(words::plain(json!({ "stopped": self.node })))

@@ -110,12 +110,11 @@ impl SessionVerb {
             Self::Propose(arguments) => arguments.run(),
             Self::Show { node, session } => show(&node, session, language),
             Self::Approve(arguments) => {
-                let secret = secret::read(
-                    arguments.secret_file.as_deref(),
-                    &format!("operator-{}", arguments.operator),
-                )?;
+                let secret =
+                    secret::read(arguments.secret_file.as_deref(), &format!("operator-{}", arguments.operator))?;
                 let session = arguments.session.as_deref();
-                approve(&arguments.node.node, session, &arguments.operator, arguments.dataset, &secret).map(words::plain)
+                approve(&arguments.node.node, session, &arguments.operator, arguments.dataset, &secret)
+                    .map(words::plain)
             }
             Self::Reject { node, session, reason } => {
                 node.tell(&Command::SessionReject { session, reason }).map(words::plain)
@@ -154,13 +153,8 @@ pub(crate) fn approve(
     let shown = crate::control::tell(node, &Command::SessionShow { session: session.map(Into::into) })?;
     let (contract, terms) = read_shown(&shown)?;
     let signature = key.sign(crate::engine::APPROVAL_LABEL, contract.as_bytes());
-    let command = Command::SessionApprove {
-        session: terms.session,
-        operator: operator.into(),
-        contract,
-        signature,
-        dataset,
-    };
+    let command =
+        Command::SessionApprove { session: terms.session, operator: operator.into(), contract, signature, dataset };
     crate::control::tell(node, &command)
 }
 
@@ -196,16 +190,30 @@ fn in_words(digest: &Digest, terms: &Contract, language: Language) -> String {
         format!("{}: {}", label("purpose", "用途"), terms.purpose),
         format!("{}: {}", label("parties", "参与方"), parties.join(", ")),
         format!("{}: {}", label("platform fields", "平台字段"), names(Holder::Platform)),
-        format!("{}: {}", label("bank fields (never leave, sums only)", "银行字段（不出行，仅汇总）"), names(Holder::Banks)),
+        format!(
+            "{}: {}",
+            label("bank fields (never leave, sums only)", "银行字段（不出行，仅汇总）"),
+            names(Holder::Banks)
+        ),
         format!("{}: {} {}", label("sharing list", "共享清单"), label("version", "版本"), terms.list.version),
         format!(
             "{}: {}, {} bins, IV >= {}, C = {}, PDO {}, {} at odds {}",
-            label("model", "模型"), model.algorithm, model.bins, model.min_iv, model.c, model.pdo, model.base_score,
+            label("model", "模型"),
+            model.algorithm,
+            model.bins,
+            model.min_iv,
+            model.c,
+            model.pdo,
+            model.base_score,
             model.base_odds
         ),
         format!(
             "{}: {} banks in a sum, {} rows in a refined cell, {} evaluations a bank, {} sums",
-            label("limits", "限额"), limits.min_cohort, limits.min_rows, limits.evaluations, limits.rounds
+            label("limits", "限额"),
+            limits.min_cohort,
+            limits.min_rows,
+            limits.evaluations,
+            limits.rounds
         ),
         format!("{}: {} {}", label("data kept", "数据保存"), terms.retention_days, label("days", "天")),
     ]

@@ -95,7 +95,10 @@ fn collect(run: &stages::Run, session: &str) -> Result<Vec<(String, Value)>, Fai
 fn make_empty(path: &std::path::Path) -> Result<(), Failure> {
     let cannot = |error: std::io::Error| failure::unwritable(format!("{}: {error}", path.display()));
     if path.exists() && std::fs::read_dir(path).map_err(cannot)?.next().is_some() {
-        return Err(failure::unwritable(format!("{}: is not empty: choose another directory for --keep", path.display())));
+        return Err(failure::unwritable(format!(
+            "{}: is not empty: choose another directory for --keep",
+            path.display()
+        )));
     }
     std::fs::create_dir_all(path).map_err(cannot)
 }

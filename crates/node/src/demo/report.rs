@@ -79,7 +79,10 @@ impl Report<'_> {
         self.information_values();
         say("Scorecard points (best and worst bin)", "评分卡分值（最优与最差分箱）");
         self.points();
-        say("Uplift on hold-out rows (bank-only by linfa, joint by federation)", "留出样本提升（银行单独建模 对 联合建模）");
+        say(
+            "Uplift on hold-out rows (bank-only by linfa, joint by federation)",
+            "留出样本提升（银行单独建模 对 联合建模）",
+        );
         self.uplift();
         say("Applicants scored online", "在线评分申请人");
         for score in &self.scores {

@@ -75,7 +75,9 @@ impl Stages {
     pub(super) fn begin(language: Language, quiet: bool) -> Self {
         let bar = if quiet { ProgressBar::hidden() } else { ProgressBar::new_spinner() };
         // Panic safety: the template is a constant that the test below renders.
-        bar.set_style(ProgressStyle::with_template("{spinner} {msg} {elapsed}").unwrap_or(ProgressStyle::default_spinner()));
+        bar.set_style(
+            ProgressStyle::with_template("{spinner} {msg} {elapsed}").unwrap_or(ProgressStyle::default_spinner()),
+        );
         bar.enable_steady_tick(Duration::from_millis(100));
         Self { language, bar, began: Instant::now(), stage: None, done: Vec::new() }
     }
@@ -104,7 +106,8 @@ impl Stages {
         write_secret(&secret)?;
         let passphrase = std::fs::read(&secret).map_err(failure::unwritable)?;
         let port = free_port()?;
-        let mut authority = Authority::init(&root.join("consortium"), &passphrase, crate::cli::today()).map_err(failure::internal)?;
+        let mut authority =
+            Authority::init(&root.join("consortium"), &passphrase, crate::cli::today()).map_err(failure::internal)?;
         inputs.appoint(&mut authority)?;
         let banks = (1..=arguments.banks).map(|bank| (format!("bank-{bank}"), Role::Bank));
         let mut nodes = Vec::new();
@@ -259,7 +262,9 @@ impl Stages {
                 std::thread::sleep(Duration::from_secs_f64(seconds.clamp(0.0, 3600.0)));
                 victim.start()
             }
-            None if node == "platform" => Err(failure::check("the platform was killed and not started again: add --restart")),
+            None if node == "platform" => {
+                Err(failure::check("the platform was killed and not started again: add --restart"))
+            }
             None => {
                 run.dead = Some(node);
                 Ok(())
@@ -267,21 +272,21 @@ impl Stages {
         }
     }
 
-    /// Ten applicants of each bank's file, scored through the running nodes; stops at ten in all.
+    /// Ten applicants, scored through the running nodes of their banks.
     pub(super) fn score(&mut self, run: &Run, inputs: &Inputs) -> Result<Vec<Value>, Failure> {
         self.next("score", "在线评分", run.bytes());
+        let banks: Vec<_> = run.alive().filter(|node| node.name != "platform").collect();
+        let applicants = banks.iter().map(|bank| inputs.applicants(&bank.name)).collect::<Result<Vec<_>, Failure>>()?;
+        let most = applicants.iter().map(Vec::len).max().unwrap_or(0);
+        let in_turn =
+            (0..most).flat_map(|place| banks.iter().zip(&applicants).map(move |(bank, own)| (bank, own.get(place))));
         let mut scores = Vec::new();
-        for node in run.alive().filter(|node| node.name != "platform") {
-            for order in inputs.applicants(&node.name)? {
-                if scores.len() == 10 {
-                    return Ok(scores);
-                }
-                let began = Instant::now();
-                let mut score = node.tell(&Command::Score(order))?;
-                score["bank"] = json!(node.name);
-                score["milliseconds"] = json!((began.elapsed().as_secs_f64() * 10_000.0).round() / 10.0);
-                scores.push(score);
-            }
+        for (bank, order) in in_turn.filter_map(|(bank, order)| Some((bank, order?))).take(10) {
+            let began = Instant::now();
+            let mut score = bank.tell(&Command::Score(order.clone()))?;
+            score["bank"] = json!(bank.name);
+            score["milliseconds"] = json!((began.elapsed().as_secs_f64() * 10_000.0).round() / 10.0);
+            scores.push(score);
         }
         Ok(scores)
     }
@@ -354,8 +359,7 @@ fn write_secret(path: &Path) -> Result<(), Failure> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).map_err(failure::internal)?;
     let cannot = |error: std::io::Error| failure::unwritable(format!("{}: {error}", path.display()));
-    let mut file =
-        std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(cannot)?;
+    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(cannot)?;
     file.write_all(hex::encode(bytes).as_bytes()).map_err(cannot)
 }
 

@@ -168,10 +168,9 @@ impl Engine {
         names.sort_unstable();
         names.dedup();
         let party = |name: &str| {
-            let known = self
-                .registry
-                .party(name)
-                .ok_or_else(|| failure::data(format!("party `{name}` is not in the registry: issue its certificate first")))?;
+            let known = self.registry.party(name).ok_or_else(|| {
+                failure::data(format!("party `{name}` is not in the registry: issue its certificate first"))
+            })?;
             let role = if name == self.me() { PartyRole::Platform } else { PartyRole::Bank };
             Ok(Party { name: name.into(), role, node_key: known.node_key })
         };
@@ -189,7 +188,10 @@ impl Engine {
     ) -> Result<Value, Failure> {
         let mut record = self.known_session(session)?;
         if record.stage > Stage::Proposed || (self.is_platform() && record.stage != Stage::Draft) {
-            return Err(failure::refused(format!("session {session} is {}: there is nothing to approve", record.stage)));
+            return Err(failure::refused(format!(
+                "session {session} is {}: there is nothing to approve",
+                record.stage
+            )));
         }
         if record.contract != contract {
             return Err(failure::refused("the operator approved another contract than the one that lies here"));
@@ -294,19 +296,14 @@ impl Engine {
     }
 
     /// Bank to platform: the bank's signature.
-    pub(super) fn signature(
-        &mut self,
-        step: &mut Step,
-        peer: &str,
-        session: &str,
-        body: &[u8],
-    ) -> Result<(), Failure> {
+    pub(super) fn signature(&mut self, step: &mut Step, peer: &str, session: &str, body: &[u8]) -> Result<(), Failure> {
         let mut record = self.known_session(session)?;
         if record.stage != Stage::Proposed {
             return Ok(());
         }
         let wrong = |reason: &str| failure::refused(format!("{peer} {reason}"));
-        let signed: Signed = serde_json::from_slice(body).map_err(|_| wrong("sent something that is not a signature"))?;
+        let signed: Signed =
+            serde_json::from_slice(body).map_err(|_| wrong("sent something that is not a signature"))?;
         let contract = self.contract_of(&record)?;
         let key = contract.terms().party(peer).map(|party| party.node_key);
         let key = key.ok_or_else(|| wrong("is not a party of the contract"))?;
@@ -369,13 +366,7 @@ impl Engine {
     }
 
     /// Bank to platform: the proposal is refused; the session ends for everyone.
-    pub(super) fn rejection(
-        &mut self,
-        step: &mut Step,
-        peer: &str,
-        session: &str,
-        body: &[u8],
-    ) -> Result<(), Failure> {
+    pub(super) fn rejection(&mut self, step: &mut Step, peer: &str, session: &str, body: &[u8]) -> Result<(), Failure> {
         let record = self.known_session(session)?;
         if record.stage > Stage::Proposed || self.contract_of(&record)?.terms().party(peer).is_none() {
             return Err(failure::refused(format!("{peer} rejected a session that is not proposed to it")));

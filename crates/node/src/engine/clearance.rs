@@ -121,7 +121,8 @@ impl Engine {
         }
         for field in terms.fields_of(Holder::Platform) {
             if list.field(&field.name).is_none_or(|listed| listed.level != field.level) {
-                let text = format!("field `{}` of the contract does not stand like that on the sharing list", field.name);
+                let text =
+                    format!("field `{}` of the contract does not stand like that on the sharing list", field.name);
                 return Err(failure::refused(text));
             }
         }
@@ -136,7 +137,9 @@ impl Engine {
             Some(name) => labelled.into_iter().find(|info| info.name == name).ok_or_else(|| {
                 failure::data(format!("there is no labelled data set `{name}` here: see `tallystick dataset show`"))
             })?,
-            None if labelled.len() > 1 => return Err(failure::usage("there are several data sets: choose with --dataset")),
+            None if labelled.len() > 1 => {
+                return Err(failure::usage("there are several data sets: choose with --dataset"));
+            }
             None => labelled.pop().ok_or_else(|| {
                 failure::data("there is no labelled data set here: import it with `tallystick dataset import`")
             })?,
@@ -182,10 +185,9 @@ pub(crate) fn platform_rows(
 pub(crate) fn platform_column(dataset: &Dataset, name: &str, rows: &[usize]) -> Result<PlatformColumn, Failure> {
     match dataset.column(name) {
         Some(Values::Numeric(values)) => Ok(PlatformColumn::Numeric(rows.iter().map(|&row| values[row]).collect())),
-        Some(Values::Category { codes, values }) => Ok(PlatformColumn::Category {
-            codes: rows.iter().map(|&row| codes[row]).collect(),
-            values: values.clone(),
-        }),
+        Some(Values::Category { codes, values }) => {
+            Ok(PlatformColumn::Category { codes: rows.iter().map(|&row| codes[row]).collect(), values: values.clone() })
+        }
         None => Err(failure::data(format!("data set `{}` has no field `{name}`", dataset.name))),
     }
 }
@@ -202,6 +204,10 @@ pub(crate) fn bank_rows(dataset: &Dataset, contract: &SealedContract, rows: &[us
     Ok(BankData {
         identifiers: rows.iter().map(|&row| dataset.identifiers[row].clone()).collect(),
         label: rows.iter().map(|&row| label[row]).collect(),
-        columns: contract.terms().fields_of(Holder::Banks).map(|field| column(&field.name)).collect::<Result<_, _>>()?,
+        columns: contract
+            .terms()
+            .fields_of(Holder::Banks)
+            .map(|field| column(&field.name))
+            .collect::<Result<_, _>>()?,
     })
 }

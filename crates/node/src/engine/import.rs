@@ -129,9 +129,9 @@ impl Engine {
 
     /// The list in force.
     pub(super) fn sharing_list(&self) -> Result<&SignedList, Failure> {
-        self.list.as_ref().ok_or_else(|| {
-            failure::refused("there is no sharing list here: import it with `tallystick list import`")
-        })
+        self.list
+            .as_ref()
+            .ok_or_else(|| failure::refused("there is no sharing list here: import it with `tallystick list import`"))
     }
 
     pub(super) fn import_consents(&mut self, path: &Path) -> Result<Value, Failure> {
@@ -150,7 +150,11 @@ impl Engine {
         let (mut read, mut added) = (0, Vec::new());
         let mut lines = BufReader::new(std::fs::File::open(path).map_err(|error| unreadable(path, &error))?).lines();
         loop {
-            let chunk: Vec<_> = lines.by_ref().take(CONSENTS_AT_A_TIME).collect::<Result<_, _>>().map_err(|error| unreadable(path, &error))?;
+            let chunk: Vec<_> = lines
+                .by_ref()
+                .take(CONSENTS_AT_A_TIME)
+                .collect::<Result<_, _>>()
+                .map_err(|error| unreadable(path, &error))?;
             if chunk.is_empty() {
                 break;
             }
@@ -214,7 +218,9 @@ impl Engine {
     /// The canonical spelling of an identifier as this node's data sets spell theirs.
     pub(super) fn canonical(&self, identifier: &str) -> Result<String, Failure> {
         let codes = self.store.datasets()?.iter().all(|info| info.credit_codes);
-        kind_of(codes).canonical(identifier).map_err(|error| failure::data(format!("the applicant's identifier: {error}")))
+        kind_of(codes)
+            .canonical(identifier)
+            .map_err(|error| failure::data(format!("the applicant's identifier: {error}")))
     }
 }
 

@@ -197,7 +197,9 @@ impl Engine {
     fn check_identity(&self) -> Result<(), Failure> {
         let me = self.me();
         let entry = self.registry.party(me).ok_or_else(|| {
-            failure::misconfigured(format!("the registry does not name {me}: ask the consortium to issue a certificate"))
+            failure::misconfigured(format!(
+                "the registry does not name {me}: ask the consortium to issue a certificate"
+            ))
         })?;
         if entry.node_key != self.signing.verify_key() {
             let text = format!("the registry names another key for {me}: this directory was made after the registry");

@@ -33,7 +33,9 @@ impl Engine {
             Some(session) => self.known_session(session)?,
             None => self.only_open_session()?,
         };
-        Ok(json!({ "session": record.session, "contract": record.contract, "stage": record.stage, "envelope": record.envelope }))
+        Ok(
+            json!({ "session": record.session, "contract": record.contract, "stage": record.stage, "envelope": record.envelope }),
+        )
     }
 
     fn only_open_session(&self) -> Result<SessionRecord, Failure> {
@@ -58,7 +60,8 @@ impl Engine {
             Some(Live::Bank(machine)) => (machine.round(), Vec::new()),
             None => (None, Vec::new()),
         };
-        let history: Vec<_> = record.history.iter().map(|(stage, time)| json!({ "stage": stage, "time": time })).collect();
+        let history: Vec<_> =
+            record.history.iter().map(|(stage, time)| json!({ "stage": stage, "time": time })).collect();
         json!({
             "session": record.session,
             "stage": record.stage,

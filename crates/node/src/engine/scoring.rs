@@ -139,6 +139,9 @@ impl Engine {
         let request = ScoreRequest::decode(body)
             .ok_or_else(|| failure::refused(format!("{peer} sent something that is not a score request")))?;
         let session = request.session.clone();
+        let applicant = applicant_commitment(&request)
+            .ok_or_else(|| failure::refused(format!("{peer} sent a score request with a malformed name")))?;
+        step.record(Some(&session), peer, book::score_request(&request, applicant));
         let outcome = self.decide_score(step, peer, &request)?;
         let me = self.me().to_owned();
         step.record(Some(&session), &me, book::score_response(&request.request, &outcome));
@@ -157,8 +160,7 @@ impl Engine {
         if contract.terms().party(peer).is_none() {
             return refuse("not-a-party", format!("{peer} is no party of the session that made the model"));
         }
-        let fields: Vec<_> =
-            contract.terms().fields_of(Holder::Platform).map(|field| field.name.as_str()).collect();
+        let fields: Vec<_> = contract.terms().fields_of(Holder::Platform).map(|field| field.name.as_str()).collect();
         let decision = self.decide(step, peer, &request.session, &request.subject, request.purpose, &fields)?;
         let consent = match decision {
             Ok(consent) => consent,
@@ -243,6 +245,13 @@ impl Engine {
     }
 }
 
+/// The commitment to the applicant, salted with the request's random name: the same in both logs.
+fn applicant_commitment(request: &ScoreRequest) -> Option<Digest> {
+    let mut salt = [0; 16];
+    hex::decode_to_slice(&request.request, &mut salt).ok()?;
+    Some(commit("applicant", &salt, request.subject.as_bytes()))
+}
+
 /// Points of the bank's own fields, each with what it lost.
 fn own_points(
     scorecard: &Scorecard,
@@ -251,7 +260,10 @@ fn own_points(
 ) -> Result<Vec<(i64, PointsLost)>, Failure> {
     let known: Vec<_> = terms.fields_of(Holder::Banks).map(|field| field.name.as_str()).collect();
     if let Some(unknown) = order.fields.keys().find(|name| !known.contains(&name.as_str())) {
-        return Err(failure::data(format!("field `{unknown}` is not a bank field of this model: it takes {}", known.join(", "))));
+        return Err(failure::data(format!(
+            "field `{unknown}` is not a bank field of this model: it takes {}",
+            known.join(", ")
+        )));
     }
     let mut points = Vec::new();
     for terms in terms.fields_of(Holder::Banks) {

@@ -199,9 +199,9 @@ impl Engine {
 
     /// A session that this node knows.
     pub(super) fn known_session(&self, session: &str) -> Result<SessionRecord, Failure> {
-        self.store
-            .session(session)?
-            .ok_or_else(|| failure::data(format!("session {session} is not known here: see `tallystick session status`")))
+        self.store.session(session)?.ok_or_else(|| {
+            failure::data(format!("session {session} is not known here: see `tallystick session status`"))
+        })
     }
 
     /// The contract of a session that was stored here, hence checked before.
@@ -240,7 +240,8 @@ impl Engine {
         let made = if self.is_platform() {
             PlatformSession::new(contract, seed).map(|machine| Live::Platform(Box::new(machine)))
         } else {
-            BankSession::new(contract, self.me(), self.signing.clone(), seed).map(|machine| Live::Bank(Box::new(machine)))
+            BankSession::new(contract, self.me(), self.signing.clone(), seed)
+                .map(|machine| Live::Bank(Box::new(machine)))
         };
         let mut live = made.map_err(failure::internal)?;
         self.store.replay(&record.session, |bytes| {

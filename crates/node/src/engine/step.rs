@@ -89,9 +89,7 @@ impl Engine {
     fn commit(&mut self, step: &mut Step) -> Result<(), Failure> {
         let mut batch = self.ledger.batch();
         for entry in step.entries.drain(..) {
-            batch
-                .append(entry.session.as_deref(), step.now, &entry.actor, entry.body)
-                .map_err(failure::internal)?;
+            batch.append(entry.session.as_deref(), step.now, &entry.actor, entry.body).map_err(failure::internal)?;
         }
         let (store, first) = (&self.store, step.first);
         batch.commit(|leaves: &[Vec<u8>]| {

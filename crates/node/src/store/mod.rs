@@ -123,7 +123,9 @@ fn cannot_open(path: &Path, error: &rusqlite::Error) -> Failure {
 }
 
 fn write_failed(error: rusqlite::Error) -> Failure {
-    failure::unwritable(format!("the store cannot be written ({error}): check that the disk is neither full nor read-only"))
+    failure::unwritable(format!(
+        "the store cannot be written ({error}): check that the disk is neither full nor read-only"
+    ))
 }
 
 fn read_failed(error: rusqlite::Error) -> Failure {

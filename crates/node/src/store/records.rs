@@ -88,8 +88,7 @@ impl Store {
 
     /// The newest list.
     pub(crate) fn list(&self) -> Result<Option<Envelope>, Failure> {
-        let newest: Option<String> =
-            self.column("SELECT envelope FROM list ORDER BY version DESC LIMIT 1", [])?.pop();
+        let newest: Option<String> = self.column("SELECT envelope FROM list ORDER BY version DESC LIMIT 1", [])?.pop();
         newest.map(|envelope| parse(&envelope)).transpose()
     }
 
@@ -221,5 +220,6 @@ fn text(value: &impl Serialize) -> Result<String, Failure> {
 }
 
 fn parse<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, Failure> {
-    serde_json::from_str(text).map_err(|error| failure::internal(format!("the store holds a record of another version: {error}")))
+    serde_json::from_str(text)
+        .map_err(|error| failure::internal(format!("the store holds a record of another version: {error}")))
 }

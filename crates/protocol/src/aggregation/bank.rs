@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tally_crypto::group::{Point, Scalar};
+use tally_crypto::prg::add_mask;
 use tally_crypto::seal::{open_once, seal_once};
 use tally_crypto::seed::Seed;
 use tally_crypto::share::{self, Polynomial};
 use tally_crypto::sign::{Signature, SigningKey};
 use tally_crypto::transcript::Digest;
-use tally_crypto::prg::add_mask;
 use zeroize::Zeroize as _;
 
 use super::masks::{apply_pairwise, own_mask, pairwise_mask, roll_digest, transport_key};
@@ -84,7 +84,10 @@ impl Contributor {
     /// Fails if the roster does not name `me` with this key.
     pub fn new(roster: Roster, me: &str, key: Arc<SigningKey>, seed: Seed) -> Result<Self, Misbehaved> {
         if roster.key(me) != Some(&key.verify_key()) {
-            return Err(Misbehaved::Malformed { who: me.into(), what: "the roster does not name this bank with its key" });
+            return Err(Misbehaved::Malformed {
+                who: me.into(),
+                what: "the roster does not name this bank with its key",
+            });
         }
         let cohort = roster.names().map(Into::into).collect();
         Ok(Self { roster, me: me.into(), key, seed, batches: BTreeMap::new(), round: None, next_round: 0, cohort })
@@ -147,10 +150,11 @@ impl Contributor {
                 own: Polynomial::random(Scalar::random(&mut rng), threshold, &mut rng),
             })
             .collect();
-        let zero = || Misbehaved::Malformed { who: self.me.clone(), what: "drew a zero key: try again with another seed" };
-        let public = rounds.iter().map(|round| {
-            Some(RoundKeys { pairwise: round.pairwise.commitments()?, own: round.own.commitments()? })
-        });
+        let zero =
+            || Misbehaved::Malformed { who: self.me.clone(), what: "drew a zero key: try again with another seed" };
+        let public = rounds
+            .iter()
+            .map(|round| Some(RoundKeys { pairwise: round.pairwise.commitments()?, own: round.own.commitments()? }));
         let mut keys = Keys {
             member: self.me.clone(),
             batch,
@@ -191,7 +195,10 @@ impl Contributor {
             return Err(Misbehaved::TooFew { have: keys.len(), need: self.roster.quorum() });
         }
         if !keys.is_sorted_by(|a, b| a.member < b.member) || keys.iter().any(|one| one.batch != batch) {
-            return Err(Misbehaved::Malformed { who: "the aggregator".into(), what: "a roll that is not in strict order" });
+            return Err(Misbehaved::Malformed {
+                who: "the aggregator".into(),
+                what: "a roll that is not in strict order",
+            });
         }
         for one in keys {
             one.verify(&self.roster)?;
@@ -240,7 +247,10 @@ impl Contributor {
         };
         let known = offer.cohort.iter().all(|name| held.contains_key(name) && self.cohort.contains(name));
         if !offer.cohort.is_sorted_by(|a, b| a < b) || !known || !offer.cohort.contains(&self.me) {
-            return Err(Misbehaved::Malformed { who: "the aggregator".into(), what: "a cohort that grew, or leaves this bank out" });
+            return Err(Misbehaved::Malformed {
+                who: "the aggregator".into(),
+                what: "a cohort that grew, or leaves this bank out",
+            });
         }
         if offer.cohort.len() < self.roster.quorum() {
             return Err(Misbehaved::TooFew { have: offer.cohort.len(), need: self.roster.quorum() });
@@ -260,7 +270,10 @@ impl Contributor {
         };
         let subset = survivors.iter().all(|name| offer.cohort.contains(name));
         if !survivors.is_sorted_by(|a, b| a < b) || !subset || !survivors.contains(&self.me) {
-            return Err(Misbehaved::Malformed { who: "the aggregator".into(), what: "survivors that are not of the cohort" });
+            return Err(Misbehaved::Malformed {
+                who: "the aggregator".into(),
+                what: "survivors that are not of the cohort",
+            });
         }
         if survivors.len() < quorum {
             return Err(Misbehaved::TooFew { have: survivors.len(), need: quorum });

@@ -7,8 +7,8 @@ use tally_crypto::prg::{add_mask, subtract_mask};
 use tally_crypto::seed::Seed;
 use tally_crypto::transcript::{Digest, Transcript};
 
-use super::messages::Keys;
 use super::Roster;
+use super::messages::Keys;
 
 /// Names the keys of a batch: every mask is bound to the whole roll.
 pub(super) fn roll_digest(roster: &Roster, keys: &[Keys]) -> Digest {

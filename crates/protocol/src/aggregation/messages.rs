@@ -248,7 +248,10 @@ impl Keys {
                 .iter()
                 .all(|round| round.pairwise.len() == roster.threshold() && round.own.len() == roster.threshold());
         if !right {
-            return Err(Misbehaved::Malformed { who: self.member.clone(), what: "keys of another shape than the roster's" });
+            return Err(Misbehaved::Malformed {
+                who: self.member.clone(),
+                what: "keys of another shape than the roster's",
+            });
         }
         verify(roster, &self.member, "aggregation-keys", "keys", &self.digest(roster), &self.signature)
     }

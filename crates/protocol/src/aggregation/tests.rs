@@ -133,8 +133,10 @@ fn every_drop_point_and_subset_gives_the_sum_of_the_rest_or_stops() {
     for banks in [3, 4, 5] {
         for point in ["keys", "shares", "masked", "agreement", "unmask"] {
             for subset in 0..1u32 << banks {
-                let dropped: Vec<_> =
-                    (1..=banks).filter(|bank| subset >> (bank - 1) & 1 == 1).map(|bank| format!("bank-{bank}")).collect();
+                let dropped: Vec<_> = (1..=banks)
+                    .filter(|bank| subset >> (bank - 1) & 1 == 1)
+                    .map(|bank| format!("bank-{bank}"))
+                    .collect();
                 let mut world = world(banks);
                 let drops = dropped.iter().map(|name| (point, name.clone())).collect();
                 let mut silent = BTreeSet::new();

@@ -77,11 +77,7 @@ impl Receiver<Blinding> {
     ///
     /// # Errors
     /// Names the batch that is missing, out of order or not proven.
-    pub fn receive(
-        self,
-        announcement: &Announcement,
-        evaluated: &[Evaluated],
-    ) -> Result<Receiver<Keyed>, Misbehaved> {
+    pub fn receive(self, announcement: &Announcement, evaluated: &[Evaluated]) -> Result<Receiver<Keyed>, Misbehaved> {
         let batches = self.identifiers.chunks(CHUNK).len();
         if evaluated.len() != batches {
             return Err(Misbehaved::Batch(u32::try_from(evaluated.len()).unwrap_or(u32::MAX)));

@@ -182,9 +182,8 @@ impl BankSession {
             return Err(Fault::new(&self.platform, "announced bins that do not fit the contract's fields"));
         }
         let purpose = terms.purpose.to_string();
-        let receiver =
-            Receiver::new(self.contract.digest(), &purpose, &self.me, data.identifiers.clone(), &self.seed)
-                .map_err(|error| Fault::new(&self.me, error))?;
+        let receiver = Receiver::new(self.contract.digest(), &purpose, &self.me, data.identifiers.clone(), &self.seed)
+            .map_err(|error| Fault::new(&self.me, error))?;
         let blinded = receiver.blinded();
         let mut transcript = AlignmentTranscript::new(&announcement);
         let mut outputs = vec![Output::Record(Fact::ConsentSet {
@@ -225,8 +224,8 @@ impl BankSession {
 
     fn try_align(&mut self) -> Result<Outputs, Fault> {
         let Phase::Opening(opening) = &self.phase else { return Ok(Vec::new()) };
-        let complete = opening.rows.len() as u64 >= opening.announcement.rows
-            && opening.evaluated.len() >= opening.awaited;
+        let complete =
+            opening.rows.len() as u64 >= opening.announcement.rows && opening.evaluated.len() >= opening.awaited;
         if !complete {
             return Ok(Vec::new());
         }
@@ -283,15 +282,13 @@ impl BankSession {
     fn contribute(&mut self, spec: &RoundSpec) -> Result<Outputs, Fault> {
         let Phase::Training(training) = &mut self.phase else { return Ok(Vec::new()) };
         if spec.round != training.round || spec.request != training.request.digest() {
-            let reason = format!("asked in round {} for a sum that the contract's trainer does not ask next", spec.round);
+            let reason =
+                format!("asked in round {} for a sum that the contract's trainer does not ask next", spec.round);
             return Err(Fault::new(&self.platform, reason));
         }
-        let values =
-            contribution(&training.request, &training.table).map_err(|error| Fault::new(&self.me, error))?;
-        let message = training
-            .contributor
-            .contribute(spec, &values)
-            .map_err(|error| Fault::new(&self.platform, error))?;
+        let values = contribution(&training.request, &training.table).map_err(|error| Fault::new(&self.me, error))?;
+        let message =
+            training.contributor.contribute(spec, &values).map_err(|error| Fault::new(&self.platform, error))?;
         let message = FromBank::Aggregation(message);
         let masked = Digest::of_bytes(&message.encode());
         let fact = Fact::Contributed { round: spec.round, request: spec.request, masked };
@@ -301,7 +298,10 @@ impl BankSession {
     fn released(&mut self, round: u32, cohort: Vec<String>, sums: Vec<i64>) -> Result<Outputs, Fault> {
         let Phase::Training(training) = &mut self.phase else { return Ok(Vec::new()) };
         if round != training.round || sums.len() != training.request.words() {
-            return Err(Fault::new(&self.platform, format!("released a sum that round {} did not ask", training.round)));
+            return Err(Fault::new(
+                &self.platform,
+                format!("released a sum that round {} did not ask", training.round),
+            ));
         }
         let mut outputs = vec![Output::Record(release_fact(round, &training.request, &cohort, &sums))];
         training
@@ -335,11 +335,8 @@ impl BankSession {
 
 /// The roster of secure aggregation: the contract's banks with the keys that signed it.
 pub(super) fn roster(contract: &SealedContract) -> Result<Roster, Fault> {
-    let members = contract
-        .terms()
-        .banks()
-        .map(|bank| RosterMember { name: bank.name.clone(), key: bank.node_key })
-        .collect();
+    let members =
+        contract.terms().banks().map(|bank| RosterMember { name: bank.name.clone(), key: bank.node_key }).collect();
     Roster::new(contract.digest(), members, contract.terms().limits.min_cohort as usize)
         .map_err(|error| Fault::new("contract", error))
 }

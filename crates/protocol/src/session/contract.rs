@@ -209,10 +209,10 @@ impl Contract {
                 values => FieldSource::Categories { values: values.to_vec() },
             },
         });
-        let offered = self.fields_of(Holder::Platform).zip(platform_bins).map(|(field, &bins)| FieldPlan {
-            name: field.name.clone(),
-            source: FieldSource::Codes { bins },
-        });
+        let offered = self
+            .fields_of(Holder::Platform)
+            .zip(platform_bins)
+            .map(|(field, &bins)| FieldPlan { name: field.name.clone(), source: FieldSource::Codes { bins } });
         Plan {
             fields: own.chain(offered).collect(),
             bins: self.model.bins,
@@ -233,13 +233,21 @@ impl Contract {
         let mut names: Vec<_> = self.fields.iter().map(|field| &field.name).collect();
         names.sort();
         term("version", self.version == 1, "this node knows version 1")?;
-        term("session", self.session.len() == 16 && self.session.bytes().all(|b| b.is_ascii_hexdigit()), "16 hexadecimal digits")?;
+        term(
+            "session",
+            self.session.len() == 16 && self.session.bytes().all(|b| b.is_ascii_hexdigit()),
+            "16 hexadecimal digits",
+        )?;
         term("parties", self.platform().is_some(), "exactly one platform is needed")?;
         term("parties", self.parties.is_sorted_by(|a, b| a.name < b.name), "names must be distinct and in order")?;
         term("parties", banks >= 3, "secure aggregation hides nothing among fewer than three banks")?;
         term("limits.min_cohort", self.limits.min_cohort >= 3, "a released sum needs three banks")?;
         term("limits.min_cohort", self.limits.min_cohort as usize <= banks, "larger than the number of banks")?;
-        term("fields", !self.fields.is_empty() && names.is_sorted_by(|a, b| a < b), "names must be present and distinct")?;
+        term(
+            "fields",
+            !self.fields.is_empty() && names.is_sorted_by(|a, b| a < b),
+            "names must be present and distinct",
+        )?;
         term("fields", self.fields_of(Holder::Banks).next().is_some(), "the banks bring at least one field")?;
         term("fields", self.fields_of(Holder::Platform).next().is_some(), "the platform brings at least one field")?;
         let refused = self.fields.iter().find(|field| field.level == Level::L4);

@@ -28,7 +28,8 @@ pub fn ideal(
     let mut pooled = BTreeMap::new();
     for (name, data) in banks {
         let offered = platform.consented.get(name).map(Vec::as_slice).unwrap_or_default();
-        let rows: HashMap<_, _> = offered.iter().map(|&row| (&platform.identifiers[row as usize], row as usize)).collect();
+        let rows: HashMap<_, _> =
+            offered.iter().map(|&row| (&platform.identifiers[row as usize], row as usize)).collect();
         let opened: Vec<(usize, Vec<u16>)> = data
             .identifiers
             .iter()

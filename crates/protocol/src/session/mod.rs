@@ -40,9 +40,9 @@ mod ideal;
 mod join;
 mod messages;
 mod platform;
-mod transcript;
 #[cfg(test)]
 mod tests;
+mod transcript;
 
 pub use bank::{BankData, BankInput, BankSession};
 pub use contract::{

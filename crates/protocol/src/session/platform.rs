@@ -160,8 +160,7 @@ impl PlatformSession {
         if !matches!(self.phase, Phase::Preparing) {
             return Err(Fault::new(&self.me, "the data were prepared twice"));
         }
-        let names: Vec<_> =
-            self.contract.terms().fields_of(Holder::Platform).map(|field| field.name.clone()).collect();
+        let names: Vec<_> = self.contract.terms().fields_of(Holder::Platform).map(|field| field.name.clone()).collect();
         let (tables, codes): (Vec<_>, Vec<_>) =
             data.columns.iter().map(|column| bin(column, self.contract.terms().model.bins)).unzip();
         self.bins = tables.iter().map(BinTable::bins).collect();
@@ -232,12 +231,10 @@ impl PlatformSession {
                 }
                 Ok(outputs)
             }
-            (Phase::Training(training), FromBank::Aggregation(step)) => {
-                match training.aggregator.receive(from, step) {
-                    Ok(events) => self.follow(events),
-                    Err(misbehaved) => Ok(vec![Output::Refused(Fault::new(from, misbehaved))]),
-                }
-            }
+            (Phase::Training(training), FromBank::Aggregation(step)) => match training.aggregator.receive(from, step) {
+                Ok(events) => self.follow(events),
+                Err(misbehaved) => Ok(vec![Output::Refused(Fault::new(from, misbehaved))]),
+            },
             (Phase::Comparing { fit, waiting }, FromBank::Fitted { model }) => {
                 if model != fit.digest() {
                     return Err(Fault::new(from, "computed another model from the same sums"));
