@@ -23,7 +23,7 @@ pub struct Finding {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Severity {
-    /// Explained by a message that was on its way when a log was copied.
+    /// Explained by a log that was copied before the other, or a message that was on its way.
     Warning,
     /// One of the parties does not tell the truth, or its log is not complete.
     Fault,
@@ -78,7 +78,17 @@ fn passages(logs: &[VerifiedLog], findings: &mut Vec<Finding>) {
                         .push(fault(&parties, format!("message {sequence} came with the receipt of another entry")));
                 }
             }
-            for sequence in taken.keys().filter(|sequence| !sent.contains_key(sequence)) {
+            let last = sent.keys().next_back().copied().unwrap_or(0);
+            let late = taken.range(last + 1..).count();
+            if late > 0 {
+                let what = format!(
+                    "{late} messages after message {last} were taken in; the copy of {}'s log ends before them",
+                    sender.party
+                );
+                findings.push(Finding { severity: Severity::Warning, ..fault(&parties, what) });
+            }
+            for sequence in taken.range(..last).map(|(sequence, _)| sequence).filter(|place| !sent.contains_key(place))
+            {
                 findings.push(fault(&parties, format!("message {sequence} was taken in but never left")));
             }
         }
@@ -281,7 +291,12 @@ mod tests {
         };
         one(vec![out(1), out(2)], vec![taken(2, 2)], "fault [bank, platform] message 1 (session) left");
         one(vec![out(1), out(2)], vec![taken(1, 1)], "warning [bank, platform] message 2");
-        one(vec![], vec![taken(1, 1)], "never left");
+        one(
+            vec![out(2)],
+            vec![taken(1, 1), taken(2, 2)],
+            "fault [bank, platform] message 1 was taken in but never left",
+        );
+        one(vec![out(1)], vec![taken(1, 1), taken(2, 2)], "warning [bank, platform] 1 messages after message 1");
         one(vec![out(1)], vec![taken(1, 7)], "receipt of another entry");
         let mut changed = passage("bank", 1, Some(1));
         changed.bytes = 6;

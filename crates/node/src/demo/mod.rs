@@ -54,6 +54,13 @@ pub(crate) struct DemoArguments {
     patience: Option<u32>,
 }
 
+impl DemoArguments {
+    /// The template's patience would be long for somebody who watches a node stay dead.
+    fn patience(&self) -> Option<u32> {
+        self.patience.or((self.kill.is_some() && self.restart.is_none()).then_some(5))
+    }
+}
+
 /// Runs the demo; true if everything that it checks held.
 ///
 /// # Errors

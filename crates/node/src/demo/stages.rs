@@ -177,7 +177,7 @@ impl Stages {
             dictionary: inputs.dictionary_text()?,
             dataset: "enterprises".into(),
             banks: inputs.banks(),
-            patience_seconds: arguments.patience,
+            patience_seconds: arguments.patience(),
         })?;
         let session = proposed["session"].as_str().unwrap_or_default().to_owned();
         let secret = std::fs::read(run.root.join("secret")).map_err(failure::internal)?;

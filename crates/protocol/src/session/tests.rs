@@ -1,1 +1,374 @@
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
+use proptest::prelude::*;
+use tally_crypto::seed::Seed;
+use tally_crypto::sign::SigningKey;
+use tally_crypto::transcript::Digest;
+use tally_model::text::Text;
+use tally_model::{Column, Fit};
+use tally_policy::{Form, Level, Purpose};
+
+use super::*;
+
+/// A session in memory: machines, and the journals from which they can be built again.
+struct World {
+    contract: SealedContract,
+    platform: PlatformSession,
+    banks: BTreeMap<String, BankSession>,
+    journals: BTreeMap<String, Vec<Input>>,
+    post: VecDeque<(String, String, Vec<u8>)>,
+    sent: BTreeMap<String, Vec<Vec<u8>>>,
+    fits: BTreeMap<String, Fit>,
+    facts: BTreeMap<String, Vec<Fact>>,
+    stages: BTreeMap<String, Vec<Stage>>,
+    dead: Vec<String>,
+}
+
+#[derive(Clone)]
+enum Input {
+    Platform(PlatformData),
+    Bank(BankData),
+    Message { from: String, body: Vec<u8> },
+    PatienceOver,
+}
+
+fn key(name: &str) -> SigningKey {
+    SigningKey::from_seed(&Seed::new([3; 32]).derive("test", &[name.as_bytes()]))
+}
+
+fn bank_names(banks: usize) -> Vec<String> {
+    (1..=banks).map(|bank| format!("bank-{bank}")).collect()
+}
+
+fn contract(banks: usize) -> Contract {
+    let own = |name: &str, categories: &[&str]| FieldTerms {
+        name: name.into(),
+        holder: Holder::Banks,
+        level: Level::L3,
+        form: Form::Sealed,
+        categories: categories.iter().map(ToString::to_string).collect(),
+    };
+    let offered = |name: &str| FieldTerms {
+        name: name.into(),
+        holder: Holder::Platform,
+        level: Level::L2,
+        form: Form::Binned,
+        categories: Vec::new(),
+    };
+    let party = |name: String, role| Party { node_key: key(&name).verify_key(), name, role };
+    let mut parties: Vec<_> = bank_names(banks).into_iter().map(|name| party(name, PartyRole::Bank)).collect();
+    parties.push(party("platform".into(), PartyRole::Platform));
+    Contract {
+        version: 1,
+        session: "0123456789abcdef".into(),
+        title: Text::new("测试", "test"),
+        purpose: Purpose::JointModelling,
+        parties,
+        fields: vec![own("rate", &[]), own("kind", &["a", "b"]), offered("tax"), offered("sector")],
+        list: ListReference { version: 1, digest: Digest::default() },
+        model: ModelTerms {
+            algorithm: "scorecard".into(),
+            bins: 5,
+            smoothing: 0.5,
+            min_iv: 0.0,
+            c: 1.0,
+            pdo: 20.0,
+            base_score: 600.0,
+            base_odds: 50.0,
+        },
+        limits: Limits { min_cohort: 3, min_rows: 1, row_cap: 1 << 20, evaluations: 1000, rounds: 64 },
+        patience_seconds: 30,
+        created: 0,
+        expires: 1,
+        retention_days: 1,
+        seed: Digest([5; 32]),
+    }
+}
+
+fn platform_data(banks: usize, rows: usize, seed: u64) -> PlatformData {
+    let mut draws = Seed::new([9; 32]).rng("platform", &[&seed.to_be_bytes()]);
+    let mut uniform = || (draws.next_u64() >> 11) as f64 / (1u64 << 53) as f64;
+    let numbers = (0..rows).map(|_| if uniform() < 0.1 { f64::NAN } else { uniform() * 100.0 }).collect();
+    let codes = (0..rows).map(|_| (uniform() * 4.0) as u16).collect();
+    let values = ["x", "y", "z"].map(String::from).to_vec();
+    let consents = bank_names(banks).into_iter().map(|bank| {
+        let consented = (0..rows as u32).filter(|_| uniform() < 0.8).collect();
+        (bank, consented)
+    });
+    PlatformData {
+        consented: consents.collect(),
+        identifiers: (0..rows).map(|row| format!("e{row}")).collect(),
+        columns: vec![PlatformColumn::Numeric(numbers), PlatformColumn::Category { codes, values }],
+    }
+}
+
+fn bank_data(bank: usize, rows: usize, seed: u64) -> BankData {
+    let mut draws = Seed::new([8; 32]).rng("bank", &[&bank.to_be_bytes(), &seed.to_be_bytes()]);
+    let mut uniform = || (draws.next_u64() >> 11) as f64 / (1u64 << 53) as f64;
+    let chosen: Vec<_> = (0..rows).filter(|_| uniform() < 0.6).collect();
+    BankData {
+        identifiers: chosen.iter().map(|row| format!("e{row}")).collect(),
+        label: chosen.iter().map(|_| u8::from(uniform() < 0.3)).collect(),
+        columns: vec![
+            Column::Values(chosen.iter().map(|_| (uniform() * 10.0).floor()).collect()),
+            Column::Codes(chosen.iter().map(|_| (uniform() * 3.0) as u16).collect()),
+        ],
+    }
+}
+
+impl World {
+    fn new(banks: usize) -> Self {
+        let contract = SealedContract::read(&contract(banks).envelope()).unwrap();
+        Self {
+            platform: new_platform(&contract),
+            banks: bank_names(banks).into_iter().map(|name| (name.clone(), new_bank(&contract, &name))).collect(),
+            contract,
+            journals: BTreeMap::new(),
+            post: VecDeque::new(),
+            sent: BTreeMap::new(),
+            fits: BTreeMap::new(),
+            facts: BTreeMap::new(),
+            stages: BTreeMap::new(),
+            dead: Vec::new(),
+        }
+    }
+
+    fn prepare(&mut self, rows: usize, seed: u64) -> (PlatformData, BTreeMap<String, BankData>) {
+        let platform = platform_data(self.banks.len(), rows, seed);
+        let names: Vec<_> = self.banks.keys().cloned().collect();
+        let banks: BTreeMap<_, _> =
+            (1..).zip(names).map(|(place, name)| (name, bank_data(place, rows, seed))).collect();
+        self.give("platform", Input::Platform(platform.clone())).unwrap();
+        for (name, data) in &banks {
+            self.give(name, Input::Bank(data.clone())).unwrap();
+        }
+        (platform, banks)
+    }
+
+    fn give(&mut self, node: &str, input: Input) -> Result<(), Fault> {
+        self.journals.entry(node.into()).or_default().push(input.clone());
+        if node == "platform" {
+            let outputs = move_platform(&mut self.platform, input)?;
+            self.follow(node, outputs, FromPlatform::encode);
+        } else {
+            let outputs = move_bank(self.banks.get_mut(node).unwrap(), input)?;
+            self.follow(node, outputs, FromBank::encode);
+        }
+        Ok(())
+    }
+
+    fn follow<M>(&mut self, node: &str, outputs: Vec<Output<M>>, encode: impl Fn(&M) -> Vec<u8>) {
+        for output in outputs {
+            match output {
+                Output::Send { to, message } => {
+                    let body = encode(&message);
+                    self.sent.entry(node.into()).or_default().push(body.clone());
+                    self.post.push_back((node.into(), to, body));
+                }
+                Output::Record(fact) => self.facts.entry(node.into()).or_default().push(fact),
+                Output::Stage(stage) => self.stages.entry(node.into()).or_default().push(stage),
+                Output::Model(fit) => drop(self.fits.insert(node.into(), *fit)),
+                Output::Refused(fault) => panic!("{fault}"),
+                Output::Table(_) | Output::Evidence { .. } => {}
+            }
+        }
+    }
+
+    /// Delivers messages, in order per pair, until nothing is on its way.
+    fn settle(&mut self) -> Result<(), Fault> {
+        while let Some((from, to, body)) = self.post.pop_front() {
+            if !self.dead.contains(&to) && !self.dead.contains(&from) {
+                self.give(&to, Input::Message { from, body })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Builds every machine again from its journal; it must have said the very same things.
+    fn replay(&mut self) {
+        for (node, journal) in self.journals.clone() {
+            let mut said = Vec::new();
+            if node == "platform" {
+                let mut machine = new_platform(&self.contract);
+                for input in journal {
+                    said.extend(sends(move_platform(&mut machine, input).unwrap(), FromPlatform::encode));
+                }
+                self.platform = machine;
+            } else {
+                let mut machine = new_bank(&self.contract, &node);
+                for input in journal {
+                    said.extend(sends(move_bank(&mut machine, input).unwrap(), FromBank::encode));
+                }
+                self.banks.insert(node.clone(), machine);
+            }
+            assert_eq!(said, self.sent.get(&node).cloned().unwrap_or_default(), "{node}");
+        }
+    }
+}
+
+fn sends<M>(outputs: Vec<Output<M>>, encode: impl Fn(&M) -> Vec<u8>) -> Vec<Vec<u8>> {
+    outputs
+        .iter()
+        .filter_map(|output| match output {
+            Output::Send { message, .. } => Some(encode(message)),
+            _ => None,
+        })
+        .collect()
+}
+
+fn new_platform(contract: &SealedContract) -> PlatformSession {
+    PlatformSession::new(contract.clone(), Seed::new([1; 32])).unwrap()
+}
+
+fn new_bank(contract: &SealedContract, name: &str) -> BankSession {
+    let seed = Seed::new([2; 32]).derive("test", &[name.as_bytes()]);
+    BankSession::new(contract.clone(), name, Arc::new(key(name)), seed).unwrap()
+}
+
+fn move_platform(machine: &mut PlatformSession, input: Input) -> Result<Vec<Output<FromPlatform>>, Fault> {
+    machine.apply(match input {
+        Input::Platform(data) => PlatformInput::Prepared(data),
+        Input::Message { from, body } => PlatformInput::Message { message: FromBank::decode(&body, &from)?, from },
+        Input::PatienceOver => PlatformInput::PatienceOver,
+        Input::Bank(_) => unreachable!(),
+    })
+}
+
+fn move_bank(machine: &mut BankSession, input: Input) -> Result<Vec<Output<FromBank>>, Fault> {
+    machine.apply(match input {
+        Input::Bank(data) => BankInput::Prepared(data),
+        Input::Message { from, body } => BankInput::Message(FromPlatform::decode(&body, &from)?),
+        Input::Platform(_) | Input::PatienceOver => unreachable!(),
+    })
+}
+
+fn cohorts(fit: &Fit) -> Vec<Vec<String>> {
+    fit.rounds.iter().map(|round| round.cohort.clone()).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(6))]
+
+    #[test]
+    fn every_party_has_the_fit_of_the_pooled_rows(seed in any::<u64>(), rows in 60usize..300, banks in 3usize..6) {
+        let mut world = World::new(banks);
+        let (platform, data) = world.prepare(rows, seed);
+        world.settle().unwrap();
+        prop_assert_eq!(world.fits.len(), banks + 1);
+        let pooled = ideal(&world.contract, &platform, &data, &[]).unwrap();
+        for (node, fit) in &world.fits {
+            prop_assert_eq!(fit, &pooled, "{}", node);
+            prop_assert_eq!(world.stages[node].last(), Some(&Stage::Closed));
+        }
+    }
+}
+
+#[test]
+fn what_parties_log_of_the_same_thing_is_the_same() {
+    let mut world = World::new(3);
+    world.prepare(120, 1);
+    world.settle().unwrap();
+    let shared = |node: &str, wanted: &dyn Fn(&Fact) -> bool| -> Vec<Fact> {
+        world.facts[node].iter().filter(|fact| wanted(fact)).cloned().collect()
+    };
+    let sums = |fact: &Fact| matches!(fact, Fact::Released { .. } | Fact::Model { .. });
+    for bank in world.banks.keys() {
+        assert_eq!(shared(bank, &sums), shared("platform", &sums));
+        let aligned = |fact: &Fact| matches!(fact, Fact::Alignment { bank: of, .. } if of == bank);
+        assert_eq!(shared(bank, &aligned), shared("platform", &aligned));
+    }
+}
+
+#[test]
+fn machines_built_again_from_their_journals_go_on_as_if_nothing_had_happened() {
+    let mut world = World::new(3);
+    let (platform, data) = world.prepare(80, 2);
+    let mut delivered = 0;
+    while let Some((from, to, body)) = world.post.pop_front() {
+        world.give(&to, Input::Message { from, body }).unwrap();
+        delivered += 1;
+        if delivered % 40 == 0 {
+            world.replay();
+        }
+    }
+    world.replay();
+    let pooled = ideal(&world.contract, &platform, &data, &[]).unwrap();
+    assert!(world.fits.values().all(|fit| *fit == pooled) && world.fits.len() == 4);
+}
+
+#[test]
+fn four_banks_go_on_without_one_and_three_stop_and_say_why() {
+    for banks in [4, 3] {
+        let mut world = World::new(banks);
+        let (platform, data) = world.prepare(120, 3);
+        // Until the first masked vectors are on their way.
+        while !world.facts.get("bank-2").is_some_and(|f| f.iter().any(|f| matches!(f, Fact::Contributed { .. }))) {
+            let (from, to, body) = world.post.pop_front().unwrap();
+            world.give(&to, Input::Message { from, body }).unwrap();
+        }
+        world.dead.push("bank-2".into());
+        world.settle().unwrap();
+        let mut outcome = Ok(());
+        while outcome.is_ok() && !world.platform.waiting_for().is_empty() {
+            outcome = world.give("platform", Input::PatienceOver).and_then(|()| world.settle());
+        }
+        if banks == 4 {
+            outcome.unwrap();
+            let fit = &world.fits["platform"];
+            assert_eq!(*fit, ideal(&world.contract, &platform, &data, &cohorts(fit)).unwrap());
+            assert_eq!(fit.rounds.last().unwrap().cohort, ["bank-1", "bank-3", "bank-4"]);
+            assert_eq!(world.fits["bank-3"], *fit);
+        } else {
+            let fault = outcome.unwrap_err();
+            assert_eq!(fault.culprit, "bank-2");
+            assert!(fault.reason.contains("3 are needed"), "{fault}");
+        }
+    }
+}
+
+#[test]
+fn what_the_contract_does_not_foresee_is_refused_with_the_culprit() {
+    let prepared = || {
+        let mut world = World::new(3);
+        world.prepare(60, 4);
+        world
+    };
+    let to_platform = |world: &mut World, from: &str, message: FromBank| {
+        world.give("platform", Input::Message { from: from.into(), body: message.encode() }).unwrap_err().culprit
+    };
+    let to_bank = |world: &mut World, message: FromPlatform| {
+        world.give("bank-1", Input::Message { from: "platform".into(), body: message.encode() }).unwrap_err().culprit
+    };
+    assert_eq!(to_platform(&mut prepared(), "stranger", FromBank::Aligned), "stranger");
+    let stop = Stop { culprit: "bank-3".into(), reason: "gone".into() };
+    assert_eq!(to_platform(&mut prepared(), "bank-3", FromBank::Aborted(stop)), "bank-3");
+    assert_eq!(to_bank(&mut prepared(), FromPlatform::Complete { model: Digest::default() }), "platform");
+    let released = FromPlatform::Released { round: 7, cohort: vec![], sums: vec![] };
+    assert_eq!(to_bank(&mut prepared(), released), "platform");
+    let nonsense = Input::Message { from: "bank-1".into(), body: vec![250, 1, 2] };
+    assert_eq!(prepared().give("platform", nonsense).unwrap_err().culprit, "bank-1");
+}
+
+#[test]
+fn contracts_with_a_term_out_of_bounds_are_refused() {
+    let refused = |change: &dyn Fn(&mut Contract)| {
+        let mut contract = contract(3);
+        change(&mut contract);
+        SealedContract::read(&contract.envelope()).unwrap_err().to_string()
+    };
+    assert!(refused(&|c| c.limits.min_cohort = 2).contains("min_cohort"));
+    assert!(refused(&|c| drop(c.parties.remove(0))).contains("parties"));
+    assert!(refused(&|c| c.fields[2].level = Level::L4).contains("level 4"));
+    assert!(refused(&|c| c.fields[2].form = Form::Raw).contains("binned"));
+    assert!(refused(&|c| c.fields[3].name = "tax".into()).contains("distinct"));
+    assert!(refused(&|c| c.expires = 0).contains("expires"));
+    assert!(refused(&|c| c.model.algorithm = "magic".into()).contains("algorithm"));
+    let mut envelope = contract(3).envelope();
+    for party in ["bank-1", "bank-2", "bank-3"] {
+        envelope.sign(&key(party)).unwrap();
+    }
+    assert!(SealedContract::verify(&envelope).is_err());
+    envelope.sign(&key("platform")).unwrap();
+    assert!(SealedContract::verify(&envelope).is_ok());
+}
