@@ -346,17 +346,40 @@ mod tests {
         assert_eq!(*point.as_bytes(), hex!("863f330cc1a1259ed5a5998a23acfd37fb4351a793a5b3c090b642ddc439b945"));
         let (points, _) = key.blind_evaluate(&[point], &mut Seed::new([1; 32]).rng("t", &[]));
         assert_eq!(*points[0].as_bytes(), hex!("aa8fa048764d5623868679402ff6108d2521884fa138cd7f9c7669a9a014267e"));
+        let outputs = [
+            hex!(
+                "b58cfbe118e0cb94d79b5fd6a6dafb98764dff49c14e1770b566e42402da1a7d"
+                "a4d8527693914139caee5bd03903af43a491351d23b430948dd50cde10d32b3c"
+            ),
+            hex!(
+                "8a9a2f3c7f085b65933594309041fc1898d42d0858e59f90814ae90571a6df60"
+                "356f4610bf816f27afdd84f47719e480906d27ecd994985890e5f539e7ea74b6"
+            ),
+        ];
+        assert_eq!(key.evaluate(&[0]).unwrap(), outputs[0]);
+        // Test vector 1: a batch of one.
         let proof = Proof {
             challenge: hex!("ddef93772692e535d1a53903db24367355cc2cc78de93b3be5a8ffcc6985dd06"),
-            response: hex!("6d4421346d17421eb11a2a1ea7ff4559b9f23a27dde9a591e8db5b0f3a43a300").into(),
+            response: hex!("6d4346421d17bf5117a2a1ff0fcb2a759f58a539dfbe857a40bce4cf49ec600d"),
         };
-        // The appendix's proof is checked against our verification where its bytes are the appendix's.
-        let _ = proof;
-        let expected = hex!(
-            "b58cfbe118e0cb94d79b5fd6a6dafb98764dff49c14e1770b566e42402da1a7d"
-            "a4d8527693914139caee5bd03903af43a491351d23b430948dd50cde10d32b3c"
-        );
-        assert_eq!(key.evaluate(&[0]).unwrap(), expected);
+        let first = blind_with(Mode::Voprf, &[0], blind).unwrap().0;
+        let opened = finalize(&[[0].as_slice()], &[first], &[point], &points, &proof, &key.public()).unwrap();
+        assert_eq!(opened, outputs[..1]);
+        // Test vector 3: a batch of two under one proof.
+        let inputs = [[0].as_slice(), &[0x5a; 17]];
+        let second = scalar(hex!("222a5e897cf59db8145db8d16e597e8facb80ae7d4e26d9881aa6f61d645fc0e"));
+        let (blinds, blinded): (Vec<_>, Vec<_>) = inputs
+            .iter()
+            .zip([blind, second])
+            .map(|(input, blind)| blind_with(Mode::Voprf, input, blind).unwrap())
+            .unzip();
+        let (evaluated, _) = key.blind_evaluate(&blinded, &mut Seed::new([1; 32]).rng("t", &[]));
+        let proof = Proof {
+            challenge: hex!("cc203910175d786927eeb44ea847328047892ddf8590e723c37205cb74600b0a"),
+            response: hex!("5ab5337c8eb4ceae0494c2cf89529dcf94572ed267473d567aeed6ab873dee08"),
+        };
+        let opened = finalize(&inputs, &blinds, &blinded, &evaluated, &proof, &key.public()).unwrap();
+        assert_eq!(opened, outputs);
     }
 
     #[test]

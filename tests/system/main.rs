@@ -1,0 +1,6 @@
+//! Whole-system tests: the program, its processes and its files, as users meet them.
+
+mod bad_input;
+mod demo;
+mod layout;
+mod program;

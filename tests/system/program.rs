@@ -1,0 +1,65 @@
+//! The program as a user runs it.
+
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// The program with these arguments.
+pub(crate) fn tallystick(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tallystick"));
+    command.args(arguments);
+    command
+}
+
+/// Runs it to its end.
+pub(crate) fn run(arguments: &[&str]) -> Output {
+    tallystick(arguments).stdin(Stdio::null()).output().unwrap()
+}
+
+/// The JSON object on the last line of standard output.
+pub(crate) fn last_object(output: &Output) -> Value {
+    let text = String::from_utf8_lossy(&output.stdout);
+    let line = text.lines().last().unwrap_or_default();
+    serde_json::from_str(line).unwrap_or_else(|_| panic!("no object:\n{text}\n{}", error_of(output)))
+}
+
+/// Standard error.
+pub(crate) fn error_of(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// A path as an argument.
+pub(crate) fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// A running node; it stops when this is dropped.
+pub(crate) struct Served(Child);
+
+impl Served {
+    /// Starts the node in `directory` and waits until it answers.
+    pub(crate) fn start(directory: &Path, secret: &Path) -> Self {
+        let mut child = tallystick(&["serve", "--until-stdin-closes", "--node", text(directory), "--secret-file"])
+            .arg(secret)
+            .stdin(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while !run(&["status", "--node", text(directory)]).status.success() {
+            assert!(child.try_wait().unwrap().is_none(), "the node did not start");
+            assert!(Instant::now() < deadline, "the node does not answer");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Self(child)
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        let _ = self.0.wait();
+    }
+}
