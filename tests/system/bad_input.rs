@@ -69,7 +69,7 @@ fn files_that_are_wrong_are_refused_and_change_nothing() {
     };
     let before = standing();
     let with = |change: &dyn Fn(&mut Vec<String>)| import(&city, "bank-1", &city.changed("bank-1.csv", change));
-    refused(&with(&|lines| lines[0].push_str("x")), 65, &["changed-bank-1.csv", "row 1", "dictionary", "--map"]);
+    refused(&with(&|lines| lines[0].push('x')), 65, &["changed-bank-1.csv", "row 1", "dictionary", "--map"]);
     refused(&with(&|lines| lines[2] = lines[1].clone()), 65, &["row 3", "same identifier", "row 2"]);
     refused(&with(&|lines| lines[1].replace_range(..1, "I")), 65, &["row 2", "`id`", "character 1"]);
     refused(&with(&|lines| lines[1].replace_range(..18, "91440300708461136A")), 65, &["row 2", "check character"]);

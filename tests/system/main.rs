@@ -1,5 +1,7 @@
 //! Whole-system tests: the program, its processes and its files, as users meet them.
 
+#![cfg(test)]
+
 mod bad_input;
 mod demo;
 mod layout;

@@ -113,12 +113,10 @@ fn moved(point: &[f64], step: &[f64], damping: f64) -> Vec<f64> {
 fn full(upper: &[f64], width: usize, factor: f64) -> Vec<Vec<f64>> {
     let mut matrix = vec![vec![0.0; width]; width];
     let mut entries = upper.iter();
-    for row in 0..width {
-        for column in row..width {
-            let value = entries.next().copied().unwrap_or(0.0) * factor;
-            matrix[row][column] = value;
-            matrix[column][row] = value;
-        }
+    for (row, column) in (0..width).flat_map(|row| (row..width).map(move |column| (row, column))) {
+        let value = entries.next().copied().unwrap_or(0.0) * factor;
+        matrix[row][column] = value;
+        matrix[column][row] = value;
     }
     matrix
 }
@@ -129,8 +127,8 @@ pub(crate) fn solve(mut matrix: Vec<Vec<f64>>, right: &[f64]) -> Option<Vec<f64>
     for column in 0..width {
         for row in column..width {
             let mut value = matrix[row][column];
-            for inner in 0..column {
-                value -= matrix[row][inner] * matrix[column][inner];
+            for (left, right) in matrix[row][..column].iter().zip(&matrix[column]) {
+                value -= left * right;
             }
             if row == column {
                 if value.is_nan() || value <= 0.0 {

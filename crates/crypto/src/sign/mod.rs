@@ -1,4 +1,4 @@
-//! Signatures: Ed25519 (RFC 8032) under a domain label, and DSSE envelopes ([`envelope`]).
+//! Signatures: Ed25519 (RFC 8032) under a domain label, and DSSE envelopes ([`Envelope`]).
 //!
 //! A label goes before every message, so that a signature made for one purpose is worth nothing for another. Verification
 //! is strict (no small-order keys, no malleable scalars).

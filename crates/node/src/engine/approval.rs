@@ -132,7 +132,7 @@ impl Engine {
         let created = now();
         Ok(Contract {
             version: 1,
-            session: hex::encode(&random_bytes::<8>()?),
+            session: hex::encode(random_bytes::<8>()?),
             title: template.title.clone(),
             purpose: template.purpose,
             parties: self.parties(banks)?,

@@ -5,7 +5,7 @@
 //! **Inputs.** The signed [`Contract`]. Platform: its fields for enterprises that consented, per bank ([`PlatformData`]).
 //! Bank: its cleared loan rows with labels and own fields ([`BankData`]).
 //!
-//! **Outputs.** The same [`Fit`](tally_model::Fit) at every party, bit for bit what the plain fit of the pooled rows gives.
+//! **Outputs.** The same [`Fit`] at every party, bit for bit what the plain fit of the pooled rows gives.
 //!
 //! **What each learns.** The platform: set sizes, the released sums, the model; never which enterprises a bank holds, nor
 //! any label. A bank: binned fields of those of its own enterprises that consented, the released sums, the model. Sums
