@@ -47,7 +47,7 @@ mod tests {
     #[test]
     fn masks_cancel_and_do_not_depend_on_blocks() {
         let seed = Seed::new([8; 32]);
-        let plain: Vec<u64> = (0..3000).map(|n| n * 0x0123_4567_89ab_cdef).collect();
+        let plain: Vec<u64> = (0..3000).map(|n: u64| n.wrapping_mul(0x0123_4567_89ab_cdef)).collect();
         let mut masked = plain.clone();
         add_mask(&seed, &mut masked);
         assert_ne!(masked, plain);
@@ -60,12 +60,9 @@ mod tests {
 
     #[test]
     fn a_mask_is_pinned() {
-        // The mask of an all-zero seed: a change of derivation would break sums between versions.
+        // Another mask for the same seed would break sums between versions.
         let mut words = [0; 2];
         add_mask(&Seed::new([0; 32]), &mut words);
-        let mut again = [0; 2];
-        add_mask(&Seed::new([0; 32]), &mut again);
-        assert_eq!(words, again);
-        assert!(words.iter().all(|word| *word != 0));
+        assert_eq!(words, [14_211_102_344_224_614_267, 10_875_975_267_150_114_830]);
     }
 }
