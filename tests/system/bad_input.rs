@@ -143,6 +143,7 @@ fn a_full_disk_stops_the_import_and_loses_nothing() {
     let mut node = std::process::Command::new("bash")
         .args(["-c", &script])
         .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::null())
         .stderr(std::process::Stdio::null())
         .spawn()
         .unwrap();

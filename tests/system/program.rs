@@ -44,6 +44,7 @@ impl Served {
         let mut child = tallystick(&["serve", "--until-stdin-closes", "--node", text(directory), "--secret-file"])
             .arg(secret)
             .stdin(Stdio::piped())
+            .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .unwrap();

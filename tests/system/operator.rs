@@ -1,0 +1,177 @@
+//! The way of an operator, verb by verb: what the demo does, anybody can do by hand.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::program::{Served, error_of, last_object, run, text};
+
+/// Runs a verb that must succeed; its JSON.
+fn done(arguments: &[&str]) -> Value {
+    let output = run(&[arguments, &["--json"]].concat());
+    assert!(output.status.success(), "{arguments:?}: {}", error_of(&output));
+    last_object(&output)
+}
+
+struct Consortium {
+    _folder: tempfile::TempDir,
+    root: PathBuf,
+    secret: PathBuf,
+}
+
+impl Consortium {
+    /// Inputs of a small city, a consortium, and four enrolled nodes.
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().to_owned();
+        let secret = root.join("secret");
+        std::fs::write(&secret, "correct horse battery staple\n").unwrap();
+        let city = Self { _folder: folder, root, secret };
+        done(&["demo", "--enterprises", "1500", "--keep", text(&city.path("made"))]);
+        let (ca, secret) = (city.path("ca"), city.secret.clone());
+        let open = ["--ca", text(&ca), "--secret-file", text(&secret)];
+        done(&[["ca", "init"].as_slice(), &open].concat());
+        let (registrar, authority) = (city.path("made/inputs/registrar.json"), city.path("made/inputs/authority.json"));
+        let keys = ["--registrar", text(&registrar), "--list-authority", text(&authority)];
+        done(&[["ca", "appoint"].as_slice(), &keys, &open].concat());
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+        for node in NODES {
+            let directory = city.path(node);
+            let role: &[&str] = if node == "platform" {
+                &["--role", "platform", "--listen", &port]
+            } else {
+                &["--role", "bank", "--dial", &port]
+            };
+            let make = ["init", "--node", text(&directory), "--name", node, "--secret-file", text(&secret)];
+            done(&[make.as_slice(), role].concat());
+            let request = directory.join("request.json");
+            done(&[["ca", "issue", "--request", text(&request)].as_slice(), &open].concat());
+        }
+        for node in NODES {
+            for file in ["ca.crt", "registry.json"] {
+                std::fs::copy(ca.join(file), city.path(node).join(file)).unwrap();
+            }
+        }
+        city
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.root.join(name)
+    }
+
+    fn input(&self, name: &str) -> PathBuf {
+        self.path("made/inputs").join(name)
+    }
+
+    fn fill(&self, node: &str) {
+        let (directory, dictionary) = (self.path(node), self.input("dictionary.json"));
+        let at = ["--node", text(&directory)];
+        done(&[["operator", "add", "wang", "--secret-file", text(&self.secret)].as_slice(), &at].concat());
+        done(&[["list", "import", text(&self.input("list.json"))].as_slice(), &at].concat());
+        for bank in BANKS.iter().filter(|bank| node == "platform" || node == **bank) {
+            let consents = self.input(&format!("consents-{bank}.jsonl"));
+            done(&[["consent", "import", text(&consents)].as_slice(), &at].concat());
+        }
+        let file = self.input(&format!("{node}.csv"));
+        let mut import = vec!["dataset", "import", text(&file), "--as-of", "2026-06-30"];
+        if node == "platform" {
+            import.extend(["--name", "enterprises"]);
+        } else {
+            import.extend(["--dictionary", text(&dictionary), "--label", "y"]);
+        }
+        done(&[import.as_slice(), &at].concat());
+    }
+
+    fn approve(&self, node: &str) -> Value {
+        let directory = self.path(node);
+        done(&[
+            "session",
+            "approve",
+            "--operator",
+            "wang",
+            "--node",
+            text(&directory),
+            "--secret-file",
+            text(&self.secret),
+        ])
+    }
+
+    fn wait(&self, node: &str, stage: &str) {
+        let directory = self.path(node);
+        let deadline = Instant::now() + Duration::from_secs(60);
+        loop {
+            let sessions = done(&["session", "status", "--node", text(&directory)]);
+            if sessions[0]["stage"] == stage {
+                return;
+            }
+            assert!(Instant::now() < deadline && sessions[0]["stage"] != "aborted", "{node}: {sessions}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    fn score(&self, bank: &str, applicant: &Value) -> std::process::Output {
+        let request = self.path("request.json");
+        std::fs::write(&request, applicant.to_string()).unwrap();
+        run(&["score", "one", "--json", "--node", text(&self.path(bank)), "--request", text(&request)])
+    }
+}
+
+const BANKS: [&str; 3] = ["bank-1", "bank-2", "bank-3"];
+const NODES: [&str; 4] = ["platform", "bank-1", "bank-2", "bank-3"];
+
+#[test]
+fn from_enrolment_to_a_score_by_hand() {
+    let city = Consortium::new();
+    let mut nodes: Vec<_> = NODES.iter().map(|node| Served::start(&city.path(node), &city.secret)).collect();
+    NODES.iter().for_each(|node| city.fill(node));
+    let template = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/templates/scorecard.toml");
+    let (platform, dictionary) = (city.path("platform"), city.input("dictionary.json"));
+    let mut propose = vec!["session", "propose", "--node", text(&platform), "--template", text(&template)];
+    propose.extend(["--dictionary", text(&dictionary)]);
+    BANKS.iter().for_each(|bank| propose.extend(["--bank", bank]));
+    let session = done(&propose)["session"].as_str().unwrap().to_owned();
+    assert_eq!(city.approve("platform")["stage"], "proposed");
+    for bank in BANKS {
+        city.wait(bank, "proposed");
+        let shown = run(&["session", "show", "--node", text(&city.path(bank))]);
+        assert!(String::from_utf8_lossy(&shown.stdout).contains("joint-modelling"));
+        city.approve(bank);
+    }
+    NODES.iter().for_each(|node| city.wait(node, "closed"));
+    let bank = city.path("bank-1");
+    let results = done(&["session", "results", &session, "--node", text(&bank)]);
+    assert!(results["own"]["joint"]["auc"].as_f64().unwrap() > 0.5, "{results}");
+    scores(&city);
+    // Stopped and started again, the model is still there, and the same.
+    nodes.clear();
+    let _nodes: Vec<_> = NODES.iter().map(|node| Served::start(&city.path(node), &city.secret)).collect();
+    std::thread::sleep(Duration::from_millis(500));
+    scores(&city);
+    let applicants = city.input("applicants-bank-1.csv");
+    let output = city.path("scores.csv");
+    let batch =
+        done(&["score", "batch", "--node", text(&bank), "--input", text(&applicants), "--output", text(&output)]);
+    assert_eq!((&batch["scored"], &batch["without_score"]), (&json!(10), &json!(0)));
+}
+
+fn scores(city: &Consortium) {
+    let table = std::fs::read_to_string(city.input("applicants-bank-1.csv")).unwrap();
+    let id = table.lines().nth(1).unwrap().split(',').next().unwrap().to_owned();
+    let applicant =
+        |id: &str, purpose: &str| json!({ "id": id, "purpose": purpose, "fields": { "interest_rate": 6.5 } });
+    let scored = city.score("bank-1", &applicant(&id, "loan-underwriting"));
+    assert!(scored.status.success(), "{}", error_of(&scored));
+    assert_eq!(last_object(&scored)["reasons"].as_array().unwrap().len(), 3);
+    for (request, code, word) in [
+        (applicant(&id, "guarantee"), 77, "purpose"),
+        (applicant("91440300708461136T", "loan-underwriting"), 77, "no-consent"),
+        (applicant("91440300708461136A", "loan-underwriting"), 65, "check character"),
+        (json!({ "id": id, "purpose": "loan-underwriting", "fields": { "shoe_size": 43 } }), 65, "shoe_size"),
+        (applicant(&id, "marketing"), 65, "marketing"),
+    ] {
+        let refused = city.score("bank-1", &request);
+        assert_eq!(refused.status.code(), Some(code), "{}", error_of(&refused));
+        assert!(error_of(&refused).contains(word), "{word}: {}", error_of(&refused));
+    }
+}
