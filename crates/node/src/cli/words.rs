@@ -30,10 +30,15 @@ fn write_value(text: &mut String, value: &Value, depth: usize) {
 
 fn write_field(text: &mut String, indent: &str, name: &str, value: &Value, depth: usize) {
     match value {
+        Value::Array(items) if items.iter().all(|item| !item.is_object() && !item.is_array()) => {
+            let items: Vec<_> = items.iter().map(word).collect();
+            text.push_str(&format!("{indent}{name} {}\n", if items.is_empty() { "-".into() } else { items.join(" ") }));
+        }
         Value::Object(_) | Value::Array(_) => {
             text.push_str(&format!("{indent}{name}\n"));
             write_value(text, value, depth + 1);
         }
+        scalar if name == "time" => text.push_str(&format!("{indent}{name} {}\n", moment(scalar))),
         scalar => text.push_str(&format!("{indent}{name} {}\n", word(scalar))),
     }
 }
@@ -42,6 +47,15 @@ fn word(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         Value::Null => "-".into(),
+        Value::Number(number) if number.is_f64() => {
+            number.as_f64().map(|number| format!("{number:.4}")).unwrap_or_default()
+        }
         other => other.to_string(),
     }
+}
+
+/// Unix milliseconds as a date and time, UTC.
+fn moment(value: &Value) -> String {
+    let time = value.as_i64().and_then(|time| jiff::Timestamp::from_millisecond(time).ok());
+    time.map_or_else(|| word(value), |time| time.to_string())
 }

@@ -1,11 +1,15 @@
 //! What the parties of the demo bring: files, as real parties would.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use tally_audit::NamedKey;
 use tally_city::ca::Authority;
 use tally_city::{City, Options};
-use tally_policy::Purpose;
+use tally_crypto::sign::Envelope;
+use tally_data::Dictionary;
+use tally_model::text::Text;
+use tally_policy::{Purpose, SharingList};
 
 use super::DemoArguments;
 use super::stages::Stages;
@@ -60,6 +64,17 @@ impl Inputs {
     /// The banks' field dictionary.
     pub(super) fn dictionary_text(&self) -> Result<String, Failure> {
         std::fs::read_to_string(self.file("dictionary.json")).map_err(failure::internal)
+    }
+
+    /// Names of the fields for people.
+    pub(super) fn titles(&self) -> Result<BTreeMap<String, Text>, Failure> {
+        let text = std::fs::read_to_string(self.file("list.json")).map_err(failure::internal)?;
+        let envelope: Envelope = serde_json::from_str(&text).map_err(failure::internal)?;
+        let payload = envelope.unverified_payload().map_err(failure::internal)?;
+        let list: SharingList = serde_json::from_slice(&payload).map_err(failure::internal)?;
+        let own = Dictionary::parse(&self.dictionary_text()?).map_err(failure::internal)?;
+        let listed = list.fields.into_iter().map(|field| (field.name, field.title));
+        Ok(own.fields.into_iter().map(|field| (field.name, field.title)).chain(listed).collect())
     }
 
     /// Names registrar and list authority to the consortium.

@@ -74,6 +74,7 @@ pub(crate) fn run(arguments: &DemoArguments, language: Language, json: bool) -> 
         }
         None => {
             temporary = tempfile::Builder::new().prefix("tallystick-demo-").tempdir().map_err(failure::unwritable)?;
+            remove_on_interrupt(temporary.path())?;
             temporary.path().to_owned()
         }
     };
@@ -88,9 +89,31 @@ pub(crate) fn run(arguments: &DemoArguments, language: Language, json: bool) -> 
     let scores = stages.score(&run, &inputs)?;
     let nodes = stages.stop(&mut run)?;
     let audit = stages.audit(&run)?;
-    let report = report::Report { inputs: &inputs, results, comparison, scores, nodes, audit, stages: stages.finish() };
-    report.print(language, json);
+    let titles = inputs.titles()?;
+    let stages = stages.finish();
+    let report =
+        report::Report { inputs: &inputs, language, titles, results, comparison, scores, nodes, audit, stages };
+    report.print(json);
     Ok(report.holds())
+}
+
+/// Ctrl-C leaves nothing behind: the nodes stop when this process ends, and their directories go.
+fn remove_on_interrupt(directory: &std::path::Path) -> Result<(), Failure> {
+    let directory = directory.to_owned();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failure::internal)?;
+    std::thread::spawn(move || {
+        if runtime.block_on(tokio::signal::ctrl_c()).is_ok() {
+            // A node may write a file just then, so once may not be enough; without its directory it stops.
+            for _ in 0..20 {
+                if std::fs::remove_dir_all(&directory).is_ok() || !directory.exists() {
+                    break;
+                }
+                std::thread::sleep(std::time::Duration::from_millis(50));
+            }
+            std::process::exit(130);
+        }
+    });
+    Ok(())
 }
 
 /// The fit as each node gives it, the platform first.

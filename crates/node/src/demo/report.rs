@@ -1,6 +1,9 @@
 //! What the demo prints: tables for people, one object for machines.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
+use tally_model::text::Text;
 
 use super::inputs::Inputs;
 use super::oracle::Comparison;
@@ -9,6 +12,8 @@ use crate::cli::{Language, print, score_in_words};
 /// Everything the demo found out.
 pub(super) struct Report<'a> {
     pub(super) inputs: &'a Inputs,
+    pub(super) language: Language,
+    pub(super) titles: BTreeMap<String, Text>,
     pub(super) results: Vec<(String, Value)>,
     pub(super) comparison: Comparison,
     pub(super) scores: Vec<Value>,
@@ -24,11 +29,11 @@ impl Report<'_> {
     }
 
     /// Prints the report.
-    pub(super) fn print(&self, language: Language, json: bool) {
+    pub(super) fn print(&self, json: bool) {
         if json {
             print(&self.object().to_string());
         } else {
-            self.tables(language);
+            self.tables();
         }
     }
 
@@ -59,6 +64,7 @@ impl Report<'_> {
             "joint": fit["joint"],
             "banks": banks,
             "scored": self.scores.len(),
+            "applicants": self.scores,
             "audit": self.audit,
             "stages": self.stages.1,
             "nodes": self.nodes,
@@ -66,58 +72,80 @@ impl Report<'_> {
         })
     }
 
-    fn tables(&self, language: Language) {
-        let zh = language == Language::Zh;
-        let say = |en: &str, zh_text: &str| print(&format!("\n{}", if zh { zh_text } else { en }));
+    fn tables(&self) {
         print(&format!("Tallystick: {}", self.inputs.description));
-        say("Parties and what each holds", "参与方与各自持有的数据");
+        self.say("Parties and what each holds", "参与方与各自持有的数据");
         for (name, value) in &self.results {
-            let aligned = value["own"]["rows"].as_u64().map(|rows| format!(", {rows} aligned")).unwrap_or_default();
-            print(&format!("  {name:<10} {} rows, {} with consent{aligned}", value["rows"], value["consented"]));
+            self.party(name, value);
         }
-        say("Information values", "信息值 (IV)");
+        self.say("Information values (IV)", "信息值 (IV)");
         self.information_values();
-        say("Scorecard points (best and worst bin)", "评分卡分值（最优与最差分箱）");
+        self.say("Scorecard points (best and worst bin)", "评分卡分值（最优与最差分箱）");
         self.points();
-        say(
+        self.say(
             "Uplift on hold-out rows (bank-only by linfa, joint by federation)",
             "留出样本提升（银行单独建模 对 联合建模）",
         );
         self.uplift();
-        say("Applicants scored online", "在线评分申请人");
+        self.say(
+            "Applicants scored online: score, probability of default, reasons",
+            "在线评分申请人：分数、违约概率、原因",
+        );
         for score in &self.scores {
-            print(&format!("  {:<8} {}", score["bank"].as_str().unwrap_or_default(), score_in_words(score, language)));
+            print(&format!(
+                "  {:<8} {}",
+                score["bank"].as_str().unwrap_or_default(),
+                score_in_words(score, self.language)
+            ));
         }
-        say("Proof", "证明");
-        self.proof(zh);
-        say("Stages", "各阶段");
-        for stage in &self.stages.1 {
-            let kib = stage["bytes"].as_f64().unwrap_or(0.0) / 1024.0;
-            let name = stage["name"].as_str().unwrap_or_default();
-            print(&format!("  {name:<10} {:>8.2} s {kib:>10.0} KiB", stage["seconds"].as_f64().unwrap_or(0.0)));
-        }
-        for node in &self.nodes {
-            let name = node["name"].as_str().unwrap_or_default();
-            print(&format!("  {name:<10} {:>8} MiB peak, {} log entries", node["peak_rss_mib"], node["log_entries"]));
-        }
-        print(&format!("  {:.1} s", self.stages.0));
+        self.say("Proof", "证明");
+        self.proof();
+        self.say("Stages: seconds, bytes between the nodes", "各阶段：秒数、节点间字节数");
+        self.stages();
+    }
+
+    fn word<'w>(&self, en: &'w str, zh: &'w str) -> &'w str {
+        if self.language == Language::Zh { zh } else { en }
+    }
+
+    fn say(&self, en: &str, zh: &str) {
+        print(&format!("\n{}", self.word(en, zh)));
+    }
+
+    fn title(&self, field: &str) -> &str {
+        self.titles.get(field).map_or("", |title| self.word(&title.en, &title.zh))
+    }
+
+    fn party(&self, name: &str, value: &Value) {
+        let (rows, consented) = (value["rows"].as_u64().unwrap_or(0), value["consented"].as_u64().unwrap_or(0));
+        let share = 100.0 * consented as f64 / rows.max(1) as f64;
+        let aligned = value["own"]["rows"]
+            .as_u64()
+            .map(|rows| format!(", {rows} {}", self.word("aligned", "行已对齐")))
+            .unwrap_or_default();
+        let (held, with) = (self.word("rows", "行"), self.word("with consent", "行有授权"));
+        print(&format!("  {name:<10} {rows:>8} {held}, {consented:>8} {with} ({share:.0} %){aligned}"));
+    }
+
+    fn fields(&self) -> impl Iterator<Item = (&str, &Value)> {
+        let fields = self.fit()["fields"].as_array().into_iter().flatten();
+        fields.map(|field| (field["name"].as_str().unwrap_or_default(), field))
     }
 
     fn information_values(&self) {
-        for field in self.fit()["fields"].as_array().into_iter().flatten() {
-            let name = field["name"].as_str().unwrap_or_default();
+        for (name, field) in self.fields() {
             let iv = field["iv"].as_f64().unwrap_or(0.0);
             let bar = "█".repeat(((iv * 40.0).round() as usize).min(40));
-            let dropped = field["dropped"].as_str().map(|reason| format!("  ({reason})")).unwrap_or_default();
-            print(&format!("  {name:<24} {iv:>7.4} {bar}{dropped}"));
+            let dropped = if field["dropped"].is_null() { "" } else { self.word("(dropped)", "（剔除）") };
+            print(&format!("  {name:<24} {iv:>7.4} {bar:<24} {} {dropped}", self.title(name)));
         }
     }
 
     fn points(&self) {
-        for field in self.fit()["fields"].as_array().into_iter().flatten() {
+        for (name, field) in self.fields() {
             let points: Vec<i64> = field["points"].as_array().into_iter().flatten().filter_map(Value::as_i64).collect();
             if let (Some(best), Some(worst)) = (points.iter().max(), points.iter().min()) {
-                print(&format!("  {:<24} {best:>5} {worst:>5}", field["name"].as_str().unwrap_or_default()));
+                print(&format!("  {name:<24} {best:>5} {worst:>5}  {}", self.title(name)));
             }
         }
     }
@@ -140,17 +168,39 @@ impl Report<'_> {
         line("all", &fit["holdout_rows"], &fit["bank_only"], &fit["joint"]);
     }
 
-    fn proof(&self, zh: bool) {
-        let compared = match &self.comparison.difference {
-            None if zh => format!("联合训练与集中训练逐位相同（{} 个求和）", self.comparison.rounds),
-            None => format!("federated fit = pooled fit, bit for bit ({} sums)", self.comparison.rounds),
-            Some(difference) => format!("DIFFERS: {difference}"),
-        };
-        print(&format!("  {compared}"));
-        let audit = &self.audit;
-        print(&format!("  audit: logs verified {}, cross-check {}", audit["verified"], audit["reconciled"]));
-        for finding in audit["findings"].as_array().into_iter().flatten() {
+    fn proof(&self) {
+        let sums = self.comparison.rounds;
+        print(&match &self.comparison.difference {
+            None if self.language == Language::Zh => format!("  联合训练与集中训练逐位相同（{sums} 个求和）"),
+            None => format!("  the federated fit is the pooled fit, bit for bit ({sums} sums)"),
+            Some(difference) => format!("  {} {difference}", self.word("DIFFERS:", "不一致：")),
+        });
+        let verdict = |holds: &Value, yes: &'static str, no: &'static str| if *holds == true { yes } else { no };
+        let logs = self.results.len();
+        let verified = verdict(
+            &self.audit["verified"],
+            self.word("verified", "验证通过"),
+            self.word("NOT verified", "验证未通过"),
+        );
+        let agree =
+            verdict(&self.audit["reconciled"], self.word("agree", "相互一致"), self.word("do NOT agree", "相互不一致"));
+        print(&format!("  {logs} {}: {verified}, {agree}", self.word("logs", "份日志")));
+        for finding in self.audit["findings"].as_array().into_iter().flatten() {
             print(&format!("    {}", finding.as_str().unwrap_or_default()));
+        }
+    }
+
+    fn stages(&self) {
+        for stage in &self.stages.1 {
+            let kib = stage["bytes"].as_f64().unwrap_or(0.0) / 1024.0;
+            let name = stage["name"].as_str().unwrap_or_default();
+            print(&format!("  {name:<10} {:>8.2} s {kib:>10.0} KiB", stage["seconds"].as_f64().unwrap_or(0.0)));
+        }
+        print(&format!("  {:<10} {:>8.2} s", self.word("in all", "合计"), self.stages.0));
+        self.say("Nodes: peak memory, log entries", "节点：内存峰值、日志条目");
+        for node in &self.nodes {
+            let name = node["name"].as_str().unwrap_or_default();
+            print(&format!("  {name:<10} {:>5} MiB {:>6}", node["peak_rss_mib"], node["log_entries"]));
         }
     }
 }

@@ -174,6 +174,10 @@ impl Engine {
 
     /// Writes tiles and checkpoint for every durable entry.
     fn publish(&mut self) -> Result<(), Failure> {
+        if !self.directory.config().exists() {
+            let text = format!("{}: the node's directory is gone", self.directory.path().display());
+            return Err(failure::unwritable(text));
+        }
         let size = self.ledger.size();
         let first = tally_audit::files::first_needed(self.published);
         let leaves = self.store.entries(first)?;

@@ -91,7 +91,6 @@ impl Engine {
             "model": record.model,
             "rows": input["rows"],
             "consented": input["consented"],
-            "denied": input["denied"],
             "fit": fit,
             "own": own,
             "half": half,
