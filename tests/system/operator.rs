@@ -155,6 +155,40 @@ fn from_enrolment_to_a_score_by_hand() {
     assert_eq!((&batch["scored"], &batch["without_score"]), (&json!(10), &json!(0)));
 }
 
+#[test]
+fn strangers_and_impostors_are_refused_and_the_refusal_is_logged() {
+    let city = Consortium::new();
+    let _platform = Served::start(&city.path("platform"), &city.secret);
+    // A bank of another consortium, under the name of one of this.
+    let (other, impostor) = (city.path("other-ca"), city.path("impostor"));
+    let open = ["--ca", text(&other), "--secret-file", text(&city.secret)];
+    done(&[["ca", "init"].as_slice(), &open].concat());
+    let dial = std::fs::read_to_string(city.path("platform/address")).unwrap();
+    let make = ["init", "--node", text(&impostor), "--name", "bank-1", "--role", "bank", "--dial", &dial];
+    done(&[make.as_slice(), &["--secret-file", text(&city.secret)]].concat());
+    done(&[["ca", "issue", "--request", text(&impostor.join("request.json"))].as_slice(), &open].concat());
+    std::fs::copy(other.join("registry.json"), impostor.join("registry.json")).unwrap();
+    std::fs::copy(city.path("ca/ca.crt"), impostor.join("ca.crt")).unwrap();
+    let _impostor = Served::start(&impostor, &city.secret);
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !logged(&city.path("platform/log"), "\"type\":\"refusal\"") {
+        assert!(Instant::now() < deadline, "no refusal in the log");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert_eq!(done(&["status", "--node", text(&city.path("platform"))])["peers"], json!([]));
+}
+
+fn logged(folder: &Path, words: &str) -> bool {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).any(|path| {
+        if path.is_dir() {
+            logged(&path, words)
+        } else {
+            std::fs::read(&path).is_ok_and(|bytes| String::from_utf8_lossy(&bytes).contains(words))
+        }
+    })
+}
+
 fn scores(city: &Consortium) {
     let table = std::fs::read_to_string(city.input("applicants-bank-1.csv")).unwrap();
     let id = table.lines().nth(1).unwrap().split(',').next().unwrap().to_owned();

@@ -67,10 +67,10 @@ enum Verb {
     Dataset(node::DatasetVerb),
     /// The signed sharing list.
     #[command(subcommand)]
-    List(node::ListVerb),
+    List(node::DocumentVerb),
     /// Consents of enterprises.
     #[command(subcommand)]
-    Consent(node::ConsentVerb),
+    Consent(node::DocumentVerb),
     /// Joint-modelling sessions.
     #[command(subcommand)]
     Session(session::SessionVerb),
@@ -118,8 +118,8 @@ pub fn main() -> ExitCode {
         Verb::Status(node) => node.tell(&Command::Status).map(words::plain),
         Verb::Operator(verb) => verb.run(),
         Verb::Dataset(verb) => verb.run(),
-        Verb::List(verb) => verb.run(),
-        Verb::Consent(verb) => verb.run(),
+        Verb::List(verb) => verb.run(|path| Command::ListImport { path }, &Command::ListShow),
+        Verb::Consent(verb) => verb.run(|path| Command::ConsentImport { path }, &Command::ConsentStatus),
         Verb::Session(verb) => verb.run(language),
         Verb::Score(verb) => verb.run(language),
         Verb::Audit(verb) => verb.run(),

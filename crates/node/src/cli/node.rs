@@ -214,55 +214,28 @@ impl DatasetArguments {
     }
 }
 
-/// `tallystick list …`.
+/// `tallystick list …` and `tallystick consent …`: signed documents that others have made.
 #[derive(Subcommand)]
-pub(super) enum ListVerb {
-    /// Read a signed sharing list.
+pub(super) enum DocumentVerb {
+    /// Read the file; every signature in it is checked.
     Import {
-        /// The file: a DSSE envelope.
+        /// The file: a DSSE envelope (sharing list), or one a line (consents).
         file: PathBuf,
         #[command(flatten)]
         node: NodeArgument,
     },
-    /// Show the newest list.
+    /// Show what is in force.
     Show {
         #[command(flatten)]
         node: NodeArgument,
     },
 }
 
-impl ListVerb {
-    pub(super) fn run(self) -> Result<Printed, Failure> {
+impl DocumentVerb {
+    pub(super) fn run(self, import: impl FnOnce(PathBuf) -> Command, show: &Command) -> Result<Printed, Failure> {
         match self {
-            Self::Import { file, node } => node.tell(&Command::ListImport { path: absolute(&file)? }),
-            Self::Show { node } => node.tell(&Command::ListShow),
-        }
-        .map(words::plain)
-    }
-}
-
-/// `tallystick consent …`.
-#[derive(Subcommand)]
-pub(super) enum ConsentVerb {
-    /// Read consents, one DSSE envelope a line.
-    Import {
-        /// The file.
-        file: PathBuf,
-        #[command(flatten)]
-        node: NodeArgument,
-    },
-    /// Count consents by grantee and state.
-    Show {
-        #[command(flatten)]
-        node: NodeArgument,
-    },
-}
-
-impl ConsentVerb {
-    pub(super) fn run(self) -> Result<Printed, Failure> {
-        match self {
-            Self::Import { file, node } => node.tell(&Command::ConsentImport { path: absolute(&file)? }),
-            Self::Show { node } => node.tell(&Command::ConsentStatus),
+            Self::Import { file, node } => node.tell(&import(absolute(&file)?)),
+            Self::Show { node } => node.tell(show),
         }
         .map(words::plain)
     }
