@@ -25,6 +25,15 @@ impl Point {
         (!element.is_identity()).then(|| Self { element, encoding: element.compress().0 })
     }
 
+    /// Encodes the doubles of `halves`, eight times cheaper a point than one by one; `None` if one is the identity.
+    pub fn from_halves(halves: &[RistrettoPoint]) -> Option<Vec<Self>> {
+        let encodings = RistrettoPoint::double_and_compress_batch(halves);
+        let point = |(half, encoding): (&RistrettoPoint, &CompressedRistretto)| {
+            (!half.is_identity()).then(|| Self { element: half + half, encoding: encoding.0 })
+        };
+        halves.iter().zip(&encodings).map(point).collect()
+    }
+
     /// The generator times `scalar`; `None` if that is the identity.
     pub fn base(scalar: &Scalar) -> Option<Self> {
         Self::from_element(RistrettoPoint::mul_base(scalar))

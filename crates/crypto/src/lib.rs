@@ -8,12 +8,14 @@
 //! | [`seal`] | authenticated encryption: one-time row keys, columns at rest, passphrases |
 //! | [`group`] | ristretto255 with validated points |
 //! | [`oprf`] | RFC 9497 ristretto255-SHA512, base and verifiable modes |
+//! | [`exponent`] | commuting exponents, for counting |
 //! | [`field`] | GF(2^128), portable and with carry-less multiplication |
 //! | [`okvs`] | oblivious key-value store |
 //! | [`share`] | Shamir shares over the scalar field with Feldman commitments |
 //! | [`vole`] | vector OLE: base transfers, their extension, punctured trees, the expand-convolute code |
 //! | [`prg`] | mask streams over the ring of 64-bit words |
 
+pub mod exponent;
 pub mod field;
 pub mod group;
 pub mod okvs;

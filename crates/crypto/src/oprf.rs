@@ -6,6 +6,7 @@
 //! Cost: blinding and finalising are one scalar multiplication each an input, evaluating is one; batches use every core.
 
 use curve25519_dalek::ristretto::RistrettoPoint;
+use curve25519_dalek::traits::VartimeMultiscalarMul as _;
 use rand_core::CryptoRng;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -87,28 +88,37 @@ impl ServerKey {
         self.public
     }
 
-    /// `F(key, input)` computed by the server alone (section 3.3.1, Evaluate).
+    /// `F(key, input)` of every input, computed by the server alone (section 3.3.1, Evaluate).
     ///
     /// # Errors
-    /// Fails if the input hashes to the identity.
-    pub fn evaluate(&self, input: &[u8]) -> Result<[u8; 64], OprfError> {
-        let element = self.mode.hash_to_group(input)?.element() * self.scalar;
-        Ok(output(input, &element.compress().0))
+    /// Fails if an input hashes to the identity.
+    pub fn evaluate(&self, inputs: &[impl AsRef<[u8]> + Sync]) -> Result<Vec<[u8; 64]>, OprfError> {
+        let half = self.scalar * half();
+        let batch = |inputs: &[_]| multiply_hashed(self.mode, inputs, |_| half).map(|points| outputs(inputs, &points));
+        Ok(inputs.par_chunks(BATCH).map(batch).collect::<Result<Vec<_>, _>>()?.concat())
     }
 
     /// Evaluates a batch of blinded elements, with the proof of the verifiable mode.
-    pub fn blind_evaluate(&self, blinded: &[Point], rng: &mut impl CryptoRng) -> (Vec<Point>, Proof) {
-        let evaluated: Vec<_> = blinded
-            .par_iter()
+    pub fn blind_evaluate(&self, blinded: &[Point], rng: &mut impl CryptoRng) -> (Vec<Point>, Option<Proof>) {
+        let half = self.scalar * half();
+        let evaluate = |points: &[Point]| {
+            let halves: Vec<_> = points.iter().map(|point| point.element() * half).collect();
             // Panic safety: neither the key nor a point is zero in a group of prime order.
-            .map(|point| Point::from_element(point.element() * self.scalar).expect("a product of non-zero factors"))
-            .collect();
-        let (m, z) = composites(self.mode, &self.public, blinded, &evaluated, Some(&self.scalar));
+            Point::from_halves(&halves).expect("products of non-zero factors")
+        };
+        let evaluated = blinded.par_chunks(BATCH).map(evaluate).collect::<Vec<_>>().concat();
+        let proof = (self.mode == Mode::Voprf).then(|| self.prove(blinded, &evaluated, rng));
+        (evaluated, proof)
+    }
+
+    /// GenerateProof of section 2.2.1.
+    fn prove(&self, blinded: &[Point], evaluated: &[Point], rng: &mut impl CryptoRng) -> Proof {
+        let (m, z) = composites(self.mode, &self.public, blinded, evaluated, Some(&self.scalar));
         let nonce = Scalar::random(rng);
         let commitments = (RistrettoPoint::mul_base(&nonce), m * nonce);
         let challenge = challenge(self.mode, &self.public, (&m, &z), (&commitments.0, &commitments.1));
         let response = nonce - challenge * self.scalar;
-        (evaluated, Proof { challenge: challenge.to_bytes(), response: response.to_bytes() })
+        Proof { challenge: challenge.to_bytes(), response: response.to_bytes() }
     }
 }
 
@@ -118,50 +128,95 @@ impl std::fmt::Debug for ServerKey {
     }
 }
 
-/// Blinds `input` (section 3.3.1, Blind).
+/// Blinds every input (section 3.3.1, Blind).
 ///
 /// # Errors
-/// Fails if the input hashes to the identity.
-pub fn blind(mode: Mode, input: &[u8], rng: &mut impl CryptoRng) -> Result<(Blind, Point), OprfError> {
-    blind_with(mode, input, Scalar::random(rng))
+/// Fails if an input hashes to the identity.
+pub fn blind(
+    mode: Mode,
+    inputs: &[impl AsRef<[u8]> + Sync],
+    rng: &mut impl CryptoRng,
+) -> Result<(Vec<Blind>, Vec<Point>), OprfError> {
+    blind_with(mode, inputs, inputs.iter().map(|_| Blind(Scalar::random(rng))).collect())
 }
 
-fn blind_with(mode: Mode, input: &[u8], scalar: Scalar) -> Result<(Blind, Point), OprfError> {
-    let element = mode.hash_to_group(input)?.element() * scalar;
-    Ok((Blind(scalar), Point::from_element(element).ok_or(OprfError::Input)?))
+fn blind_with(
+    mode: Mode,
+    inputs: &[impl AsRef<[u8]> + Sync],
+    blinds: Vec<Blind>,
+) -> Result<(Vec<Blind>, Vec<Point>), OprfError> {
+    let half = half();
+    let batch = |(inputs, blinds): (&[_], &[Blind])| multiply_hashed(mode, inputs, |at| blinds[at].0 * half);
+    let points = inputs.par_chunks(BATCH).zip(blinds.par_chunks(BATCH)).map(batch).collect::<Result<Vec<_>, _>>()?;
+    Ok((blinds, points.concat()))
 }
 
-/// Checks the proof over a batch and unblinds it; one output of 64 bytes an input (section 3.3.2, Finalize).
+/// Checks the proof over a batch, in verifiable mode, and unblinds it: one output of 64 bytes an input (sections 3.3.1 and
+/// 3.3.2, Finalize).
 ///
 /// # Errors
-/// Fails if the numbers of elements differ or the proof does not hold.
+/// Fails if the numbers of elements differ or the proof does not hold or is missing.
 pub fn finalize(
+    mode: Mode,
     inputs: &[impl AsRef<[u8]> + Sync],
     blinds: &[Blind],
     blinded: &[Point],
-    evaluated: &[Point],
-    proof: &Proof,
+    (evaluated, proof): (&[Point], Option<&Proof>),
     public: &Point,
 ) -> Result<Vec<[u8; 64]>, OprfError> {
     if inputs.len() != blinds.len() || inputs.len() != blinded.len() || inputs.len() != evaluated.len() {
         return Err(OprfError::Count);
     }
-    verify(Mode::Voprf, public, blinded, evaluated, proof)?;
-    Ok(unblind(inputs, blinds, evaluated))
+    if mode == Mode::Voprf {
+        verify(mode, public, blinded, evaluated, proof.ok_or(OprfError::Proof)?)?;
+    }
+    unblind(inputs, blinds, evaluated)
 }
 
-/// Unblinds without a proof: base mode (section 3.3.1, Finalize).
-pub fn unblind(inputs: &[impl AsRef<[u8]> + Sync], blinds: &[Blind], evaluated: &[Point]) -> Vec<[u8; 64]> {
+fn unblind(
+    inputs: &[impl AsRef<[u8]> + Sync],
+    blinds: &[Blind],
+    evaluated: &[Point],
+) -> Result<Vec<[u8; 64]>, OprfError> {
     let mut inverses: Vec<_> = blinds.iter().map(|blind| blind.0).collect();
     Scalar::invert_batch_alloc(&mut inverses);
-    let outputs = inputs
-        .par_iter()
-        .zip(&inverses)
-        .zip(evaluated)
-        .map(|((input, inverse), point)| output(input.as_ref(), &(point.element() * inverse).compress().0))
-        .collect();
+    let half = half();
+    let batch = |((inputs, inverses), points): ((&[_], &[Scalar]), &[Point])| {
+        let halves: Vec<_> =
+            points.iter().zip(inverses).map(|(point, inverse)| point.element() * (inverse * half)).collect();
+        Point::from_halves(&halves).map(|points| outputs(inputs, &points)).ok_or(OprfError::Input)
+    };
+    let results = inputs
+        .par_chunks(BATCH)
+        .zip(inverses.par_chunks(BATCH))
+        .zip(evaluated.par_chunks(BATCH))
+        .map(batch)
+        .collect::<Result<Vec<_>, _>>();
     inverses.zeroize();
-    outputs
+    Ok(results?.concat())
+}
+
+/// Elements that share one inversion when they are encoded, and the grain of parallel work.
+pub(crate) const BATCH: usize = 256;
+
+/// One half in the scalar field: encoding in batches doubles each point, so scalars are halved before.
+pub(crate) fn half() -> Scalar {
+    Scalar::from(2u8).invert()
+}
+
+/// Each input's group element times twice `half_scalar` of its place.
+pub(crate) fn multiply_hashed(
+    mode: Mode,
+    inputs: &[impl AsRef<[u8]>],
+    half_scalar: impl Fn(usize) -> Scalar,
+) -> Result<Vec<Point>, OprfError> {
+    let halves: Vec<_> =
+        inputs.iter().enumerate().map(|(at, input)| mode.hash_to_element(input.as_ref()) * half_scalar(at)).collect();
+    Point::from_halves(&halves).ok_or(OprfError::Input)
+}
+
+fn outputs(inputs: &[impl AsRef<[u8]>], points: &[Point]) -> Vec<[u8; 64]> {
+    inputs.iter().zip(points).map(|(input, point)| output(input.as_ref(), point.as_bytes())).collect()
 }
 
 /// VerifyProof of section 2.2.2.
@@ -192,10 +247,9 @@ impl Mode {
         [b"OPRFV1-".as_slice(), &[number], b"-ristretto255-SHA512"].concat()
     }
 
-    fn hash_to_group(self, input: &[u8]) -> Result<Point, OprfError> {
+    fn hash_to_element(self, input: &[u8]) -> RistrettoPoint {
         let label = [b"HashToGroup-".as_slice(), &self.context()].concat();
-        let element = RistrettoPoint::from_uniform_bytes(&expand_message(input, &label));
-        Point::from_element(element).ok_or(OprfError::Input)
+        RistrettoPoint::from_uniform_bytes(&expand_message(input, &label))
     }
 }
 
@@ -228,9 +282,15 @@ fn composites(
         input.extend_from_slice(b"Composite");
         hash_to_scalar(&input, &scalar_label)
     };
-    let weights: Vec<_> = blinded.iter().zip(evaluated).enumerate().map(weight).collect();
+    let weights: Vec<_> = blinded.par_iter().zip(evaluated).enumerate().map(weight).collect();
+    // Multiplications of many points at once get cheaper a point the more there are.
+    const PART: usize = 2048;
     let combine = |points: &[Point]| -> RistrettoPoint {
-        points.par_iter().zip(&weights).map(|(point, weight)| point.element() * weight).sum()
+        let part = |(points, weights): (&[Point], &[Scalar])| {
+            // Everything here is public, so that variable time gives nothing away.
+            RistrettoPoint::vartime_multiscalar_mul(weights, points.iter().map(Point::element))
+        };
+        points.par_chunks(PART).zip(weights.par_chunks(PART)).map(part).sum()
     };
     let m = combine(blinded);
     let z = key.map_or_else(|| combine(evaluated), |key| m * key);
@@ -327,12 +387,14 @@ mod tests {
             ),
         ];
         for (input, blinded, evaluated, expected) in vectors {
-            let (secret, point) = blind_with(Mode::Oprf, input, blind).unwrap();
-            assert_eq!(*point.as_bytes(), blinded);
-            let (points, _) = key.blind_evaluate(&[point], &mut Seed::new([1; 32]).rng("t", &[]));
+            let (secrets, sent) = blind_with(Mode::Oprf, &[input], vec![Blind(blind)]).unwrap();
+            assert_eq!(*sent[0].as_bytes(), blinded);
+            let (points, proof) = key.blind_evaluate(&sent, &mut Seed::new([1; 32]).rng("t", &[]));
             assert_eq!(*points[0].as_bytes(), evaluated);
-            assert_eq!(unblind(&[input], &[secret], &points), [expected]);
-            assert_eq!(key.evaluate(input).unwrap(), expected);
+            assert_eq!(proof, None);
+            let opened = finalize(Mode::Oprf, &[input], &secrets, &sent, (&points, None), &key.public());
+            assert_eq!(opened.unwrap(), [expected]);
+            assert_eq!(key.evaluate(&[input]).unwrap(), [expected]);
         }
     }
 
@@ -342,9 +404,10 @@ mod tests {
         assert_eq!(key.scalar.to_bytes(), hex!("e6f73f344b79b379f1a0dd37e07ff62e38d9f71345ce62ae3a9bc60b04ccd909"));
         assert_eq!(*key.public.as_bytes(), hex!("c803e2cc6b05fc15064549b5920659ca4a77b2cca6f04f6b357009335476ad4e"));
         let blind = scalar(hex!("64d37aed22a27f5191de1c1d69fadb899d8862b58eb4220029e036ec4c1f6706"));
-        let (_, point) = blind_with(Mode::Voprf, &[0], blind).unwrap();
-        assert_eq!(*point.as_bytes(), hex!("863f330cc1a1259ed5a5998a23acfd37fb4351a793a5b3c090b642ddc439b945"));
-        let (points, _) = key.blind_evaluate(&[point], &mut Seed::new([1; 32]).rng("t", &[]));
+        let first = || blind_with(Mode::Voprf, &[[0]], vec![Blind(blind)]).unwrap();
+        let (secrets, sent) = first();
+        assert_eq!(*sent[0].as_bytes(), hex!("863f330cc1a1259ed5a5998a23acfd37fb4351a793a5b3c090b642ddc439b945"));
+        let (points, _) = key.blind_evaluate(&sent, &mut Seed::new([1; 32]).rng("t", &[]));
         assert_eq!(*points[0].as_bytes(), hex!("aa8fa048764d5623868679402ff6108d2521884fa138cd7f9c7669a9a014267e"));
         let outputs = [
             hex!(
@@ -356,29 +419,25 @@ mod tests {
                 "356f4610bf816f27afdd84f47719e480906d27ecd994985890e5f539e7ea74b6"
             ),
         ];
-        assert_eq!(key.evaluate(&[0]).unwrap(), outputs[0]);
+        assert_eq!(key.evaluate(&[[0]]).unwrap(), outputs[..1]);
         // Test vector 1: a batch of one.
         let proof = Proof {
             challenge: hex!("ddef93772692e535d1a53903db24367355cc2cc78de93b3be5a8ffcc6985dd06"),
             response: hex!("6d4346421d17bf5117a2a1ff0fcb2a759f58a539dfbe857a40bce4cf49ec600d"),
         };
-        let first = blind_with(Mode::Voprf, &[0], blind).unwrap().0;
-        let opened = finalize(&[[0].as_slice()], &[first], &[point], &points, &proof, &key.public()).unwrap();
+        let opened = finalize(Mode::Voprf, &[[0]], &secrets, &sent, (&points, Some(&proof)), &key.public()).unwrap();
         assert_eq!(opened, outputs[..1]);
         // Test vector 3: a batch of two under one proof.
         let inputs = [[0].as_slice(), &[0x5a; 17]];
         let second = scalar(hex!("222a5e897cf59db8145db8d16e597e8facb80ae7d4e26d9881aa6f61d645fc0e"));
-        let (blinds, blinded): (Vec<_>, Vec<_>) = inputs
-            .iter()
-            .zip([blind, second])
-            .map(|(input, blind)| blind_with(Mode::Voprf, input, blind).unwrap())
-            .unzip();
+        let (blinds, blinded) = blind_with(Mode::Voprf, &inputs, vec![Blind(blind), Blind(second)]).unwrap();
         let (evaluated, _) = key.blind_evaluate(&blinded, &mut Seed::new([1; 32]).rng("t", &[]));
         let proof = Proof {
             challenge: hex!("cc203910175d786927eeb44ea847328047892ddf8590e723c37205cb74600b0a"),
             response: hex!("5ab5337c8eb4ceae0494c2cf89529dcf94572ed267473d567aeed6ab873dee08"),
         };
-        let opened = finalize(&inputs, &blinds, &blinded, &evaluated, &proof, &key.public()).unwrap();
+        let opened =
+            finalize(Mode::Voprf, &inputs, &blinds, &blinded, (&evaluated, Some(&proof)), &key.public()).unwrap();
         assert_eq!(opened, outputs);
     }
 
@@ -386,17 +445,16 @@ mod tests {
     fn a_batch_opens_and_every_change_is_refused() {
         let key = key(Mode::Voprf);
         let mut rng = Seed::new([9; 32]).rng("batch", &[]);
-        let inputs: Vec<_> = (0..5u8).map(|n| vec![n; 18]).collect();
-        let (blinds, blinded): (Vec<_>, Vec<_>) =
-            inputs.iter().map(|input| blind(Mode::Voprf, input, &mut rng).unwrap()).unzip();
+        let inputs: Vec<_> = (0..600u16).map(|n| n.to_be_bytes().repeat(9)).collect();
+        let (blinds, blinded) = blind(Mode::Voprf, &inputs, &mut rng).unwrap();
         let (evaluated, proof) = key.blind_evaluate(&blinded, &mut rng);
-        let outputs = finalize(&inputs, &blinds, &blinded, &evaluated, &proof, &key.public()).unwrap();
-        for (input, output) in inputs.iter().zip(&outputs) {
-            assert_eq!(key.evaluate(input).unwrap(), *output);
-        }
-        let open = |evaluated: &[Point], proof: &Proof, public: &Point| {
-            finalize(&inputs, &blinds, &blinded, evaluated, proof, public).err()
+        let proof = proof.unwrap();
+        let finish = |evaluated: &[Point], proof: Option<&Proof>, public: &Point| {
+            finalize(Mode::Voprf, &inputs, &blinds, &blinded, (evaluated, proof), public)
         };
+        assert_eq!(finish(&evaluated, Some(&proof), &key.public()), key.evaluate(&inputs));
+        assert_eq!(finish(&evaluated, None, &key.public()), Err(OprfError::Proof));
+        let open = |evaluated: &[Point], proof: &Proof, public: &Point| finish(evaluated, Some(proof), public).err();
         let mut swapped = evaluated.clone();
         swapped.swap(0, 1);
         assert_eq!(open(&swapped, &proof, &key.public()), Some(OprfError::Proof));

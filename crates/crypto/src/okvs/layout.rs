@@ -44,7 +44,7 @@ impl Layout {
     pub fn new(keys: u64) -> Self {
         let keys = keys.clamp(1, 1 << 32);
         let bins = (keys / BIN_KEYS).max(1);
-        let capacity = capacity(keys, bins);
+        let capacity = room(keys, bins);
         let (sparse, dense) = widths(capacity, STATISTICAL + libm::log2(bins as f64));
         Self { bins: bins as usize, capacity: capacity as usize, sparse, dense }
     }
@@ -99,7 +99,7 @@ fn scale(word: u32, range: usize) -> usize {
 
 /// Room of a bin: more keys fall into any of `bins` with probability at most 2^-40 (Chernoff's bound for a binomial tail,
 /// union over the bins).
-fn capacity(keys: u64, bins: u64) -> u64 {
+pub fn room(keys: u64, bins: u64) -> u64 {
     if bins == 1 {
         return keys;
     }

@@ -21,7 +21,7 @@ mod layout;
 mod tests;
 
 pub use encode::encode;
-pub use layout::{Key, Layout};
+pub use layout::{Key, Layout, room};
 
 use rayon::prelude::*;
 

@@ -215,6 +215,12 @@ fn in_words(digest: &Digest, terms: &Contract, language: Language) -> String {
             limits.evaluations,
             limits.rounds
         ),
+        format!(
+            "{}: {}{}",
+            label("row keys", "行密钥"),
+            terms.alignment.engine,
+            if terms.alignment.padding { label(", number of rows rounded up", "，行数取整") } else { "" }
+        ),
         format!("{}: {} {}", label("data kept", "数据保存"), terms.retention_days, label("days", "天")),
     ]
     .join("\n")

@@ -7,8 +7,10 @@ use tally_crypto::transcript::Digest;
 use tally_data::Dictionary;
 use tally_model::text::Text;
 use tally_policy::{Form, Level, Purpose};
+use tally_protocol::alignment::Engine as AlignmentEngine;
 use tally_protocol::session::{
-    Contract, Fault, FieldTerms, Holder, Limits, ListReference, ModelTerms, Party, PartyRole, SealedContract, Stage,
+    AlignmentTerms, Contract, Fault, FieldTerms, Holder, Limits, ListReference, ModelTerms, Party, PartyRole,
+    SealedContract, Stage,
 };
 
 use super::step::Step;
@@ -39,10 +41,18 @@ pub(crate) struct Template {
     min_rows: u64,
     row_cap: u64,
     evaluations: u64,
+    #[serde(default)]
+    engine: Option<AlignmentEngine>,
+    #[serde(default = "padded")]
+    padding: bool,
     rounds: u32,
     patience_seconds: u32,
     expires_days: u32,
     retention_days: u32,
+}
+
+fn padded() -> bool {
+    true
 }
 
 /// A bank's signature over the contract.
@@ -138,6 +148,10 @@ impl Engine {
             parties: self.parties(banks)?,
             fields,
             list: ListReference { version: list.version(), digest: list.digest() },
+            alignment: AlignmentTerms {
+                engine: template.engine.unwrap_or(AlignmentEngine::by_size(template.evaluations)),
+                padding: template.padding,
+            },
             model: ModelTerms {
                 algorithm: template.algorithm.clone(),
                 bins: template.bins,

@@ -1,63 +1,184 @@
-//! Messages of the alignment.
+//! Messages of the alignment, checked when they are decoded and against the state that receives them.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use tally_crypto::field::Block;
 use tally_crypto::group::Point;
-use tally_crypto::oprf::Proof;
+use tally_crypto::okvs::OkvsError;
+use tally_crypto::oprf::{OprfError, Proof};
 use tally_crypto::transcript::Digest;
+use tally_crypto::vole::extension::{Corrections, ExtensionError};
 
-/// Most identifiers in one batch.
+/// Most identifiers in one batch of 2HashDH.
 pub const CHUNK: usize = 8192;
 
 /// The platform's opening: everything about its set is fixed before the first evaluation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Announcement {
-    /// Key that every evaluation is proven under.
-    pub public_key: Point,
-    /// Rows offered.
+    /// Rows offered, padding included.
     pub rows: u64,
     /// Salted commitment to the offered identifiers.
     pub set: Digest,
+    /// Key that every evaluation is proven under; for 2HashDH.
+    pub public_key: Option<Point>,
 }
 
-/// A batch of blinded identifiers.
+/// Platform to bank.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Blinded {
-    /// Number of the batch, from 0.
-    pub chunk: u32,
-    /// At most [`CHUNK`] points.
-    pub points: Vec<Point>,
+pub enum ToBank {
+    /// The opening.
+    Announce(Announcement),
+    /// 2HashDH: the evaluated batch.
+    Evaluated {
+        /// Number of the batch.
+        chunk: u32,
+        /// One point for each that was sent.
+        points: Vec<Point>,
+        /// In verifiable mode, proof that the announced key evaluated all of them.
+        proof: Option<Proof>,
+    },
+    /// Vector OLE, first: base transfers, and a commitment to the platform's share of the public randomness.
+    Bases {
+        /// Number of the shard.
+        shard: u32,
+        /// 128 pairs.
+        pairs: Vec<[Point; 2]>,
+        /// Commitment to the share.
+        nonce: Digest,
+    },
+    /// Vector OLE, third: the punctured trees.
+    Trees {
+        /// Number of the shard.
+        shard: u32,
+        /// The share that was committed to.
+        nonce: [u8; 32],
+        /// For every tree and level the sums of the left and the right nodes, each under the pad of its transfer.
+        sums: Words,
+        /// For every tree the sum of its leaves and of the platform's share of the noise.
+        leaves: Words,
+        /// Commitment to the platform's share of the output coin.
+        coin: Digest,
+    },
+    /// Vector OLE, fifth: hash of the platform's side of the check.
+    Checked {
+        /// Number of the shard.
+        shard: u32,
+        /// The hash.
+        hash: Digest,
+    },
+    /// Vector OLE, last: the platform's share of the output coin.
+    Coin {
+        /// Number of the shard.
+        shard: u32,
+        /// The share that was committed to.
+        coin: [u8; 32],
+    },
 }
 
-/// The evaluated batch.
+/// Bank to platform.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Evaluated {
-    /// Number of the batch.
-    pub chunk: u32,
-    /// One point for each that was sent.
-    pub points: Vec<Point>,
-    /// Proof that the announced key evaluated all of them.
-    pub proof: Proof,
+pub enum ToPlatform {
+    /// 2HashDH: a batch of blinded identifiers.
+    Blinded {
+        /// Number of the batch, from 0.
+        chunk: u32,
+        /// At most [`CHUNK`] points.
+        points: Vec<Point>,
+    },
+    /// 2HashDH: no batch follows.
+    BlindedAll,
+    /// Vector OLE, before the first step: how many identifiers the bank's stores will have room for.
+    Capacity {
+        /// At most the contract's cap.
+        identifiers: u64,
+    },
+    /// Vector OLE, second: the answer to the base transfers and their extension.
+    Transfers {
+        /// Number of the shard.
+        shard: u32,
+        /// The answer.
+        answer: Point,
+        /// The bank's share of the public randomness.
+        nonce: [u8; 32],
+        /// The extension.
+        corrections: Corrections,
+    },
+    /// Vector OLE, fourth: the point of the check, and the masked noise at that point.
+    Challenge {
+        /// Number of the shard.
+        shard: u32,
+        /// Where both sides evaluate their vectors.
+        point: Block,
+        /// The noise there, masked.
+        masked: Block,
+    },
+    /// Vector OLE, sixth, in several messages: the encoded set under the bank's vector.
+    Vector {
+        /// Number of the shard.
+        shard: u32,
+        /// Place of the first word.
+        offset: u64,
+        /// The words.
+        words: Words,
+    },
+    /// Vector OLE, seventh: the bank's share of the output coin, once its vector is fixed.
+    Coin {
+        /// Number of the shard.
+        shard: u32,
+        /// The share.
+        coin: [u8; 32],
+    },
 }
 
-/// One offered row.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SealedRow {
-    /// Pseudorandom name of the row.
-    pub tag: [u8; 16],
-    /// The payload, sealed under the row key.
-    pub sealed: Vec<u8>,
+/// Field elements, sixteen little-endian bytes each on the wire.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Words(pub Vec<Block>);
+
+impl Serialize for Words {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let bytes: Vec<u8> = self.0.iter().flat_map(|word| word.to_le_bytes()).collect();
+        serializer.serialize_bytes(&bytes)
+    }
+}
+
+impl<'de> Deserialize<'de> for Words {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Bytes;
+        impl de::Visitor<'_> for Bytes {
+            type Value = Words;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a whole number of 16-byte words")
+            }
+
+            fn visit_bytes<E: de::Error>(self, bytes: &[u8]) -> Result<Words, E> {
+                match bytes.as_chunks() {
+                    (words, []) => Ok(Words(words.iter().map(|word| u128::from_le_bytes(*word)).collect())),
+                    _ => Err(E::invalid_length(bytes.len(), &self)),
+                }
+            }
+        }
+        deserializer.deserialize_bytes(Bytes)
+    }
 }
 
 /// How the peer, or the caller, broke the protocol.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Misbehaved {
-    /// The bank asked for more evaluations than the contract allows.
-    #[error("asked for {asked} evaluations, the contract allows {cap}")]
+    /// More identifiers than the contract allows to evaluate.
+    #[error("{asked} identifiers, the contract allows {cap}: raise its cap on evaluations or bring fewer")]
     OverCap {
         /// Asked so far, this batch included.
         asked: u64,
         /// The contract's cap.
         cap: u64,
+    },
+    /// Fewer identifiers than the floor of a count.
+    #[error("{asked} identifiers, a count needs {floor} so that it tells nothing of single enterprises")]
+    BelowFloor {
+        /// Identifiers brought.
+        asked: u64,
+        /// The agreed floor.
+        floor: u64,
     },
     /// A batch is empty, too large, or not the next one.
     #[error("batch {0} is empty, too large or out of order")]
@@ -68,8 +189,29 @@ pub enum Misbehaved {
         /// Number of the batch.
         chunk: u32,
         /// What is wrong.
-        reason: tally_crypto::oprf::OprfError,
+        reason: OprfError,
     },
+    /// The announcement lacks what the contract's engine needs.
+    #[error("the announcement does not fit the contract's engine")]
+    Announcement,
+    /// A message that this step does not foresee.
+    #[error("sent `{0}` where the protocol does not foresee it: it was repeated, lost or reordered")]
+    Unforeseen(&'static str),
+    /// A message of the vector OLE has another size than the contract demands.
+    #[error("`{0}` does not have the size that the contract demands")]
+    Size(&'static str),
+    /// The oblivious transfers do not hold together.
+    #[error(transparent)]
+    Transfers(#[from] ExtensionError),
+    /// A share does not open its commitment.
+    #[error("the share in `{0}` does not open the commitment that was sent before")]
+    Opening(&'static str),
+    /// The trees do not hold together.
+    #[error("the trees of shard {0} do not hold together")]
+    Check(u32),
+    /// The set cannot be encoded.
+    #[error("the set cannot be encoded: {0}")]
+    Encoding(#[from] OkvsError),
     /// Another number of rows came than was announced.
     #[error("offered {found} rows after announcing {announced}")]
     RowCount {
@@ -87,4 +229,33 @@ pub enum Misbehaved {
     /// Identifiers and payloads differ in number.
     #[error("identifiers and payloads differ in number")]
     Payloads,
+}
+
+impl ToBank {
+    /// The message's name, for errors.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Announce(_) => "announce",
+            Self::Evaluated { .. } => "evaluated",
+            Self::Bases { .. } => "bases",
+            Self::Trees { .. } => "trees",
+            Self::Checked { .. } => "checked",
+            Self::Coin { .. } => "coin",
+        }
+    }
+}
+
+impl ToPlatform {
+    /// The message's name, for errors.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Blinded { .. } => "blinded",
+            Self::BlindedAll => "blinded-all",
+            Self::Capacity { .. } => "capacity",
+            Self::Transfers { .. } => "transfers",
+            Self::Challenge { .. } => "challenge",
+            Self::Vector { .. } => "vector",
+            Self::Coin { .. } => "coin",
+        }
+    }
 }

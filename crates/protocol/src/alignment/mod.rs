@@ -1,70 +1,107 @@
-//! Row keys: the bank opens the platform's rows of its own enterprises, the platform never learns which.
+//! Row keys: the bank gets a tag and a key for each of its own enterprises, the platform for each of its consented ones.
 //!
-//! **Parties.** Platform (sender), bank (receiver).
+//! **Parties.** Platform, bank.
 //!
-//! **Inputs.** Platform: identifiers of enterprises that consented to this bank and purpose, a payload each. Bank: its own
-//! cleared identifiers. Both distinct and canonical. A session digest that both have signed.
+//! **Inputs.** Platform: identifiers of enterprises that consented to this bank and purpose. Bank: its own cleared
+//! identifiers. Both distinct and canonical. [`Terms`] that both have signed.
 //!
-//! **Outputs.** Bank: the payloads of the enterprises in both sets. Platform: nothing.
+//! **Outputs.** Each party: a [`RowSecret`] for each of its identifiers, the same at both for the same identifier. With them
+//! the platform seals rows that the bank alone can open, and only those of its own enterprises ([`seal_rows`],
+//! [`open_rows`]).
 //!
-//! **What each learns.** The platform: how many identifiers the bank brings. The bank: how many the platform brings, and
-//! pseudorandom tags and sealed payloads of those that it does not hold; at most `cap` evaluations of the function.
-//! Nothing that the bank sends depends on what matched.
+//! **What each learns.** The platform: how many identifiers the bank brings (vector OLE: rounded up), never which match. The bank: how many rows the platform offers ([`rung`] hides the exact number), and of those that it does
+//! not hold pseudorandom tags and sealed payloads; at most the capped number of evaluations. Nothing that the bank sends,
+//! and no length or moment of it, depends on what matched.
 //!
-//! **Assumptions.** One-more gap Diffie-Hellman on ristretto255, random oracle. Against a deviating bank: at most `cap`
-//! evaluations. Against a deviating platform: one committed key, proven for every batch; a row that does not open counts
-//! as missing and causes no signal.
+//! **Engines**, chosen in the contract ([`Engine`]):
 //!
-//! **Cost.** Platform: one multiplication a row and one an evaluated identifier. Bank: two an identifier. On the wire 64 bytes
-//! an identifier and 48 bytes plus payload a row.
+//! | engine | for | header |
+//! |---|---|---|
+//! | 2HashDH | small sets, exact caps, look-ups, incremental updates | [`dh`] |
+//! | vector OLE | 2^14 rows and more | [`vole`] |
 //!
-//! **References.** RFC 9497 (ristretto255-SHA512, VOPRF mode). Jarecki, Liu, SCN 2010. RFC 5869 for the row key.
+//! [`cardinality`] counts common enterprises without telling which, before there is a contract on fields.
+//!
+//! **References.** See the engines. A tag is 128 bits, so that a deviating platform cannot aim two identifiers at one tag;
+//! the key is another 256 bits of the same output.
 //!
 //! ```text
-//! Sender    --Announcement(public key, rows, set)-->  Receiver<Blinding>
-//!           --SealedRow … (sorted by tag)--------->
-//!           <--Blinded chunk----------------------
-//!           --Evaluated chunk (with proof)-------->  Receiver<Keyed> -- open -->  rows
+//! Platform --Announce(rows, set, key)--> Bank
+//!          <--- engine's messages --->          each gets its row secrets
+//!          --rows (sorted by tag)------> open
 //! ```
 
-mod bank;
+pub mod cardinality;
+pub mod dh;
 mod ideal;
+mod identifiers;
+mod machine;
 mod messages;
-mod platform;
+mod rows;
 #[cfg(test)]
 mod tests;
+pub mod vole;
 
-pub use bank::{Blinding, Keyed, Opened, Receiver};
 pub use ideal::ideal;
-pub use messages::{Announcement, Blinded, CHUNK, Evaluated, Misbehaved, SealedRow};
-pub use platform::Sender;
+pub use identifiers::Identifiers;
+pub use machine::{Bank, Platform, Step};
+pub use messages::{Announcement, CHUNK, Misbehaved, ToBank, ToPlatform, Words};
+pub use rows::{Keyed, Opened, RowSecret, SealedRow, check_tags, open_rows, pad_rows, rung, seal_rows};
 
-use hkdf::Hkdf;
-use sha2::Sha256;
-use tally_crypto::seed::Seed;
+use serde::{Deserialize, Serialize};
 use tally_crypto::transcript::Digest;
 
-/// Tag and row key of one enterprise: both from the function's output, independent of one another.
-struct RowSecret {
-    tag: [u8; 16],
-    key: Seed,
+/// How row secrets are computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Engine {
+    /// 2HashDH with a proof for every batch (RFC 9497, VOPRF).
+    #[serde(rename = "2hashdh")]
+    Voprf,
+    /// 2HashDH without proofs (RFC 9497, OPRF).
+    #[serde(rename = "2hashdh-base")]
+    Oprf,
+    /// Vector OLE and an oblivious key-value store.
+    #[serde(rename = "vole")]
+    Vole,
 }
 
-impl RowSecret {
-    /// Binds the output to session, bank and purpose; a tag reveals nothing on its key.
-    fn derive(output: &[u8; 64], context: &Digest) -> Self {
-        let mut bytes = [0; 48];
-        Hkdf::<Sha256>::new(Some(context.as_bytes()), output)
-            .expand(b"tallystick/row/v1", &mut bytes)
-            // Panic safety: 48 bytes are far below the limit of 255 blocks.
-            .expect("48 bytes fit an HKDF output");
-        let (mut tag, mut key) = ([0; 16], [0; 32]);
-        tag.copy_from_slice(&bytes[..16]);
-        key.copy_from_slice(&bytes[16..]);
-        Self { tag, key: Seed::new(key) }
+impl Engine {
+    /// The engine for a bank that may have `evaluations` identifiers evaluated: below 2^14 the set-up of the vector OLE costs
+    /// more than it saves.
+    pub fn by_size(evaluations: u64) -> Self {
+        if evaluations < 1 << 14 { Self::Voprf } else { Self::Vole }
     }
 }
 
-fn context(session: &Digest, purpose: &str, bank: &str) -> Digest {
-    Digest::of("tallystick/row-context/v1", &[session.as_bytes(), purpose.as_bytes(), bank.as_bytes()])
+impl std::fmt::Display for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Voprf => "2hashdh",
+            Self::Oprf => "2hashdh-base",
+            Self::Vole => "vole",
+        })
+    }
+}
+
+/// What both parties have signed about an alignment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// Digest of the contract and, where a run is repeated, of the run.
+    pub session: Digest,
+    /// Purpose of the contract.
+    pub purpose: String,
+    /// Name of the bank.
+    pub bank: String,
+    /// How row secrets are computed.
+    pub engine: Engine,
+    /// Most identifiers that the bank may have evaluated.
+    pub cap: u64,
+}
+
+impl Terms {
+    /// Binds every row secret to session, purpose and bank.
+    fn context(&self) -> Digest {
+        let parts: [&[u8]; 3] = [self.session.as_bytes(), self.purpose.as_bytes(), self.bank.as_bytes()];
+        Digest::of("tallystick/row-context/v1", &parts)
+    }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use tally_crypto::seed::Seed;
 use tally_crypto::sign::SigningKey;
-use tally_crypto::transcript::{Digest, Transcript};
+use tally_crypto::transcript::Digest;
 use tally_model::{Ask, Column, SumRequest, Sums, Table, Trainer, bank_only, contribution};
 
 use super::join::{decode_codes, join};
@@ -13,7 +13,7 @@ use super::messages::{FromBank, FromPlatform};
 use super::transcript::AlignmentTranscript;
 use super::{Fact, Fault, Holder, Output, SealedContract, Stage};
 use crate::aggregation::{Contributor, Reaction, Roster, RosterMember, RoundSpec};
-use crate::alignment::{Announcement, Blinding, Evaluated, Receiver, SealedRow};
+use crate::alignment::{self, Identifiers, Keyed, SealedRow, Step, ToBank, ToPlatform, open_rows};
 
 /// What a bank brings: its cleared loan rows.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -57,12 +57,12 @@ enum Phase {
 
 struct Opening {
     data: BankData,
-    receiver: Receiver<Blinding>,
-    announcement: Announcement,
+    machine: alignment::Bank,
+    announced: Option<u64>,
+    keyed: Vec<Keyed>,
+    done: bool,
     bins: Vec<u16>,
     transcript: AlignmentTranscript,
-    awaited: usize,
-    evaluated: Vec<Evaluated>,
     rows: Vec<SealedRow>,
 }
 
@@ -140,16 +140,19 @@ impl BankSession {
                 self.early.push(message);
                 Ok(Vec::new())
             }
-            (Phase::Waiting(_), FromPlatform::Announce { announcement, bins, .. }) => self.open(announcement, bins),
+            (Phase::Waiting(_), FromPlatform::Announce { bins, .. }) => self.open(bins),
             (Phase::Opening(opening), FromPlatform::Rows(rows)) => {
                 opening.transcript.rows(&rows);
                 opening.rows.extend(rows);
                 self.try_align()
             }
-            (Phase::Opening(opening), FromPlatform::Evaluated(evaluated)) => {
-                opening.transcript.evaluated(&evaluated);
-                opening.evaluated.push(evaluated);
-                self.try_align()
+            (Phase::Opening(opening), FromPlatform::Alignment(message)) => {
+                let step = opening.receive(message).map_err(|error| Fault::new(&self.platform, error))?;
+                let to = &self.platform;
+                let send = step.into_iter().map(FromBank::Alignment);
+                let mut outputs: Outputs = send.map(|message| Output::Send { to: to.clone(), message }).collect();
+                outputs.extend(self.try_align()?);
+                Ok(outputs)
             }
             (Phase::Training(training), FromPlatform::Aggregation(step)) => {
                 let reactions =
@@ -173,7 +176,7 @@ impl BankSession {
         }
     }
 
-    fn open(&mut self, announcement: Announcement, bins: Vec<u16>) -> Result<Outputs, Fault> {
+    fn open(&mut self, bins: Vec<u16>) -> Result<Outputs, Fault> {
         let Phase::Waiting(data) = std::mem::replace(&mut self.phase, Phase::Preparing) else {
             return Ok(Vec::new());
         };
@@ -181,66 +184,44 @@ impl BankSession {
         if bins.len() != terms.fields_of(Holder::Platform).count() || bins.contains(&0) {
             return Err(Fault::new(&self.platform, "announced bins that do not fit the contract's fields"));
         }
-        let purpose = terms.purpose.to_string();
-        let receiver = Receiver::new(self.contract.digest(), &purpose, &self.me, data.identifiers.clone(), &self.seed)
-            .map_err(|error| Fault::new(&self.me, error))?;
-        let blinded = receiver.blinded();
-        let mut transcript = AlignmentTranscript::new(&announcement);
-        let mut outputs = vec![Output::Record(Fact::ConsentSet {
+        let identifiers: Identifiers = data.identifiers.iter().collect();
+        let fact = Fact::ConsentSet {
             bank: self.me.clone(),
             rows: data.identifiers.len() as u64,
-            set: self.own_commitment(&data.identifiers),
-        })];
-        let awaited = blinded.len();
-        for chunk in blinded {
-            transcript.blinded(&chunk);
-            outputs.push(Output::Send { to: self.platform.clone(), message: FromBank::Blinded(chunk) });
-        }
+            set: identifiers.commitment("tallystick/own-set/v2", &self.seed),
+        };
+        let terms = terms.alignment_terms(self.contract.digest(), &self.me);
+        let machine =
+            alignment::Bank::new(&terms, identifiers, &self.seed).map_err(|error| Fault::new(&self.me, error))?;
         self.phase = Phase::Opening(Box::new(Opening {
             data,
-            receiver,
-            announcement,
+            machine,
+            announced: None,
+            keyed: Vec::new(),
+            done: false,
             bins,
-            transcript,
-            awaited,
-            evaluated: Vec::new(),
+            transcript: AlignmentTranscript::new(),
             rows: Vec::new(),
         }));
-        outputs.extend(self.try_align()?);
-        Ok(outputs)
-    }
-
-    fn own_commitment(&self, identifiers: &[String]) -> Digest {
-        let salt = self.seed.derive("tallystick/own-set-salt", &[self.contract.digest().as_bytes()]);
-        let mut sorted: Vec<_> = identifiers.iter().collect();
-        sorted.sort();
-        let mut transcript = Transcript::new("tallystick/own-set/v1");
-        transcript.append(salt.expose());
-        for identifier in sorted {
-            transcript.append(identifier.as_bytes());
-        }
-        transcript.digest()
+        Ok(vec![Output::Record(fact)])
     }
 
     fn try_align(&mut self) -> Result<Outputs, Fault> {
         let Phase::Opening(opening) = &self.phase else { return Ok(Vec::new()) };
-        let complete =
-            opening.rows.len() as u64 >= opening.announcement.rows && opening.evaluated.len() >= opening.awaited;
-        if !complete {
+        let Some(announced) = opening.announced else { return Ok(Vec::new()) };
+        if !opening.done || (opening.rows.len() as u64) < announced {
             return Ok(Vec::new());
         }
         let Phase::Opening(opening) = std::mem::replace(&mut self.phase, Phase::Preparing) else {
             return Ok(Vec::new());
         };
         let blame = |error| Fault::new(&self.platform, error);
-        let keyed = opening.receiver.receive(&opening.announcement, &opening.evaluated).map_err(blame)?;
-        let rows = keyed.open(&opening.rows, opening.announcement.rows).map_err(blame)?;
-        let mut opened = rows
+        let rows = open_rows(&opening.keyed, &opening.rows, announced).map_err(blame)?;
+        let opened = rows
             .opened
             .into_iter()
             .map(|(row, payload)| Ok((row, decode_codes(&payload, &opening.bins, &self.platform)?)))
             .collect::<Result<Vec<_>, Fault>>()?;
-        opened.sort_unstable_by_key(|(row, _)| *row);
         let transcript = opening.transcript.digest();
         let mut outputs = vec![Output::Record(Fact::Alignment { bank: self.me.clone(), transcript })];
         let table = join(&opening.data, &opened, opening.bins.len());
@@ -330,6 +311,20 @@ impl BankSession {
             }
         }
         Ok(outputs)
+    }
+}
+
+impl Opening {
+    fn receive(&mut self, message: ToBank) -> Result<Vec<ToPlatform>, alignment::Misbehaved> {
+        self.transcript.sent_to_bank(&message);
+        if let ToBank::Announce(announcement) = &message {
+            self.announced = Some(announcement.rows);
+        }
+        let Step { send, keyed, done } = self.machine.receive(message)?;
+        send.iter().for_each(|message| self.transcript.sent_to_platform(message));
+        self.keyed.extend(keyed);
+        self.done |= done;
+        Ok(send)
     }
 }
 

@@ -9,6 +9,8 @@ use tally_model::text::Text;
 use tally_model::{FieldPlan, FieldSource, Plan};
 use tally_policy::{Form, Level, Purpose};
 
+use crate::alignment::{self, Engine};
+
 /// Media type of a contract's payload.
 pub const CONTRACT_TYPE: &str = "application/vnd.tallystick.session-contract+json";
 
@@ -30,6 +32,8 @@ pub struct Contract {
     pub fields: Vec<FieldTerms>,
     /// The sharing list that the platform's fields stand on.
     pub list: ListReference,
+    /// How row keys are agreed.
+    pub alignment: AlignmentTerms,
     /// The model.
     pub model: ModelTerms,
     /// Caps on every count that leaks, and minimums.
@@ -103,6 +107,16 @@ pub struct ListReference {
     pub version: u32,
     /// Digest of the signed payload.
     pub digest: Digest,
+}
+
+/// How the platform and each bank agree on row keys.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AlignmentTerms {
+    /// The engine.
+    pub engine: Engine,
+    /// Whether the platform shows each bank a rounded number of rows: up to a tenth more, filled with rows that nobody opens.
+    pub padding: bool,
 }
 
 /// Parameters of the model.
@@ -228,6 +242,17 @@ impl Contract {
         }
     }
 
+    /// The terms of the alignment with `bank`, in the session that `digest` names.
+    pub(super) fn alignment_terms(&self, digest: Digest, bank: &str) -> alignment::Terms {
+        alignment::Terms {
+            session: digest,
+            purpose: self.purpose.to_string(),
+            bank: bank.into(),
+            engine: self.alignment.engine,
+            cap: self.limits.evaluations,
+        }
+    }
+
     fn check(&self) -> Result<(), ContractError> {
         let banks = self.banks().count();
         let mut names: Vec<_> = self.fields.iter().map(|field| &field.name).collect();
@@ -255,6 +280,8 @@ impl Contract {
         let unbinned = self.fields_of(Holder::Platform).find(|field| field.form != Form::Binned);
         term("fields", unbinned.is_none(), "this algorithm takes the platform's fields in binned form")?;
         term("model.algorithm", self.model.algorithm == "scorecard", "this node knows `scorecard`")?;
+        let evaluations = (1..=1 << 27).contains(&self.limits.evaluations);
+        term("limits.evaluations", evaluations, "between 1 and 2^27: larger sets take several sessions")?;
         term("patience_seconds", (1..=86_400).contains(&self.patience_seconds), "between 1 second and a day")?;
         term("expires", self.expires > self.created, "the contract ends before it begins")?;
         let plan = self.plan(&vec![self.model.bins; self.fields_of(Holder::Platform).count()]);

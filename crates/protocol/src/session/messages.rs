@@ -5,22 +5,20 @@ use tally_crypto::transcript::Digest;
 
 use super::Fault;
 use crate::aggregation::{ToAggregator, ToMember};
-use crate::alignment::{Announcement, Blinded, Evaluated, SealedRow};
+use crate::alignment::{SealedRow, ToBank, ToPlatform};
 
 /// Platform to bank.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum FromPlatform {
-    /// The size and commitment of the offered set, the key of its pseudorandom function, and the bins of each field.
+    /// The bins of each field, before the alignment begins.
     Announce {
-        /// The alignment's opening.
-        announcement: Announcement,
         /// Bins of each platform field in contract order, the missing bin not counted.
         bins: Vec<u16>,
         /// Digest of the platform's bin tables.
         tables: Digest,
     },
-    /// Answer to one chunk of blinded points.
-    Evaluated(Evaluated),
+    /// A step of the alignment.
+    Alignment(ToBank),
     /// A chunk of the sealed rows; all chunks together are sorted by tag.
     Rows(Vec<SealedRow>),
     /// A step of secure aggregation.
@@ -46,8 +44,8 @@ pub enum FromPlatform {
 /// Bank to platform.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum FromBank {
-    /// A chunk of blinded points.
-    Blinded(Blinded),
+    /// A step of the alignment.
+    Alignment(ToPlatform),
     /// The bank has opened its rows and waits for the first sum.
     Aligned,
     /// A step of secure aggregation.
@@ -113,7 +111,7 @@ impl FromPlatform {
     /// What kind of information the message carries, for the log.
     pub fn form(&self) -> &'static str {
         match self {
-            Self::Announce { .. } | Self::Evaluated(_) => "alignment",
+            Self::Announce { .. } | Self::Alignment(_) => "alignment",
             Self::Rows(_) => "binned",
             Self::Aggregation(_) => "masked",
             Self::Released { .. } => "aggregate",
@@ -126,7 +124,7 @@ impl FromBank {
     /// What kind of information the message carries, for the log.
     pub fn form(&self) -> &'static str {
         match self {
-            Self::Blinded(_) => "alignment",
+            Self::Alignment(_) => "alignment",
             Self::Aggregation(_) => "masked",
             Self::Aligned | Self::Fitted { .. } | Self::Aborted(_) => "control",
         }

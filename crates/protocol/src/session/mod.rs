@@ -14,7 +14,7 @@
 //! **Assumptions.** Those of [`alignment`](crate::alignment) and [`aggregation`](crate::aggregation). Both machines are
 //! deterministic in (contract, seed, inputs): a node that replays its journal repeats the very same messages.
 //!
-//! **Cost.** Alignment: three scalar multiplications a bank row, one a platform row, about 100 bytes a row. Training: three
+//! **Cost.** Alignment: that of the contract's engine, and 32 bytes a row beside its payload. Training: three
 //! short trips a round, 8 bytes a sum entry and bank.
 //!
 //! **References.** Row keys: RFC 9497. Secure aggregation: Bonawitz et al., CCS 2017. Scorecard: weight of evidence and L2
@@ -22,9 +22,9 @@
 //!
 //! ```text
 //! platform                                              bank
-//! Preparing --Announce--------------------------------> Blinding
-//! Aligning  <--Blinded (chunks)------------------------
-//!           --Evaluated (chunks), Rows (chunks)-------> Opening
+//! Preparing --Announce--------------------------------> Opening
+//! Aligning  <--Alignment (see `alignment`)------------>
+//!           --Rows (chunks)--------------------------->
 //!           <--Aligned---------------------------------
 //! Training  --Aggregation(offer …)--------------------> Training    every round: see `aggregation`
 //!           --Released(sums)--------------------------> answers its own trainer
@@ -46,8 +46,8 @@ mod transcript;
 
 pub use bank::{BankData, BankInput, BankSession};
 pub use contract::{
-    CONTRACT_TYPE, Contract, ContractError, FieldTerms, Holder, Limits, ListReference, ModelTerms, Party, PartyRole,
-    SealedContract,
+    AlignmentTerms, CONTRACT_TYPE, Contract, ContractError, FieldTerms, Holder, Limits, ListReference, ModelTerms,
+    Party, PartyRole, SealedContract,
 };
 pub use ideal::ideal;
 pub use messages::{FromBank, FromPlatform, Stop};

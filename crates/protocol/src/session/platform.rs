@@ -14,7 +14,7 @@ use super::messages::{FromBank, FromPlatform};
 use super::transcript::AlignmentTranscript;
 use super::{Fact, Fault, Holder, Output, SealedContract, Stage};
 use crate::aggregation::{Aggregator, Event, RoundSpec};
-use crate::alignment::Sender;
+use crate::alignment::{self, Identifiers, Keyed, Misbehaved, Step, ToBank, ToPlatform, pad_rows, rung, seal_rows};
 
 /// What the platform brings: cleared values of the consented enterprises.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -93,8 +93,11 @@ enum Phase {
 }
 
 struct BankAlignment {
-    sender: Sender,
+    machine: alignment::Platform,
     transcript: AlignmentTranscript,
+    keyed: Vec<Keyed>,
+    payloads: Vec<Vec<u8>>,
+    announced: u64,
     aligned: bool,
 }
 
@@ -188,38 +191,42 @@ impl PlatformSession {
         outputs: &mut Outputs,
     ) -> Result<BankAlignment, Fault> {
         let terms = self.contract.terms();
-        let purpose = terms.purpose.to_string();
-        let sender = Sender::new(self.contract.digest(), &purpose, bank, &self.seed, terms.limits.evaluations)
+        let identifiers: Identifiers = rows.iter().map(|&row| &identifiers[row as usize]).collect();
+        let payloads = rows.par_iter().map(|&row| encode_codes(codes.iter().map(|column| column[row as usize])));
+        let count = rows.len() as u64;
+        let announced = if terms.alignment.padding { rung(count) } else { count };
+        let alignment_terms = terms.alignment_terms(self.contract.digest(), bank);
+        let (machine, step) = alignment::Platform::start(&alignment_terms, identifiers, announced, &self.seed)
             .map_err(|error| Fault::new(&self.me, error))?;
-        let offered: Vec<_> = rows.iter().map(|&row| identifiers[row as usize].clone()).collect();
-        let payloads: Vec<_> =
-            rows.par_iter().map(|&row| encode_codes(codes.iter().map(|column| column[row as usize]))).collect();
-        let sealed = sender.rows(&offered, &payloads).map_err(|error| Fault::new(&self.me, error))?;
-        let announcement = sender.announce(&offered);
-        let mut transcript = AlignmentTranscript::new(&announcement);
-        outputs.push(Output::Record(Fact::ConsentSet {
-            bank: bank.into(),
-            rows: announcement.rows,
-            set: announcement.set,
-        }));
-        let message = FromPlatform::Announce { announcement, bins: self.bins.clone(), tables };
-        outputs.push(Output::Send { to: bank.into(), message });
-        for chunk in sealed.chunks(ROWS_PER_MESSAGE) {
-            transcript.rows(chunk);
-            outputs.push(Output::Send { to: bank.into(), message: FromPlatform::Rows(chunk.to_vec()) });
+        let mut alignment = BankAlignment {
+            machine,
+            transcript: AlignmentTranscript::new(),
+            keyed: Vec::new(),
+            payloads: payloads.collect(),
+            announced,
+            aligned: false,
+        };
+        let send = alignment.take(step, &self.seed).map_err(|error| Fault::new(&self.me, error))?;
+        if let Some(FromPlatform::Alignment(ToBank::Announce(announcement))) = send.first() {
+            outputs.push(Output::Record(Fact::ConsentSet {
+                bank: bank.into(),
+                rows: announcement.rows,
+                set: announcement.set,
+            }));
         }
-        Ok(BankAlignment { sender, transcript, aligned: false })
+        let announce = FromPlatform::Announce { bins: self.bins.clone(), tables };
+        let messages = std::iter::once(announce).chain(send);
+        outputs.extend(messages.map(|message| Output::Send { to: bank.into(), message }));
+        Ok(alignment)
     }
 
     fn receive(&mut self, from: &str, message: FromBank) -> Result<Outputs, Fault> {
         match (&mut self.phase, message) {
             (_, FromBank::Aborted(stop)) => Err(stop.into()),
-            (Phase::Aligning(banks), FromBank::Blinded(blinded)) => {
+            (Phase::Aligning(banks), FromBank::Alignment(message)) => {
                 let bank = banks.get_mut(from).ok_or_else(|| Fault::new(from, "is not a bank of this contract"))?;
-                let evaluated = bank.sender.evaluate(&blinded).map_err(|error| Fault::new(from, error))?;
-                bank.transcript.blinded(&blinded);
-                bank.transcript.evaluated(&evaluated);
-                Ok(vec![Output::Send { to: from.into(), message: FromPlatform::Evaluated(evaluated) }])
+                let send = bank.receive(message, &self.seed).map_err(|error| Fault::new(from, error))?;
+                Ok(send.into_iter().map(|message| Output::Send { to: from.into(), message }).collect())
             }
             (Phase::Aligning(banks), FromBank::Aligned) => {
                 let bank = banks.get_mut(from).ok_or_else(|| Fault::new(from, "is not a bank of this contract"))?;
@@ -244,7 +251,7 @@ impl PlatformSession {
             }
             // A bank that was given up catches up with what it has missed; what it says comes too late to count.
             (_, FromBank::Aligned | FromBank::Aggregation(_) | FromBank::Fitted { .. }) => Ok(Vec::new()),
-            (_, FromBank::Blinded(_)) => Err(Fault::new(from, "asked for an evaluation outside the alignment")),
+            (_, FromBank::Alignment(_)) => Err(Fault::new(from, "sent a step of the alignment outside of it")),
         }
     }
 
@@ -366,6 +373,31 @@ impl PlatformSession {
             }
             Phase::Comparing { .. } => self.release(),
         }
+    }
+}
+
+impl BankAlignment {
+    fn receive(&mut self, message: ToPlatform, seed: &Seed) -> Result<Vec<FromPlatform>, Misbehaved> {
+        self.transcript.sent_to_platform(&message);
+        let step = self.machine.receive(message)?;
+        self.take(step, seed)
+    }
+
+    /// What a step sends; once every row has its key, the sealed rows go with it.
+    fn take(&mut self, step: Step<ToBank>, seed: &Seed) -> Result<Vec<FromPlatform>, Misbehaved> {
+        step.send.iter().for_each(|message| self.transcript.sent_to_bank(message));
+        let mut send: Vec<_> = step.send.into_iter().map(FromPlatform::Alignment).collect();
+        self.keyed.extend(step.keyed);
+        if step.done {
+            let mut rows = seal_rows(&self.keyed, &self.payloads)?;
+            let length = self.payloads.first().map_or(0, Vec::len);
+            let mut rng = seed.rng("tallystick/padding", &[self.transcript.digest().as_bytes()]);
+            pad_rows(&mut rows, self.announced as usize, length, &mut rng);
+            self.transcript.rows(&rows);
+            send.extend(rows.chunks(ROWS_PER_MESSAGE).map(|chunk| FromPlatform::Rows(chunk.to_vec())));
+            (self.keyed, self.payloads) = (Vec::new(), Vec::new());
+        }
+        Ok(send)
     }
 }
 

@@ -10,6 +10,7 @@ use tally_model::{Column, Fit};
 use tally_policy::{Form, Level, Purpose};
 
 use super::*;
+use crate::alignment::Engine;
 
 /// A session in memory: machines, and the journals from which they can be built again.
 struct World {
@@ -67,6 +68,7 @@ fn contract(banks: usize) -> Contract {
         parties,
         fields: vec![own("rate", &[]), own("kind", &["a", "b"]), offered("tax"), offered("sector")],
         list: ListReference { version: 1, digest: Digest::default() },
+        alignment: AlignmentTerms { engine: Engine::Vole, padding: true },
         model: ModelTerms {
             algorithm: "scorecard".into(),
             bins: 5,

@@ -3,26 +3,30 @@
 use serde::Serialize;
 use tally_crypto::transcript::{Digest, Transcript};
 
-use crate::alignment::{Announcement, Blinded, Evaluated, SealedRow};
+use crate::alignment::{SealedRow, ToBank, ToPlatform};
 
-/// Running hashes over the four kinds of message; kinds may interleave on the wire, each kind keeps its order.
+/// Running hashes over what each side sends and over the rows; they may interleave on the wire, each keeps its order.
 pub(super) struct AlignmentTranscript {
-    announced: Transcript,
+    to_bank: Transcript,
+    to_platform: Transcript,
     rows: Transcript,
-    blinded: Transcript,
-    evaluated: Transcript,
 }
 
 impl AlignmentTranscript {
-    pub(super) fn new(announcement: &Announcement) -> Self {
-        let mut transcript = Self {
-            announced: Transcript::new("announced"),
+    pub(super) fn new() -> Self {
+        Self {
+            to_bank: Transcript::new("to-bank"),
+            to_platform: Transcript::new("to-platform"),
             rows: Transcript::new("rows"),
-            blinded: Transcript::new("blinded"),
-            evaluated: Transcript::new("evaluated"),
-        };
-        append(&mut transcript.announced, announcement);
-        transcript
+        }
+    }
+
+    pub(super) fn sent_to_bank(&mut self, message: &ToBank) {
+        append(&mut self.to_bank, message);
+    }
+
+    pub(super) fn sent_to_platform(&mut self, message: &ToPlatform) {
+        append(&mut self.to_platform, message);
     }
 
     pub(super) fn rows(&mut self, rows: &[SealedRow]) {
@@ -31,17 +35,9 @@ impl AlignmentTranscript {
         }
     }
 
-    pub(super) fn blinded(&mut self, blinded: &Blinded) {
-        append(&mut self.blinded, blinded);
-    }
-
-    pub(super) fn evaluated(&mut self, evaluated: &Evaluated) {
-        append(&mut self.evaluated, evaluated);
-    }
-
     pub(super) fn digest(&self) -> Digest {
-        let parts = [&self.announced, &self.rows, &self.blinded, &self.evaluated].map(|part| part.clone().digest());
-        Digest::of("tallystick/alignment/v1", &parts.each_ref().map(|part| part.as_bytes().as_slice()))
+        let parts = [&self.to_bank, &self.to_platform, &self.rows].map(|part| part.clone().digest());
+        Digest::of("tallystick/alignment/v2", &parts.each_ref().map(|part| part.as_bytes().as_slice()))
     }
 }
 
