@@ -171,6 +171,20 @@ pub fn csr(party: &str) -> Result<(String, String), CaError> {
     Ok((key.serialize_pem(), request.pem().map_err(certificate("certificate request"))?))
 }
 
+/// A self-signed certificate (PEM) and its key (PEM), for a trial between two parties without an authority.
+///
+/// # Errors
+/// Fails if the system gives no randomness.
+pub fn self_signed(today: Day) -> Result<(String, String), CaError> {
+    let key = KeyPair::generate().map_err(certificate("key"))?;
+    let mut params = CertificateParams::new(["trial.tallystick".to_owned()]).map_err(certificate("name"))?;
+    params.distinguished_name.push(DnType::CommonName, "Tallystick trial");
+    params.not_before = rcgen::date_time_ymd(today.0, today.1, 1);
+    params.not_after = rcgen::date_time_ymd(today.0 + 1, today.1, 1);
+    let issued = params.self_signed(&key).map_err(certificate("certificate"))?;
+    Ok((issued.pem(), key.serialize_pem()))
+}
+
 fn write_registry(directory: &Path, registry: &Registry) -> Result<(), CaError> {
     let path = directory.join("registry.json");
     let text = serde_json::to_string_pretty(registry).map_err(certificate("registry"))?;

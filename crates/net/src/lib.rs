@@ -4,6 +4,7 @@
 //! lost with a connection is sent again by the caller; see [`Event::Up`].
 
 mod bank;
+pub mod direct;
 mod frames;
 mod identity;
 mod link;

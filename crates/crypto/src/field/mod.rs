@@ -1,8 +1,8 @@
-//! The field GF(2^128) = GF(2)[X] / (X^128 + X^7 + X^2 + X + 1): the arithmetic of the vector OLE and of the key-value store.
+//! The field `GF(2)[X] / (X^128 + X^7 + X^2 + X + 1)`: the arithmetic of the vector OLE and of the key-value store.
 //!
 //! An element is a [`u128`] whose bit `i` is the coefficient of `X^i`; its byte encoding is little-endian. Addition is
 //! exclusive or. Every operation over a slice has one portable path and one for processors with carry-less
-//! multiplication; the choice is made at run time and both give the same words ([`kernel`]).
+//! multiplication (`kernel`); the choice is made at run time and both give the same words.
 
 mod kernel;
 mod portable;

@@ -86,7 +86,7 @@ impl std::fmt::Display for Engine {
 /// What both parties have signed about an alignment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Terms {
-    /// Digest of the contract and, where a run is repeated, of the run.
+    /// Digest of the contract.
     pub session: Digest,
     /// Purpose of the contract.
     pub purpose: String,
@@ -96,6 +96,17 @@ pub struct Terms {
     pub engine: Engine,
     /// Most identifiers that the bank may have evaluated.
     pub cap: u64,
+    /// Where a run that was cut off goes on.
+    pub resume: Resume,
+}
+
+/// Where a run goes on: both parties have agreed on it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Resume {
+    /// Fresh randomness of both parties, new in every attempt, so that no secret of a broken attempt serves twice.
+    pub attempt: Digest,
+    /// Units that both parties have finished: shards of the vector OLE, batches of 2HashDH. Their row secrets stand.
+    pub finished: u32,
 }
 
 impl Terms {

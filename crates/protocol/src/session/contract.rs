@@ -250,6 +250,7 @@ impl Contract {
             bank: bank.into(),
             engine: self.alignment.engine,
             cap: self.limits.evaluations,
+            resume: alignment::Resume::default(),
         }
     }
 

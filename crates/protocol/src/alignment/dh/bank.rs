@@ -37,7 +37,8 @@ impl Bank {
         let context = terms.context();
         let seed = seed.derive("tallystick/oprf-blinds", &[context.as_bytes()]);
         let mode = mode(terms.engine);
-        Self { mode, context, identifiers, seed, public: None, under_way: VecDeque::new(), next: 0 }
+        let next = terms.resume.finished as usize;
+        Self { mode, context, identifiers, seed, public: None, under_way: VecDeque::new(), next }
     }
 
     pub(in crate::alignment) fn receive(&mut self, message: ToBank) -> Result<Step<ToPlatform>, Misbehaved> {

@@ -67,7 +67,9 @@ impl Platform {
         let keyed = outputs.par_iter().enumerate().map(secret).collect();
         let announcement = Announcement { public_key: Some(key.public()), ..announcement };
         let seed = seed.derive("tallystick/oprf-proofs", &[context.as_bytes()]);
-        let machine = Self { key, seed, cap: terms.cap, evaluated: 0, next_chunk: 0 };
+        let next_chunk = terms.resume.finished;
+        let evaluated = u64::from(next_chunk) * CHUNK as u64;
+        let machine = Self { key, seed, cap: terms.cap, evaluated, next_chunk };
         (machine, Step { send: vec![ToBank::Announce(announcement)], keyed, done: false })
     }
 

@@ -18,7 +18,7 @@ use super::platform::{check_hash, shard_context};
 use super::shards::Plan;
 use super::{WORDS_PER_MESSAGE, commitment, compose, pad};
 use crate::alignment::messages::{Misbehaved, ToBank, ToPlatform, Words};
-use crate::alignment::{Identifiers, Step, Terms, rung};
+use crate::alignment::{Identifiers, Resume, Step, Terms, rung};
 
 /// A bank asks for at least this room, within the cap: fewer identifiers cost no less.
 const LEAST_ROOM: u64 = 1 << 13;
@@ -26,6 +26,7 @@ const LEAST_ROOM: u64 = 1 << 13;
 /// The bank's machine: one run a shard, one after the other.
 pub(in crate::alignment) struct Bank {
     context: Digest,
+    attempt: Digest,
     cap: u64,
     identifiers: Identifiers,
     seed: Seed,
@@ -74,8 +75,9 @@ enum Run {
 impl Bank {
     pub(in crate::alignment) fn new(terms: &Terms, identifiers: Identifiers, seed: &Seed) -> Self {
         let context = terms.context();
-        let seed = seed.derive("tallystick/vole-bank", &[context.as_bytes()]);
-        Self { context, cap: terms.cap, identifiers, seed, plan: None, shard: 0, run: Run::Waiting }
+        let Resume { attempt, finished } = terms.resume;
+        let seed = seed.derive("tallystick/vole-bank", &[context.as_bytes(), attempt.as_bytes()]);
+        Self { context, attempt, cap: terms.cap, identifiers, seed, plan: None, shard: finished, run: Run::Waiting }
     }
 
     pub(in crate::alignment) fn receive(&mut self, message: ToBank) -> Result<Step<ToPlatform>, Misbehaved> {
@@ -86,8 +88,10 @@ impl Bank {
                 return Err(unforeseen);
             }
             let room = rung(self.identifiers.len() as u64).clamp(LEAST_ROOM.min(self.cap), self.cap);
-            self.plan = Some(Plan::new(&self.context, &self.identifiers, room, announcement.rows));
-            return Ok(Step::send(vec![ToPlatform::Capacity { identifiers: room }]));
+            let plan = Plan::new(&self.context, &self.identifiers, room, announcement.rows);
+            let done = self.shard >= plan.count;
+            self.plan = Some(plan);
+            return Ok(Step { done, ..Step::send(vec![ToPlatform::Capacity { identifiers: room }]) });
         }
         let plan = self.plan.as_ref().ok_or(unforeseen)?;
         let (run, step) = match (std::mem::replace(&mut self.run, Run::Finished), message) {
@@ -127,7 +131,7 @@ impl Bank {
         platform_nonce: Digest,
     ) -> Result<(Run, Step<ToPlatform>), Misbehaved> {
         let shape = plan.shape;
-        let context = shard_context(&self.context, self.shard);
+        let context = shard_context(&self.context, &self.attempt, self.shard);
         let mut rng = self.seed.rng("shard", &[context.as_bytes()]);
         let mut nonce = [0; 32];
         rng.fill_bytes(&mut nonce);

@@ -19,11 +19,12 @@ use super::hash::Public;
 use super::shards::Plan;
 use super::{commitment, compose, pad};
 use crate::alignment::messages::{Announcement, Misbehaved, ToBank, ToPlatform, Words};
-use crate::alignment::{Identifiers, Step, Terms};
+use crate::alignment::{Identifiers, Resume, Step, Terms};
 
 /// The platform's machine: one run a shard, one after the other.
 pub(in crate::alignment) struct Platform {
     context: Digest,
+    attempt: Digest,
     identifiers: Identifiers,
     rows: u64,
     cap: u64,
@@ -57,9 +58,11 @@ impl Platform {
         seed: &Seed,
     ) -> (Self, Step<ToBank>) {
         let context = terms.context();
-        let seed = seed.derive("tallystick/vole-platform", &[context.as_bytes()]);
+        let Resume { attempt, finished } = terms.resume;
+        let seed = seed.derive("tallystick/vole-platform", &[context.as_bytes(), attempt.as_bytes()]);
         let (rows, cap) = (announcement.rows, terms.cap);
-        let machine = Self { context, identifiers, rows, cap, seed, plan: None, shard: 0, run: Run::Announced };
+        let (plan, run) = (None, Run::Announced);
+        let machine = Self { context, attempt, identifiers, rows, cap, seed, plan, shard: finished, run };
         (machine, Step::send(vec![ToBank::Announce(announcement)]))
     }
 
@@ -68,13 +71,17 @@ impl Platform {
         if identifiers > self.cap {
             return Err(Misbehaved::OverCap { asked: identifiers, cap: self.cap });
         }
-        self.plan = Some(Arc::new(Plan::new(&self.context, &self.identifiers, identifiers, self.rows)));
+        let plan = Plan::new(&self.context, &self.identifiers, identifiers, self.rows);
+        if self.shard >= plan.count {
+            return Ok(Step { done: true, ..Step::quiet() });
+        }
+        self.plan = Some(Arc::new(plan));
         Ok(Step::send(vec![self.open_shard()]))
     }
 
     /// Draws what is secret in the next shard and offers base transfers.
     fn open_shard(&mut self) -> ToBank {
-        let context = shard_context(&self.context, self.shard);
+        let context = shard_context(&self.context, &self.attempt, self.shard);
         let mut rng = self.seed.rng("shard", &[context.as_bytes()]);
         let delta = Zeroizing::new(u128::from(rng.next_u64()) << 64 | u128::from(rng.next_u64()));
         let mut secrets = Secrets { context, delta, nonce: [0; 32], coin: [0; 32] };
@@ -220,9 +227,9 @@ impl Platform {
     }
 }
 
-/// Names one shard of a session.
-pub(super) fn shard_context(context: &Digest, shard: u32) -> Digest {
-    Digest::of("tallystick/vole-shard/v1", &[context.as_bytes(), &shard.to_be_bytes()])
+/// Names one shard of one attempt of a session.
+pub(super) fn shard_context(context: &Digest, attempt: &Digest, shard: u32) -> Digest {
+    Digest::of("tallystick/vole-shard/v1", &[context.as_bytes(), attempt.as_bytes(), &shard.to_be_bytes()])
 }
 
 /// What the platform shows of its side of the check.
