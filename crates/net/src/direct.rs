@@ -1,12 +1,13 @@
-//! One connection between two parties for one run: mutual TLS 1.3 over TCP, messages in order, whole, both ways in turn.
+//! One connection between two parties for one run: mutual TLS 1.3 over TCP, messages in order and whole.
 //!
 //! A frame is a length of four bytes, big-endian, and that many bytes. The node's standing stream carries everything of
 //! joint sessions; this is for runs between two parties outside of any session.
 
-use std::io::{self, Read, Write};
-use std::net::{TcpListener, TcpStream, ToSocketAddrs as _};
+use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -16,7 +17,12 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{DigitallySignedStruct, DistinguishedName, SignatureScheme};
 use tally_crypto::transcript::Digest;
-use tokio_rustls::rustls;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Runtime;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_rustls::{TlsAcceptor, TlsConnector, rustls};
 
 use crate::identity::{Tls, party_of, server_name};
 use crate::link::Traffic;
@@ -77,17 +83,23 @@ pub enum DirectError {
     TooLong(usize),
 }
 
-/// An open connection.
+/// An open connection. Reading and writing go on beside the caller, so that two sides that both send never wait for one
+/// another; at most [`QUEUE`] messages wait in each direction.
 pub struct Direct {
-    stream: Stream,
-    traffic: Arc<Counters>,
+    outgoing: Option<mpsc::Sender<Vec<u8>>>,
+    incoming: mpsc::Receiver<Result<Vec<u8>, DirectError>>,
+    writer: Option<JoinHandle<io::Result<()>>>,
+    runtime: Runtime,
+    counters: Arc<Counters>,
     fingerprint: Digest,
+    patience: Duration,
 }
 
-enum Stream {
-    Server(Box<rustls::StreamOwned<rustls::ServerConnection, Counted>>),
-    Client(Box<rustls::StreamOwned<rustls::ClientConnection, Counted>>),
-}
+/// Messages that wait in one direction. No protocol has both sides send more than this before either listens.
+const QUEUE: usize = 32;
+
+/// Time that a peer has for its TLS handshake.
+const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// Fingerprint of a certificate: SHA-256 of its DER form.
 ///
@@ -113,26 +125,27 @@ impl Direct {
         mut refused: impl FnMut(String),
     ) -> Result<Self, DirectError> {
         let cannot = |source| DirectError::Address { address: address.into(), source };
-        let config = server_config(tls, trust)?;
-        let listener = TcpListener::bind(address).map_err(cannot)?;
+        let acceptor = TlsAcceptor::from(server_config(tls, trust)?);
+        let runtime = runtime()?;
+        let listener = runtime.block_on(TcpListener::bind(address)).map_err(cannot)?;
         ready(listener.local_addr().map_err(cannot)?);
-        loop {
-            let (tcp, from) = listener.accept().map_err(cannot)?;
-            let accept = || -> Result<Self, DirectError> {
-                let (stream, traffic) = Counted::new(tcp, patience)?;
-                let connection = rustls::ServerConnection::new(config.clone()).map_err(refuse)?;
-                let mut stream = rustls::StreamOwned::new(connection, stream);
-                while stream.conn.is_handshaking() {
-                    stream.conn.complete_io(&mut stream.sock).map_err(refuse)?;
+        let (stream, counters, fingerprint) = runtime.block_on(async {
+            loop {
+                let (tcp, from) = listener.accept().await.map_err(cannot)?;
+                let (stream, counters) = Counted::new(tcp)?;
+                let accepted = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await;
+                let accepted = accepted.map_err(|_| refuse("no TLS handshake within 10 s"));
+                let checked = accepted.and_then(|stream| stream.map_err(refuse)).and_then(|stream| {
+                    let fingerprint = check_peer(stream.get_ref().1.peer_certificates(), trust)?;
+                    Ok((stream, fingerprint))
+                });
+                match checked {
+                    Ok((stream, fingerprint)) => return Ok::<_, DirectError>((stream, counters, fingerprint)),
+                    Err(error) => refused(format!("{from}: {error}")),
                 }
-                let fingerprint = check_peer(stream.conn.peer_certificates(), trust)?;
-                Ok(Self { stream: Stream::Server(Box::new(stream)), traffic, fingerprint })
-            };
-            match accept() {
-                Ok(connection) => return Ok(connection),
-                Err(error) => refused(format!("{from}: {error}")),
             }
-        }
+        })?;
+        Ok(Self::start(runtime, stream, counters, fingerprint, patience))
     }
 
     /// Dials `address` until somebody answers, for at most `patience`.
@@ -140,21 +153,36 @@ impl Direct {
     /// # Errors
     /// Names what cannot be used, or the peer that was refused.
     pub fn connect(address: &str, tls: &Tls, trust: &Trust, patience: Duration) -> Result<Self, DirectError> {
-        let config = client_config(tls, trust)?;
-        let tcp = dial(address, patience)?;
-        let (stream, traffic) = Counted::new(tcp, patience)?;
+        let connector = TlsConnector::from(client_config(tls, trust)?);
         let name = match trust {
             Trust::Consortium { peer } => server_name(peer),
             Trust::Trial { .. } => server_name("trial"),
         };
         let name = ServerName::try_from(name).map_err(own("the peer's name"))?;
-        let connection = rustls::ClientConnection::new(config, name).map_err(refuse)?;
-        let mut stream = rustls::StreamOwned::new(connection, stream);
-        while stream.conn.is_handshaking() {
-            stream.conn.complete_io(&mut stream.sock).map_err(refuse)?;
-        }
-        let fingerprint = check_peer(stream.conn.peer_certificates(), trust)?;
-        Ok(Self { stream: Stream::Client(Box::new(stream)), traffic, fingerprint })
+        let runtime = runtime()?;
+        let (stream, counters) = runtime.block_on(async {
+            let (stream, counters) = Counted::new(dial(address, patience).await?)?;
+            let stream = tokio::time::timeout(HANDSHAKE, connector.connect(name, stream)).await;
+            Ok::<_, DirectError>((stream.map_err(refuse)?.map_err(refuse)?, counters))
+        })?;
+        let fingerprint = check_peer(stream.get_ref().1.peer_certificates(), trust)?;
+        Ok(Self::start(runtime, stream, counters, fingerprint, patience))
+    }
+
+    fn start(
+        runtime: Runtime,
+        stream: impl AsyncRead + AsyncWrite + Send + 'static,
+        counters: Arc<Counters>,
+        fingerprint: Digest,
+        patience: Duration,
+    ) -> Self {
+        let (read, write) = tokio::io::split(stream);
+        let (outgoing, messages) = mpsc::channel(QUEUE);
+        let (arrived, incoming) = mpsc::channel(QUEUE);
+        let writer = runtime.spawn(write_all(write, messages));
+        runtime.spawn(read_all(read, arrived));
+        let (outgoing, writer) = (Some(outgoing), Some(writer));
+        Self { outgoing, incoming, writer, runtime, counters, fingerprint, patience }
     }
 
     /// Fingerprint of the peer's certificate.
@@ -162,24 +190,14 @@ impl Direct {
         self.fingerprint
     }
 
-    /// Sends a message; it may wait in a buffer until [`Direct::flush`] or [`Direct::receive`].
+    /// Sends a message; waits while too many are under way.
     ///
     /// # Errors
     /// Says why the connection broke.
-    pub fn send(&mut self, message: &[u8]) -> Result<(), DirectError> {
-        let length = u32::try_from(message.len()).map_err(|_| DirectError::TooLong(message.len()))?;
-        let stream = self.stream();
-        stream.write_all(&length.to_be_bytes())?;
-        stream.write_all(message)?;
-        Ok(())
-    }
-
-    /// Sends what waits.
-    ///
-    /// # Errors
-    /// Says why the connection broke.
-    pub fn flush(&mut self) -> Result<(), DirectError> {
-        Ok(self.stream().flush()?)
+    pub fn send(&mut self, message: Vec<u8>) -> Result<(), DirectError> {
+        let Some(outgoing) = &self.outgoing else { return Err(closed()) };
+        let sent = self.runtime.block_on(async { tokio::time::timeout(self.patience, outgoing.send(message)).await });
+        sent.map_err(|_| silent())?.map_err(|_| closed())
     }
 
     /// The next message.
@@ -187,47 +205,78 @@ impl Direct {
     /// # Errors
     /// Says why the connection broke, or refuses a message that is too long.
     pub fn receive(&mut self) -> Result<Vec<u8>, DirectError> {
-        self.flush()?;
-        let mut length = [0; 4];
-        self.stream().read_exact(&mut length)?;
-        let length = u32::from_be_bytes(length) as usize;
-        if length > MESSAGE_BYTES {
-            return Err(DirectError::TooLong(length));
-        }
-        let mut message = vec![0; length];
-        self.stream().read_exact(&mut message)?;
-        Ok(message)
+        let (patience, incoming) = (self.patience, &mut self.incoming);
+        let next = self.runtime.block_on(async { tokio::time::timeout(patience, incoming.recv()).await });
+        next.map_err(|_| silent())?.ok_or_else(closed)?
+    }
+
+    /// Closes this direction once everything has been sent; what the peer still says can be received.
+    ///
+    /// # Errors
+    /// Says why the connection broke.
+    pub fn finish(&mut self) -> Result<(), DirectError> {
+        self.outgoing = None;
+        let Some(writer) = self.writer.take() else { return Ok(()) };
+        let written = self.runtime.block_on(async { tokio::time::timeout(self.patience, writer).await });
+        written.map_err(|_| silent())?.map_err(io::Error::other)??;
+        Ok(())
     }
 
     /// Bytes on the wire so far, those of TLS included.
     pub fn traffic(&self) -> Traffic {
         Traffic {
-            sent: self.traffic.sent.load(Ordering::Relaxed),
-            received: self.traffic.received.load(Ordering::Relaxed),
-        }
-    }
-
-    fn stream(&mut self) -> &mut dyn ReadWrite {
-        match &mut self.stream {
-            Stream::Server(stream) => stream.as_mut(),
-            Stream::Client(stream) => stream.as_mut(),
+            sent: self.counters.sent.load(Ordering::Relaxed),
+            received: self.counters.received.load(Ordering::Relaxed),
         }
     }
 }
 
-impl Drop for Direct {
-    fn drop(&mut self) {
-        match &mut self.stream {
-            Stream::Server(stream) => stream.conn.send_close_notify(),
-            Stream::Client(stream) => stream.conn.send_close_notify(),
+fn runtime() -> Result<Runtime, DirectError> {
+    Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?)
+}
+
+fn silent() -> DirectError {
+    io::Error::new(io::ErrorKind::TimedOut, "the peer was silent for too long").into()
+}
+
+fn closed() -> DirectError {
+    io::Error::new(io::ErrorKind::UnexpectedEof, "the peer closed it").into()
+}
+
+async fn write_all(mut stream: impl AsyncWrite + Unpin, mut messages: mpsc::Receiver<Vec<u8>>) -> io::Result<()> {
+    while let Some(message) = messages.recv().await {
+        let length = u32::try_from(message.len()).map_err(io::Error::other)?;
+        stream.write_all(&length.to_be_bytes()).await?;
+        stream.write_all(&message).await?;
+        if messages.is_empty() {
+            stream.flush().await?;
         }
-        // The peer may be gone; there is nobody left to tell.
-        let _ = self.flush();
+    }
+    stream.shutdown().await
+}
+
+async fn read_all(mut stream: impl AsyncRead + Unpin, arrived: mpsc::Sender<Result<Vec<u8>, DirectError>>) {
+    loop {
+        let message = read_one(&mut stream).await;
+        let last = message.is_err();
+        if arrived.send(message).await.is_err() || last {
+            return;
+        }
     }
 }
 
-trait ReadWrite: Read + Write {}
-impl<T: Read + Write> ReadWrite for T {}
+async fn read_one(stream: &mut (impl AsyncRead + Unpin)) -> Result<Vec<u8>, DirectError> {
+    let length = stream.read_u32().await.map_err(|error| match error.kind() {
+        io::ErrorKind::UnexpectedEof => closed(),
+        _ => error.into(),
+    })? as usize;
+    if length > MESSAGE_BYTES {
+        return Err(DirectError::TooLong(length));
+    }
+    let mut message = vec![0; length];
+    stream.read_exact(&mut message).await?;
+    Ok(message)
+}
 
 /// A TCP stream that counts its bytes.
 struct Counted {
@@ -242,59 +291,54 @@ struct Counters {
 }
 
 impl Counted {
-    fn new(tcp: TcpStream, patience: Duration) -> io::Result<(Self, Arc<Counters>)> {
+    fn new(tcp: TcpStream) -> io::Result<(Self, Arc<Counters>)> {
         tcp.set_nodelay(true)?;
-        tcp.set_read_timeout(Some(patience))?;
-        tcp.set_write_timeout(Some(patience))?;
         let counters = Arc::new(Counters::default());
         Ok((Self { tcp, counters: counters.clone() }, counters))
     }
 }
 
-impl Read for Counted {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.tcp.read(buffer).map_err(silent)?;
-        self.counters.received.fetch_add(read as u64, Ordering::Relaxed);
-        Ok(read)
+impl AsyncRead for Counted {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut self.tcp).poll_read(cx, buffer);
+        self.counters.received.fetch_add((buffer.filled().len() - before) as u64, Ordering::Relaxed);
+        polled
     }
 }
 
-impl Write for Counted {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.tcp.write(bytes).map_err(silent)?;
-        self.counters.sent.fetch_add(written as u64, Ordering::Relaxed);
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.tcp.flush()
-    }
-}
-
-/// What a time-out means here.
-fn silent(error: io::Error) -> io::Error {
-    match error.kind() {
-        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-            io::Error::new(io::ErrorKind::TimedOut, "the peer was silent for too long")
+impl AsyncWrite for Counted {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.tcp).poll_write(cx, bytes);
+        if let Poll::Ready(Ok(written)) = &polled {
+            self.counters.sent.fetch_add(*written as u64, Ordering::Relaxed);
         }
-        _ => error,
+        polled
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tcp).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tcp).poll_shutdown(cx)
     }
 }
 
-fn dial(address: &str, patience: Duration) -> Result<TcpStream, DirectError> {
-    let cannot = |source| DirectError::Address { address: address.into(), source };
+async fn dial(address: &str, patience: Duration) -> Result<TcpStream, DirectError> {
     let began = Instant::now();
     loop {
-        let addresses: Vec<_> = address.to_socket_addrs().map_err(cannot)?.collect();
-        for one in addresses {
-            if let Ok(tcp) = TcpStream::connect_timeout(&one, Duration::from_secs(5)) {
-                return Ok(tcp);
-            }
+        let failed = match TcpStream::connect(address).await {
+            Ok(tcp) => return Ok(tcp),
+            Err(error) => error,
+        };
+        if failed.kind() == io::ErrorKind::InvalidInput {
+            return Err(DirectError::Address { address: address.into(), source: failed });
         }
         if began.elapsed() > patience {
             return Err(DirectError::Nobody { address: address.into(), seconds: patience.as_secs() });
         }
-        std::thread::sleep(Duration::from_millis(50));
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 

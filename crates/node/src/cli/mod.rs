@@ -74,6 +74,8 @@ enum Verb {
     /// Joint-modelling sessions.
     #[command(subcommand)]
     Session(session::SessionVerb),
+    /// Find the enterprises that two parties share, outside any session.
+    Align(Box<crate::align::AlignArguments>),
     /// Score applicants with a released model.
     #[command(subcommand)]
     Score(session::ScoreVerb),
@@ -97,13 +99,13 @@ impl NodeArgument {
 }
 
 /// What a verb prints.
-struct Printed {
+pub(crate) struct Printed {
     /// For machines.
-    value: Value,
+    pub(crate) value: Value,
     /// For people.
-    text: String,
+    pub(crate) text: String,
     /// False if a check that the verb makes did not hold.
-    holds: bool,
+    pub(crate) holds: bool,
 }
 
 /// Runs the command line; the exit code says how it went.
@@ -121,6 +123,7 @@ pub fn main() -> ExitCode {
         Verb::List(verb) => verb.run(|path| Command::ListImport { path }, &Command::ListShow),
         Verb::Consent(verb) => verb.run(|path| Command::ConsentImport { path }, &Command::ConsentStatus),
         Verb::Session(verb) => verb.run(language),
+        Verb::Align(arguments) => arguments.run(language, json),
         Verb::Score(verb) => verb.run(language),
         Verb::Audit(verb) => verb.run(),
     };

@@ -1,7 +1,7 @@
 //! The platform's own evaluations, kept from one session to the next as long as the key's epoch lasts.
 
 use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use tally_crypto::group::Point;
 use tally_crypto::oprf::{Mode, OprfError, ServerKey};
 use tally_crypto::seed::Seed;
@@ -10,12 +10,39 @@ use crate::alignment::Identifiers;
 
 /// Outputs of one key, in order of a keyed hash of the identifier. Whoever holds this and the identifiers can recognise
 /// rows: it is stored sealed.
-#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Evaluations {
     outputs: Vec<(Name, [u8; 32])>,
 }
 
 type Name = [u8; 16];
+
+/// As one string of bytes, 48 an identifier: there may be millions.
+impl Serialize for Evaluations {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let bytes: Vec<u8> =
+            self.outputs.iter().flat_map(|(name, output)| name.iter().chain(output)).copied().collect();
+        serializer.serialize_bytes(&bytes)
+    }
+}
+
+impl<'de> Deserialize<'de> for Evaluations {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let bytes = <&[u8]>::deserialize(deserializer)?;
+        let (records, rest) = bytes.as_chunks::<48>();
+        let entry = |record: &[u8; 48]| {
+            let (mut name, mut output) = ([0; 16], [0; 32]);
+            name.copy_from_slice(&record[..16]);
+            output.copy_from_slice(&record[16..]);
+            (name, output)
+        };
+        if rest.is_empty() {
+            Ok(Self { outputs: records.iter().map(entry).collect() })
+        } else {
+            Err(de::Error::custom("evaluations take 48 bytes each"))
+        }
+    }
+}
 
 impl Evaluations {
     /// How many identifiers are in it.

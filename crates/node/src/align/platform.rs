@@ -1,0 +1,317 @@
+//! The platform's side: offers its identifiers, learns how many the bank brings.
+
+use rand_core::Rng as _;
+use rayon::prelude::*;
+use tally_crypto::oprf::OprfError;
+use tally_crypto::seed::Seed;
+use tally_protocol::alignment::cardinality::CountPlatform;
+use tally_protocol::alignment::{
+    Announcement, Engine, Identifiers, Keyed, Misbehaved, Platform, Resume, Step, Terms, ToBank, rung,
+};
+
+use super::AlignArguments;
+use super::cache::Cache;
+use super::contract::{AlignContract, Signer};
+use super::identity::Identity;
+use super::input::Input;
+use super::output::{Outcome, Voice, write_tags};
+use super::wire::{
+    Conversation, FromBank, FromPlatform, TAGS_PER_MESSAGE, VERSION, attempt, broken, parse_envelope, unforeseen,
+};
+use super::work::{SavedRun, Work};
+use crate::cli::Printed;
+use crate::failure::{self, Failure};
+
+/// Runs the platform's side.
+pub(super) fn run(
+    arguments: &AlignArguments,
+    identity: &Identity,
+    input: Input,
+    voice: &Voice,
+) -> Result<Printed, Failure> {
+    let mut conversation = Conversation::open(arguments, identity, voice)?;
+    let mut side = Side { arguments, identity, voice, conversation: &mut conversation };
+    let outcome = side.align(&input);
+    if let Err(failure) = &outcome {
+        conversation.stop::<FromPlatform>(failure);
+    }
+    outcome
+}
+
+struct Side<'a> {
+    arguments: &'a AlignArguments,
+    identity: &'a Identity,
+    voice: &'a Voice,
+    conversation: &'a mut Conversation,
+}
+
+/// What the greeting and the contract have settled.
+struct Agreed {
+    contract: AlignContract,
+    envelope: tally_crypto::sign::Envelope,
+    terms: Terms,
+    seed: Seed,
+    run: SavedRun,
+}
+
+impl Side<'_> {
+    fn align(&mut self, input: &Input) -> Result<Printed, Failure> {
+        let passphrase = self.identity.passphrase.as_deref().map_or(&[][..], Vec::as_slice);
+        let work = self.arguments.work.as_ref().map(|folder| Work::open(folder, passphrase)).transpose()?;
+        let cache = self.open_cache(&input.identifiers)?;
+        let mut agreed = self.agree(input, work.as_ref())?;
+        self.voice.say(&agreed.contract.in_words());
+        let mut platform_set = None;
+        if agreed.contract.cardinality {
+            self.count(input, &agreed)?;
+        } else {
+            let (tags, announced) = self.tags(input, cache, &mut agreed, work.as_ref())?;
+            platform_set = announced;
+            self.send_tags(&tags, &agreed)?;
+            if let Some(output) = &self.arguments.output {
+                write_tags(output, &self.arguments.key, &input.identifiers, &tags, None)?;
+            }
+        }
+        let seen = self.conversation.seen(false);
+        match self.conversation.hear::<FromBank>()? {
+            FromBank::Seen(theirs) if theirs == seen => {}
+            FromBank::Seen(_) => return Err(broken("it has seen another conversation than this side")),
+            _ => return Err(unforeseen()),
+        }
+        self.conversation.say(&FromPlatform::Seen(seen))?;
+        self.conversation.finish()?;
+        work.map(Work::remove).transpose()?;
+        let Agreed { contract, envelope, .. } = &agreed;
+        let bytes = self.conversation.bytes();
+        let outcome = Outcome { contract, envelope, platform_set, seen, report: &input.report, bytes, shared: None };
+        let output = self.arguments.output.as_deref().filter(|_| !contract.cardinality);
+        outcome.finish(output, &self.identity.key, self.voice)
+    }
+
+    fn open_cache(&self, identifiers: &Identifiers) -> Result<Option<Cache>, Failure> {
+        let Some(folder) = &self.arguments.cache else { return Ok(None) };
+        let passphrase = self.identity.passphrase.as_deref().map_or(&[][..], Vec::as_slice);
+        let signer = (&self.identity.key, self.identity.peer.is_some());
+        let cache = Cache::open(folder, &self.arguments.epoch, passphrase, signer, identifiers)?;
+        self.voice.say(&format!("cache version {}: {} identifiers evaluated now", cache.version, cache.fresh));
+        Ok(Some(cache))
+    }
+
+    /// Greets the bank, draws up the contract and waits for its signature; or goes on with the one that stands.
+    fn agree(&mut self, input: &Input, work: Option<&Work>) -> Result<Agreed, Failure> {
+        let hello = self.conversation.hear::<FromBank>()?;
+        let FromBank::Hello { version, name, key, identifiers, set, cardinality, nonce: bank_nonce, resume } = hello
+        else {
+            return Err(unforeseen());
+        };
+        if version != VERSION {
+            return Err(failure::refused(format!("the other side speaks version {version}, this one {VERSION}")));
+        }
+        self.identity.check_peer(&name, &key)?;
+        let nonce = *Seed::from_os().map_err(failure::internal)?.expose();
+        let saved = work.map(Work::resume).transpose()?.flatten();
+        if let Some(mut run) = saved {
+            let envelope = parse_envelope(&run.envelope)?;
+            let (contract, digest) = AlignContract::open(&envelope, &[])?;
+            let seed = Seed::new(run.seed);
+            check_input(&run, input, &seed)?;
+            if resume.is_none_or(|(theirs, _)| theirs != digest) || contract.bank.key != key {
+                return Err(failure::refused(
+                    "the other side does not go on with this run: remove --work on both sides to start anew",
+                ));
+            }
+            run.finished = run.finished.min(resume.map_or(0, |(_, finished)| finished));
+            let finished = run.finished;
+            self.conversation.say(&FromPlatform::Contract { envelope: run.envelope.clone(), nonce, finished })?;
+            let terms = contract.terms(digest, Resume { attempt: attempt(&nonce, &bank_nonce), finished });
+            self.voice.say(&format!("attempt {}: {finished} parts stand", run.attempts));
+            return Ok(Agreed { contract, envelope, terms, seed, run });
+        }
+        if identifiers > self.arguments.cap {
+            let cap = self.arguments.cap;
+            return Err(failure::refused(format!("{name} brings up to {identifiers} identifiers, --cap allows {cap}")));
+        }
+        let floor = self.arguments.floor;
+        if cardinality.is_some() != self.arguments.cardinality || cardinality.is_some_and(|theirs| theirs != floor) {
+            return Err(failure::refused("one side asks for a count and the other does not, or with another --floor"));
+        }
+        let bank = Signer { name, key, certificate: self.conversation.peer_fingerprint() };
+        let contract = self.draw_up(bank, identifiers, set, input.identifiers.len() as u64)?;
+        let mut envelope = contract.envelope()?;
+        envelope.sign(&self.identity.key).map_err(failure::internal)?;
+        let text = serde_json::to_string(&envelope).map_err(failure::internal)?;
+        self.conversation.say(&FromPlatform::Contract { envelope: text, nonce, finished: 0 })?;
+        let FromBank::Signed(text) = self.conversation.hear::<FromBank>()? else { return Err(unforeseen()) };
+        let envelope = parse_envelope(&text)?;
+        let (signed, digest) = AlignContract::open(&envelope, &[contract.platform.key, contract.bank.key])?;
+        if signed != contract {
+            return Err(broken("it signed another contract than it was given"));
+        }
+        let seed = Seed::from_os().map_err(failure::internal)?;
+        let run = SavedRun {
+            envelope: text,
+            seed: *seed.expose(),
+            signing: [0; 32],
+            certificate: self.identity.saved_certificate(),
+            set: input.identifiers.commitment("tallystick/work/v1", &seed),
+            attempts: 1,
+            finished: 0,
+        };
+        let run = self.identity.with_signing(run);
+        work.map(|work| work.save(&run)).transpose()?;
+        let terms = contract.terms(digest, Resume { attempt: attempt(&nonce, &bank_nonce), finished: 0 });
+        Ok(Agreed { contract, envelope, terms, seed, run })
+    }
+
+    fn draw_up(
+        &self,
+        bank: Signer,
+        identifiers: u64,
+        bank_set: tally_crypto::transcript::Digest,
+        own: u64,
+    ) -> Result<AlignContract, Failure> {
+        let run = *Seed::from_os().map_err(failure::internal)?.expose();
+        let cardinality = self.arguments.cardinality;
+        let kept = self.arguments.cache.is_some();
+        let by_size = if kept { Engine::Voprf } else { Engine::by_size(identifiers) };
+        let engine = if cardinality { Engine::Oprf } else { self.arguments.engine.map_or(by_size, Engine::from) };
+        let identity = self.identity;
+        Ok(AlignContract {
+            version: 1,
+            run: hex::encode(&run[..16]),
+            purpose: if cardinality { "feasibility" } else { "alignment" }.into(),
+            platform: Signer {
+                name: identity.name.clone(),
+                key: identity.key.verify_key(),
+                certificate: identity.fingerprint,
+            },
+            bank,
+            engine,
+            cardinality,
+            floor: if cardinality { self.arguments.floor } else { 0 },
+            evaluations: identifiers.max(1),
+            rows: if self.arguments.exact { own } else { rung(own) },
+            bank_set,
+        })
+    }
+
+    /// Runs the machine; the tags of all identifiers, in their order, and the announced commitment.
+    fn tags(
+        &mut self,
+        input: &Input,
+        cache: Option<Cache>,
+        agreed: &mut Agreed,
+        work: Option<&Work>,
+    ) -> Result<(Vec<[u8; 16]>, Option<tally_crypto::transcript::Digest>), Failure> {
+        let total = input.identifiers.len();
+        let mut tags = vec![[0; 16]; total];
+        let mut keyed_rows = 0;
+        for unit in 0..agreed.run.finished.min(if agreed.terms.engine == Engine::Vole { u32::MAX } else { 0 }) {
+            let Some(work) = work else { break };
+            for (row, tag) in work.unit(unit)? {
+                keyed_rows += 1;
+                *tags.get_mut(row as usize).ok_or_else(|| failure::data("--work does not fit the input"))? = tag;
+            }
+        }
+        let (terms, rows) = (&agreed.terms, agreed.contract.rows);
+        let started = match cache {
+            Some(Cache { key, evaluations, .. }) if terms.engine == Engine::Voprf => {
+                Platform::start_kept(terms, &input.identifiers, rows, (key, &evaluations), &agreed.seed)
+            }
+            _ => Platform::start(terms, input.identifiers.clone(), rows, &agreed.seed),
+        };
+        let (mut machine, mut step) = started.map_err(of_ours)?;
+        let set = step.send.iter().find_map(|message| match message {
+            ToBank::Announce(Announcement { set, .. }) => Some(*set),
+            _ => None,
+        });
+        loop {
+            let Step { send, keyed, done } = step;
+            keyed_rows += keyed.len();
+            self.voice.progress(keyed_rows, total);
+            keyed
+                .par_iter()
+                .map(|Keyed { row, secret }| (*row, secret.tag))
+                .collect::<Vec<_>>()
+                .into_iter()
+                .for_each(|(row, tag)| tags[row as usize] = tag);
+            if let Some(work) = work {
+                let unit_done = match terms.engine {
+                    Engine::Vole => !keyed.is_empty(),
+                    _ => send.iter().any(|message| matches!(message, ToBank::Evaluated { .. })),
+                };
+                if unit_done {
+                    if terms.engine == Engine::Vole {
+                        work.save_unit(agreed.run.finished, &keyed)?;
+                    }
+                    agreed.run.finished += 1;
+                    work.save(&agreed.run)?;
+                }
+            }
+            for message in send {
+                self.conversation.say(&FromPlatform::Step(message))?;
+            }
+            if done {
+                return Ok((tags, set));
+            }
+            let FromBank::Step(message) = self.conversation.hear()? else { return Err(unforeseen()) };
+            step = machine.receive(message).map_err(broken)?;
+        }
+    }
+
+    /// All tags in one order, with random ones among them where the exact number is hidden.
+    fn send_tags(&mut self, tags: &[[u8; 16]], agreed: &Agreed) -> Result<(), Failure> {
+        let mut sorted = tags.to_vec();
+        let mut rng = agreed.seed.rng("tallystick/padding", &[agreed.terms.resume.attempt.as_bytes()]);
+        while (sorted.len() as u64) < agreed.contract.rows {
+            let mut tag = [0; 16];
+            rng.fill_bytes(&mut tag);
+            sorted.push(tag);
+        }
+        sorted.par_sort_unstable();
+        if !sorted.is_sorted_by(|a, b| a < b) {
+            return Err(of_ours(Misbehaved::Duplicate));
+        }
+        for part in sorted.chunks(TAGS_PER_MESSAGE) {
+            self.conversation.say(&FromPlatform::Tags(part.as_flattened().to_vec()))?;
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, input: &Input, agreed: &Agreed) -> Result<(), Failure> {
+        let floor = agreed.contract.floor;
+        let machine = CountPlatform::new(&agreed.terms, &input.identifiers, floor, &agreed.seed).map_err(of_ours)?;
+        let mut points = Vec::new();
+        loop {
+            match self.conversation.hear::<FromBank>()? {
+                FromBank::Points(part) if part.is_empty() => break,
+                FromBank::Points(part) if (points.len() + part.len()) as u64 <= agreed.contract.evaluations => {
+                    points.extend(part);
+                }
+                FromBank::Points(_) => return Err(broken("it brings more identifiers than the contract allows")),
+                _ => return Err(unforeseen()),
+            }
+        }
+        let (raised, tags) = machine.answer(&points).map_err(broken)?;
+        for part in raised.chunks(tally_protocol::alignment::CHUNK) {
+            self.conversation.say(&FromPlatform::Points(part.to_vec()))?;
+        }
+        self.send_tags(&tags, agreed)
+    }
+}
+
+/// The saved run must be of the same identifiers.
+pub(super) fn check_input(run: &SavedRun, input: &Input, seed: &Seed) -> Result<(), Failure> {
+    if input.identifiers.commitment("tallystick/work/v1", seed) == run.set {
+        Ok(())
+    } else {
+        Err(failure::data("the input has changed since the run began: bring the old one, or remove --work"))
+    }
+}
+
+fn of_ours(error: Misbehaved) -> Failure {
+    match error {
+        Misbehaved::Evaluation { reason: OprfError::Input, .. } => failure::data("an identifier cannot be hashed"),
+        other => failure::internal(other),
+    }
+}
