@@ -5,10 +5,12 @@
 //! | [`control`] | what a running node can be told |
 //! | `engine` | how a step becomes durable before anything leaves |
 //! | `align` | one alignment between two parties, outside any session |
+//! | `bench` | what operations cost |
 //! | `cli` | the verbs |
 //! | `demo` | a platform and its banks on one machine |
 
 mod align;
+mod bench;
 mod cli;
 mod config;
 pub mod control;

@@ -24,6 +24,8 @@ mod platform;
 mod wire;
 mod work;
 
+pub(crate) use output::cpu_seconds;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -72,7 +74,7 @@ pub(crate) struct AlignArguments {
     #[arg(long, default_value_t = 10, value_name = "N")]
     floor: u64,
     /// Platform: most identifiers that the bank may bring.
-    #[arg(long, default_value_t = 1 << 24, value_name = "N")]
+    #[arg(long, default_value_t = 1 << 25, value_name = "N")]
     cap: u64,
     /// Platform: show the exact number of rows instead of one rounded up.
     #[arg(long)]
@@ -142,6 +144,17 @@ pub(crate) enum EngineName {
     /// 2HashDH without proofs.
     #[value(name = "2hashdh-base")]
     TwoHashDhBase,
+}
+
+impl EngineName {
+    /// As the command line spells it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Vole => "vole",
+            Self::TwoHashDh => "2hashdh",
+            Self::TwoHashDhBase => "2hashdh-base",
+        }
+    }
 }
 
 impl From<EngineName> for Engine {

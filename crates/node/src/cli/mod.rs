@@ -79,6 +79,9 @@ enum Verb {
     /// Score applicants with a released model.
     #[command(subcommand)]
     Score(session::ScoreVerb),
+    /// Measure what operations cost on this machine.
+    #[command(subcommand)]
+    Bench(crate::bench::BenchVerb),
     /// Verify logs, from copies and public keys alone.
     #[command(subcommand)]
     Audit(audit::AuditVerb),
@@ -123,6 +126,7 @@ pub fn main() -> ExitCode {
         Verb::List(verb) => verb.run(|path| Command::ListImport { path }, &Command::ListShow),
         Verb::Consent(verb) => verb.run(|path| Command::ConsentImport { path }, &Command::ConsentStatus),
         Verb::Session(verb) => verb.run(language),
+        Verb::Bench(verb) => verb.run(),
         Verb::Align(arguments) => arguments.run(language, json),
         Verb::Score(verb) => verb.run(language),
         Verb::Audit(verb) => verb.run(),

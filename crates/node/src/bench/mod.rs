@@ -1,0 +1,28 @@
+//! `tallystick bench`: what an operation costs on this machine, through the same processes and messages as an operator uses.
+//!
+//! Every verb prints, beside its own figures, the floor that its primitives set in the same run, so that a figure from a
+//! slow or busy machine can be read.
+
+mod alignment;
+mod floor;
+
+use clap::Subcommand;
+
+use crate::cli::Printed;
+use crate::failure::Failure;
+
+/// Measurements.
+#[derive(Subcommand)]
+pub(crate) enum BenchVerb {
+    /// Two processes align two files over mutual TLS.
+    Alignment(alignment::AlignmentArguments),
+}
+
+impl BenchVerb {
+    /// Measures.
+    pub(crate) fn run(&self) -> Result<Printed, Failure> {
+        match self {
+            Self::Alignment(arguments) => arguments.run(),
+        }
+    }
+}
