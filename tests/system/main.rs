@@ -2,6 +2,7 @@
 
 #![cfg(test)]
 
+mod align;
 mod bad_input;
 mod demo;
 mod layout;

@@ -20,6 +20,7 @@ mod engine;
 pub mod failure;
 mod keys;
 mod node_directory;
+mod process;
 mod secret;
 mod serve;
 mod store;

@@ -2,6 +2,7 @@
 
 use rayon::prelude::*;
 use tally_crypto::seed::Seed;
+use tally_crypto::transcript::Digest;
 use tally_protocol::alignment::cardinality::{Count, CountBank};
 use tally_protocol::alignment::{
     Announcement, Bank, CHUNK, Engine, Keyed, Misbehaved, Resume, Step, Terms, ToBank, rung,
@@ -12,7 +13,7 @@ use super::contract::AlignContract;
 use super::identity::Identity;
 use super::input::Input;
 use super::output::{Outcome, Voice, write_tags};
-use super::platform::check_input;
+use super::platform::{check_input, own_set};
 use super::wire::{Conversation, FromBank, FromPlatform, VERSION, attempt, broken, parse_envelope, unforeseen};
 use super::work::{SavedRun, Work};
 use crate::cli::Printed;
@@ -99,7 +100,7 @@ impl Side<'_> {
         };
         let standing =
             saved.as_ref().map(|run| AlignContract::open(&parse_envelope(&run.envelope)?, &[])).transpose()?;
-        let set = input.identifiers.commitment("tallystick/own-set/v2", &seed);
+        let set = own_set(input, &seed);
         let identifiers = rung(input.identifiers.len() as u64).max(1);
         self.conversation.say(&FromBank::Hello {
             version: VERSION,
@@ -118,7 +119,7 @@ impl Side<'_> {
         let mut envelope = parse_envelope(&text)?;
         let attempt = attempt(&platform_nonce, &nonce);
         if let (Some((contract, digest)), Some(mut run)) = (standing, saved) {
-            check_input(&run, input, &seed)?;
+            check_input(&run, set)?;
             let (_, theirs) = AlignContract::open(&envelope, &[contract.platform.key])?;
             if theirs != digest || finished > run.finished {
                 return Err(failure::refused("the other side goes on with another run: remove --work on both sides"));
@@ -138,7 +139,7 @@ impl Side<'_> {
             seed: *seed.expose(),
             signing: [0; 32],
             certificate: self.identity.saved_certificate(),
-            set: input.identifiers.commitment("tallystick/work/v1", &seed),
+            set,
             attempts: 1,
             finished: 0,
         });
@@ -150,13 +151,7 @@ impl Side<'_> {
     }
 
     /// What this side does not accept it does not sign.
-    fn check(
-        &self,
-        contract: &AlignContract,
-        identifiers: u64,
-        set: tally_crypto::transcript::Digest,
-        finished: u32,
-    ) -> Result<(), Failure> {
+    fn check(&self, contract: &AlignContract, identifiers: u64, set: Digest, finished: u32) -> Result<(), Failure> {
         self.identity.check_peer(&contract.platform.name, &contract.platform.key)?;
         let own = &contract.bank;
         let refuse = |what: &str| Err(failure::refused(format!("the contract is refused: {what}")));

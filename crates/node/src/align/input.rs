@@ -101,17 +101,21 @@ pub(super) fn read(path: &Path, key: &str, kind: IdentifierKind, skip_bad: bool)
     let header = file.byte_headers().map_err(|error| wrong(format!("cannot be read: {error}")))?;
     let column = find(header, key).map_err(wrong)?;
     let mut report = InputReport::default();
-    let mut identifiers = Identifiers::default();
+    let (mut identifiers, mut lines) = (Identifiers::default(), Vec::new());
     let mut record = csv::ByteRecord::new();
     while file.read_byte_record(&mut record).map_err(|error| wrong(format!("cannot be read: {error}")))? {
         report.rows += 1;
-        let line = record.position().map_or(0, csv::Position::line);
+        // A record's own position lies before the empty lines that were skipped.
+        let line = record.position().map_or(0, csv::Position::line).max(file.position().line() - 1);
         let Ok(text) = std::str::from_utf8(record.get(column).unwrap_or_default()) else {
             report.not_utf8.add(line);
             continue;
         };
         match kind.canonical(text) {
-            Ok(identifier) => identifiers.push(&identifier),
+            Ok(identifier) => {
+                identifiers.push(&identifier);
+                lines.push(u32::try_from(line).unwrap_or(u32::MAX));
+            }
             Err(KeyError::Empty) => report.blank.add(line),
             Err(error) => {
                 report.malformed.add(line);
@@ -124,7 +128,7 @@ pub(super) fn read(path: &Path, key: &str, kind: IdentifierKind, skip_bad: bool)
         let words = report.in_words(Language::En);
         return Err(wrong(format!("{words}{reason}: mend these lines, or leave them out with --skip-bad")));
     }
-    let identifiers = distinct(identifiers, &mut report);
+    let identifiers = distinct(identifiers, &lines, &mut report);
     report.distinct = identifiers.len() as u64;
     if u32::try_from(identifiers.len()).is_err() {
         return Err(wrong("more than 2^32 identifiers: split the file".into()));
@@ -142,7 +146,7 @@ fn find(header: &csv::ByteRecord, key: &str) -> Result<usize, String> {
 }
 
 /// Leaves out what stood before. Identifiers are compared by a keyed hash first, so that memory stays small.
-fn distinct(identifiers: Identifiers, report: &mut InputReport) -> Identifiers {
+fn distinct(identifiers: Identifiers, lines: &[u32], report: &mut InputReport) -> Identifiers {
     let state = std::hash::RandomState::new();
     let hash = |at: usize| {
         use std::hash::BuildHasher as _;
@@ -162,13 +166,11 @@ fn distinct(identifiers: Identifiers, report: &mut InputReport) -> Identifiers {
         return identifiers;
     }
     repeated.sort_unstable();
-    let bad: u64 = report.bad();
     let mut kept = Identifiers::default();
     let mut next = repeated.iter().peekable();
     for at in 0..identifiers.len() {
         if next.next_if(|repeated| **repeated == at as u64).is_some() {
-            // Exact where no row was left out before; the header is line 1.
-            report.duplicates.add(at as u64 + 2 + bad);
+            report.duplicates.add(u64::from(lines[at]));
         } else if let Ok(identifier) = std::str::from_utf8(identifiers.get(at)) {
             kept.push(identifier);
         }
@@ -196,7 +198,7 @@ mod tests {
         }
         let input = read(&path, "id", IdentifierKind::Text, true).unwrap();
         assert_eq!(input.identifiers.iter().collect::<Vec<_>>(), [b"a", b"b", b"c"]);
-        assert_eq!((input.report.rows, input.report.distinct, input.report.duplicates.count), (6, 3, 1));
+        assert_eq!((input.report.rows, input.report.distinct, &input.report.duplicates.lines), (6, 3, &vec![4]));
         assert!(read(&path, "code", IdentifierKind::Text, true).err().unwrap().message.contains("id, x"));
     }
 

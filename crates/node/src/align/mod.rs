@@ -24,8 +24,6 @@ mod platform;
 mod wire;
 mod work;
 
-pub(crate) use output::cpu_seconds;
-
 use std::path::PathBuf;
 use std::time::Duration;
 

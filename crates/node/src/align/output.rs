@@ -14,6 +14,7 @@ use super::contract::AlignContract;
 use super::input::InputReport;
 use crate::cli::{Language, Printed};
 use crate::failure::{self, Failure};
+use crate::process::{cpu_seconds, peak_rss_mib};
 
 /// Media type of a receipt's payload.
 const RECEIPT_TYPE: &str = "application/vnd.tallystick.alignment-receipt+json";
@@ -175,20 +176,4 @@ impl Outcome<'_> {
         std::fs::write(&path, text).map_err(|error| failure::unwritable(format!("{}: {error}", path.display())))?;
         Ok(path)
     }
-}
-
-/// Processor time of this process so far, in seconds; none where the system does not say.
-pub(crate) fn cpu_seconds() -> Option<f64> {
-    // Fields 14 and 15 after the command's name in parentheses: user and system time in ticks of a hundredth.
-    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
-    let after = stat.rsplit_once(')')?.1;
-    let ticks: u64 = after.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
-    Some(ticks as f64 / 100.0)
-}
-
-/// Most memory that this process has had, in MiB; none where the system does not say.
-pub(crate) fn peak_rss_mib() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    Some(line.split_whitespace().next()?.parse::<u64>().ok()? / 1024)
 }

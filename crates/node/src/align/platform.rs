@@ -4,6 +4,7 @@ use rand_core::Rng as _;
 use rayon::prelude::*;
 use tally_crypto::oprf::OprfError;
 use tally_crypto::seed::Seed;
+use tally_crypto::transcript::Digest;
 use tally_protocol::alignment::cardinality::CountPlatform;
 use tally_protocol::alignment::{
     Announcement, Engine, Identifiers, Keyed, Misbehaved, Platform, Resume, Step, Terms, ToBank, rung,
@@ -29,13 +30,29 @@ pub(super) fn run(
     input: Input,
     voice: &Voice,
 ) -> Result<Printed, Failure> {
+    // What can be done before anybody is there is done before.
+    let cache = open_cache(arguments, identity, &input.identifiers, voice)?;
     let mut conversation = Conversation::open(arguments, identity, voice)?;
     let mut side = Side { arguments, identity, voice, conversation: &mut conversation };
-    let outcome = side.align(&input);
+    let outcome = side.align(&input, cache);
     if let Err(failure) = &outcome {
         conversation.stop::<FromPlatform>(failure);
     }
     outcome
+}
+
+fn open_cache(
+    arguments: &AlignArguments,
+    identity: &Identity,
+    identifiers: &Identifiers,
+    voice: &Voice,
+) -> Result<Option<Cache>, Failure> {
+    let Some(folder) = &arguments.cache else { return Ok(None) };
+    let passphrase = identity.passphrase.as_deref().map_or(&[][..], Vec::as_slice);
+    let signer = (&identity.key, identity.peer.is_some());
+    let cache = Cache::open(folder, &arguments.epoch, passphrase, signer, identifiers)?;
+    voice.say(&format!("cache version {}: {} identifiers evaluated now", cache.version, cache.fresh));
+    Ok(Some(cache))
 }
 
 struct Side<'a> {
@@ -55,10 +72,9 @@ struct Agreed {
 }
 
 impl Side<'_> {
-    fn align(&mut self, input: &Input) -> Result<Printed, Failure> {
+    fn align(&mut self, input: &Input, cache: Option<Cache>) -> Result<Printed, Failure> {
         let passphrase = self.identity.passphrase.as_deref().map_or(&[][..], Vec::as_slice);
         let work = self.arguments.work.as_ref().map(|folder| Work::open(folder, passphrase)).transpose()?;
-        let cache = self.open_cache(&input.identifiers)?;
         let mut agreed = self.agree(input, work.as_ref())?;
         self.voice.say(&agreed.contract.in_words());
         let mut platform_set = None;
@@ -88,15 +104,6 @@ impl Side<'_> {
         outcome.finish(output, &self.identity.key, self.voice)
     }
 
-    fn open_cache(&self, identifiers: &Identifiers) -> Result<Option<Cache>, Failure> {
-        let Some(folder) = &self.arguments.cache else { return Ok(None) };
-        let passphrase = self.identity.passphrase.as_deref().map_or(&[][..], Vec::as_slice);
-        let signer = (&self.identity.key, self.identity.peer.is_some());
-        let cache = Cache::open(folder, &self.arguments.epoch, passphrase, signer, identifiers)?;
-        self.voice.say(&format!("cache version {}: {} identifiers evaluated now", cache.version, cache.fresh));
-        Ok(Some(cache))
-    }
-
     /// Greets the bank, draws up the contract and waits for its signature; or goes on with the one that stands.
     fn agree(&mut self, input: &Input, work: Option<&Work>) -> Result<Agreed, Failure> {
         let hello = self.conversation.hear::<FromBank>()?;
@@ -114,7 +121,7 @@ impl Side<'_> {
             let envelope = parse_envelope(&run.envelope)?;
             let (contract, digest) = AlignContract::open(&envelope, &[])?;
             let seed = Seed::new(run.seed);
-            check_input(&run, input, &seed)?;
+            check_input(&run, own_set(input, &seed))?;
             if resume.is_none_or(|(theirs, _)| theirs != digest) || contract.bank.key != key {
                 return Err(failure::refused(
                     "the other side does not go on with this run: remove --work on both sides to start anew",
@@ -153,7 +160,7 @@ impl Side<'_> {
             seed: *seed.expose(),
             signing: [0; 32],
             certificate: self.identity.saved_certificate(),
-            set: input.identifiers.commitment("tallystick/work/v1", &seed),
+            set: work.map(|_| own_set(input, &seed)).unwrap_or_default(),
             attempts: 1,
             finished: 0,
         };
@@ -163,13 +170,7 @@ impl Side<'_> {
         Ok(Agreed { contract, envelope, terms, seed, run })
     }
 
-    fn draw_up(
-        &self,
-        bank: Signer,
-        identifiers: u64,
-        bank_set: tally_crypto::transcript::Digest,
-        own: u64,
-    ) -> Result<AlignContract, Failure> {
+    fn draw_up(&self, bank: Signer, identifiers: u64, bank_set: Digest, own: u64) -> Result<AlignContract, Failure> {
         let run = *Seed::from_os().map_err(failure::internal)?.expose();
         let cardinality = self.arguments.cardinality;
         let kept = self.arguments.cache.is_some();
@@ -202,7 +203,7 @@ impl Side<'_> {
         cache: Option<Cache>,
         agreed: &mut Agreed,
         work: Option<&Work>,
-    ) -> Result<(Vec<[u8; 16]>, Option<tally_crypto::transcript::Digest>), Failure> {
+    ) -> Result<(Vec<[u8; 16]>, Option<Digest>), Failure> {
         let total = input.identifiers.len();
         let mut tags = vec![[0; 16]; total];
         let mut keyed_rows = 0;
@@ -229,12 +230,7 @@ impl Side<'_> {
             let Step { send, keyed, done } = step;
             keyed_rows += keyed.len();
             self.voice.progress(keyed_rows, total);
-            keyed
-                .par_iter()
-                .map(|Keyed { row, secret }| (*row, secret.tag))
-                .collect::<Vec<_>>()
-                .into_iter()
-                .for_each(|(row, tag)| tags[row as usize] = tag);
+            keyed.iter().for_each(|Keyed { row, secret }| tags[*row as usize] = secret.tag);
             if let Some(work) = work {
                 let unit_done = match terms.engine {
                     Engine::Vole => !keyed.is_empty(),
@@ -261,19 +257,20 @@ impl Side<'_> {
 
     /// All tags in one order, with random ones among them where the exact number is hidden.
     fn send_tags(&mut self, tags: &[[u8; 16]], agreed: &Agreed) -> Result<(), Failure> {
-        let mut sorted = tags.to_vec();
+        let mut sorted: Vec<_> = tags.iter().map(|tag| u128::from_be_bytes(*tag)).collect();
         let mut rng = agreed.seed.rng("tallystick/padding", &[agreed.terms.resume.attempt.as_bytes()]);
         while (sorted.len() as u64) < agreed.contract.rows {
             let mut tag = [0; 16];
             rng.fill_bytes(&mut tag);
-            sorted.push(tag);
+            sorted.push(u128::from_be_bytes(tag));
         }
         sorted.par_sort_unstable();
         if !sorted.is_sorted_by(|a, b| a < b) {
             return Err(of_ours(Misbehaved::Duplicate));
         }
         for part in sorted.chunks(TAGS_PER_MESSAGE) {
-            self.conversation.say(&FromPlatform::Tags(part.as_flattened().to_vec()))?;
+            let bytes = part.iter().flat_map(|tag| tag.to_be_bytes()).collect();
+            self.conversation.say(&FromPlatform::Tags(bytes))?;
         }
         Ok(())
     }
@@ -301,12 +298,17 @@ impl Side<'_> {
 }
 
 /// The saved run must be of the same identifiers.
-pub(super) fn check_input(run: &SavedRun, input: &Input, seed: &Seed) -> Result<(), Failure> {
-    if input.identifiers.commitment("tallystick/work/v1", seed) == run.set {
+pub(super) fn check_input(run: &SavedRun, set: Digest) -> Result<(), Failure> {
+    if set == run.set {
         Ok(())
     } else {
         Err(failure::data("the input has changed since the run began: bring the old one, or remove --work"))
     }
+}
+
+/// Salted commitment to the own identifiers.
+pub(super) fn own_set(input: &Input, seed: &Seed) -> Digest {
+    input.identifiers.commitment("tallystick/own-set/v2", seed)
 }
 
 fn of_ours(error: Misbehaved) -> Failure {

@@ -4,7 +4,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tally_crypto::group::Point;
 use tally_crypto::sign::{Envelope, VerifyKey};
-use tally_crypto::transcript::{Digest, Transcript};
+use tally_crypto::transcript::Digest;
 use tally_net::direct::Direct;
 use tally_protocol::alignment::{ToBank, ToPlatform};
 
@@ -132,8 +132,8 @@ impl Stopping for FromPlatform {
 /// An open conversation; what is said is hashed, so that both sides can compare what they have seen.
 pub(super) struct Conversation {
     connection: Direct,
-    sent: Transcript,
-    received: Transcript,
+    sent: Said,
+    received: Said,
 }
 
 impl Conversation {
@@ -151,7 +151,7 @@ impl Conversation {
         }
         .map_err(failure::unavailable)?;
         voice.say(&format!("fingerprint of the other side: {}", connection.peer_fingerprint()));
-        let (sent, received) = (Transcript::new("said"), Transcript::new("said"));
+        let (sent, received) = Default::default();
         Ok(Self { connection, sent, received })
     }
 
@@ -177,7 +177,7 @@ impl Conversation {
 
     /// Digest of both directions so far, the same at both sides; `bank` says which side this is.
     pub(super) fn seen(&self, bank: bool) -> Digest {
-        let (sent, received) = (self.sent.clone().digest(), self.received.clone().digest());
+        let (sent, received) = (self.sent.digest(), self.received.digest());
         let [first, second] = if bank { [sent, received] } else { [received, sent] };
         Digest::of("tallystick/align-conversation/v1", &[first.as_bytes(), second.as_bytes()])
     }
@@ -202,6 +202,21 @@ impl Conversation {
     pub(super) fn bytes(&self) -> u64 {
         let traffic = self.connection.traffic();
         traffic.sent + traffic.received
+    }
+}
+
+/// A running hash over messages, each with its length: BLAKE3, since a large set is many megabytes.
+#[derive(Default)]
+struct Said(blake3::Hasher);
+
+impl Said {
+    fn append(&mut self, message: &[u8]) {
+        self.0.update(&(message.len() as u64).to_be_bytes());
+        self.0.update(message);
+    }
+
+    fn digest(&self) -> Digest {
+        Digest(*self.0.finalize().as_bytes())
     }
 }
 

@@ -9,7 +9,7 @@ use tally_crypto::seed::Seed;
 use tally_crypto::transcript::Digest;
 use tally_crypto::vole::{NOISE, Shape, code::compress, tree::Doubling};
 
-use crate::align::cpu_seconds;
+use crate::process::cpu_seconds;
 
 /// Processor seconds of the group operations of 2HashDH with proofs: hashing to the group and one multiplication for each
 /// identifier of either side, two further multiplications with decoding for each of the bank's, and the proofs' sums.

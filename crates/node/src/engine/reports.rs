@@ -19,7 +19,7 @@ impl Engine {
             "peers": self.connected.keys().collect::<Vec<_>>(),
             "bytes_sent": traffic.sent,
             "bytes_received": traffic.received,
-            "peak_rss_mib": peak_rss_mib(),
+            "peak_rss_mib": crate::process::peak_rss_mib(),
             "log_entries": self.ledger.size(),
             "log_published": self.published,
             "sharing_list": list,
@@ -113,12 +113,4 @@ pub(super) fn own_evaluation(fit: &Fit, table: &Table) -> Result<Value, Failure>
         "bank_only": figures(&table.baseline),
         "joint": figures(&joint),
     }))
-}
-
-/// The process's largest resident set so far, MiB; from the kernel.
-fn peak_rss_mib() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let kib: u64 = line.trim().strip_suffix(" kB")?.trim().parse().ok()?;
-    Some(kib.div_ceil(1024))
 }

@@ -43,10 +43,19 @@ impl Identifiers {
     pub fn commitment(&self, label: &str, seed: &Seed) -> Digest {
         use rayon::prelude::*;
         let salt = seed.derive("tallystick/set-salt", &[label.as_bytes()]);
-        let leaf = |at| *blake3::keyed_hash(salt.expose(), self.get(at)).as_bytes();
-        let mut leaves: Vec<[u8; 32]> = (0..self.len()).into_par_iter().map(leaf).collect();
+        let leaf = |at| {
+            let hash = blake3::keyed_hash(salt.expose(), self.get(at));
+            let (halves, _) = hash.as_bytes().as_chunks::<16>();
+            [u128::from_be_bytes(halves[0]), u128::from_be_bytes(halves[1])]
+        };
+        let mut leaves: Vec<[u128; 2]> = (0..self.len()).into_par_iter().map(leaf).collect();
         leaves.par_sort_unstable();
-        Digest::of(label, &[salt.expose(), leaves.as_flattened()])
+        let mut set = blake3::Hasher::new_keyed(salt.expose());
+        for leaves in leaves.as_flattened().chunks(4096) {
+            let bytes: Vec<u8> = leaves.iter().flat_map(|half| half.to_be_bytes()).collect();
+            set.update(&bytes);
+        }
+        Digest::of(label, &[salt.expose(), set.finalize().as_bytes()])
     }
 }
 
