@@ -84,7 +84,7 @@ pub enum DirectError {
 }
 
 /// An open connection. Reading and writing go on beside the caller, so that two sides that both send never wait for one
-/// another; at most [`QUEUE`] messages wait in each direction.
+/// another; a few messages wait in each direction.
 pub struct Direct {
     outgoing: Option<mpsc::Sender<Vec<u8>>>,
     incoming: mpsc::Receiver<Result<Vec<u8>, DirectError>>,

@@ -168,9 +168,9 @@ fn distinct(identifiers: Identifiers, lines: &[u32], report: &mut InputReport) -
     repeated.sort_unstable();
     let mut kept = Identifiers::default();
     let mut next = repeated.iter().peekable();
-    for at in 0..identifiers.len() {
+    for (at, line) in lines.iter().enumerate() {
         if next.next_if(|repeated| **repeated == at as u64).is_some() {
-            report.duplicates.add(u64::from(lines[at]));
+            report.duplicates.add(u64::from(*line));
         } else if let Ok(identifier) = std::str::from_utf8(identifiers.get(at)) {
             kept.push(identifier);
         }

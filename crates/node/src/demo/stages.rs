@@ -15,7 +15,7 @@ use crate::cli::Language;
 use crate::config::Role;
 use crate::control::{Command, DatasetImport};
 use crate::directory::Directory;
-use crate::failure::{self, Failure};
+use crate::failure::{self, Failure, FailureKind};
 use crate::node_directory::{self, CertificateRequest};
 
 /// `--kill NODE@STAGE`.
@@ -283,7 +283,7 @@ impl Stages {
         let mut scores = Vec::new();
         for (bank, order) in in_turn.filter_map(|(bank, order)| Some((bank, order?))).take(10) {
             let began = Instant::now();
-            let mut score = bank.tell(&Command::Score(order.clone()))?;
+            let mut score = tell_again(bank, &Command::Score(order.clone()))?;
             score["bank"] = json!(bank.name);
             score["milliseconds"] = json!((began.elapsed().as_secs_f64() * 10_000.0).round() / 10.0);
             scores.push(score);
@@ -327,6 +327,19 @@ impl Stages {
 
 fn status_of(node: &Node, session: &str) -> Result<Value, Failure> {
     node.tell(&Command::SessionStatus { session: Some(session.into()) })
+}
+
+/// Tells a node something, again for ten seconds where it says that it is too early: a peer that was killed dials again.
+fn tell_again(node: &Node, command: &Command) -> Result<Value, Failure> {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        match node.tell(command) {
+            Err(failure) if failure.kind == FailureKind::Retry && Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            told => return told,
+        }
+    }
 }
 
 fn wait_for(node: &Node, session: &str, holds: impl Fn(&Value) -> bool) -> Result<(), Failure> {
