@@ -4,12 +4,10 @@ use rayon::prelude::*;
 use tally_crypto::seed::Seed;
 use tally_crypto::transcript::Digest;
 use tally_protocol::alignment::cardinality::{Count, CountBank};
-use tally_protocol::alignment::{
-    Announcement, Bank, CHUNK, Engine, Keyed, Misbehaved, Resume, Step, Terms, ToBank, rung,
-};
+use tally_protocol::alignment::{Announcement, Bank, CHUNK, Engine, Keyed, Misbehaved, Resume, Step, ToBank, rung};
 
 use super::AlignArguments;
-use super::contract::AlignContract;
+use super::contract::{Agreed, AlignContract};
 use super::identity::Identity;
 use super::input::Input;
 use super::output::{Outcome, Voice, write_tags};
@@ -42,19 +40,10 @@ struct Side<'a> {
     conversation: &'a mut Conversation,
 }
 
-/// What the greeting and the contract have settled.
-struct Agreed {
-    contract: AlignContract,
-    envelope: tally_crypto::sign::Envelope,
-    terms: Terms,
-    seed: Seed,
-    run: SavedRun,
-}
-
 impl Side<'_> {
     fn align(&mut self, input: &Input) -> Result<Printed, Failure> {
-        let passphrase = self.identity.passphrase.as_deref().map_or(&[][..], Vec::as_slice);
-        let work = self.arguments.work.as_ref().map(|folder| Work::open(folder, passphrase)).transpose()?;
+        let work =
+            self.arguments.work.as_ref().map(|folder| Work::open(folder, self.identity.passphrase())).transpose()?;
         let mut agreed = self.agree(input, work.as_ref())?;
         self.voice.say(&agreed.contract.in_words());
         let mut platform_set = None;
@@ -189,14 +178,7 @@ impl Side<'_> {
     ) -> Result<(Vec<[u8; 16]>, Announcement), Failure> {
         let total = input.identifiers.len();
         let mut tags = vec![[0; 16]; total];
-        let mut keyed_rows = 0;
-        for unit in 0..agreed.run.finished {
-            let Some(work) = work else { break };
-            for (row, tag) in work.unit(unit)? {
-                keyed_rows += 1;
-                *tags.get_mut(row as usize).ok_or_else(|| failure::data("--work does not fit the input"))? = tag;
-            }
-        }
+        let mut keyed_rows = work.map_or(Ok(0), |work| work.restore(agreed.run.finished, &mut tags))?;
         let mut machine =
             Bank::new(&agreed.terms, input.identifiers.clone(), &agreed.seed).map_err(failure::refused)?;
         let mut announcement = None;

@@ -1,10 +1,12 @@
 //! The contract of one alignment: signed by both sides before anything derived from an identifier leaves.
 
 use serde::{Deserialize, Serialize};
+use tally_crypto::seed::Seed;
 use tally_crypto::sign::{Envelope, VerifyKey};
 use tally_crypto::transcript::Digest;
 use tally_protocol::alignment::{Engine, Resume, Terms};
 
+use super::work::SavedRun;
 use crate::failure::{self, Failure};
 
 /// Media type of the payload.
@@ -36,6 +38,20 @@ pub(super) struct AlignContract {
     pub(super) rows: u64,
     /// Salted commitment to the bank's identifiers.
     pub(super) bank_set: Digest,
+}
+
+/// What the greeting and the contract have settled.
+pub(super) struct Agreed {
+    /// The contract.
+    pub(super) contract: AlignContract,
+    /// Its envelope.
+    pub(super) envelope: Envelope,
+    /// What the machines need.
+    pub(super) terms: Terms,
+    /// Everything random of this side.
+    pub(super) seed: Seed,
+    /// Where the run stands.
+    pub(super) run: SavedRun,
 }
 
 /// A side of the contract.

@@ -33,8 +33,7 @@ pub(super) struct Identity {
     pub(super) peer: Option<(String, VerifyKey)>,
     /// Seed of the signing key of a trial; zeros elsewhere.
     trial_seed: Seed,
-    /// What seals files of this side, where there is a passphrase.
-    pub(super) passphrase: Option<Zeroizing<Vec<u8>>>,
+    passphrase: Option<Zeroizing<Vec<u8>>>,
 }
 
 impl Identity {
@@ -119,6 +118,11 @@ impl Identity {
             trial_seed: Seed::new([0; 32]),
             passphrase: Some(passphrase),
         })
+    }
+
+    /// What seals files of this side; empty where there is nothing to seal.
+    pub(super) fn passphrase(&self) -> &[u8] {
+        self.passphrase.as_deref().map_or(&[], Vec::as_slice)
     }
 
     /// The certificate and key that a trial goes on with.

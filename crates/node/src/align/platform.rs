@@ -7,12 +7,12 @@ use tally_crypto::seed::Seed;
 use tally_crypto::transcript::Digest;
 use tally_protocol::alignment::cardinality::CountPlatform;
 use tally_protocol::alignment::{
-    Announcement, Engine, Identifiers, Keyed, Misbehaved, Platform, Resume, Step, Terms, ToBank, rung,
+    Announcement, Engine, Identifiers, Keyed, Misbehaved, Platform, Resume, Step, ToBank, rung,
 };
 
 use super::AlignArguments;
 use super::cache::Cache;
-use super::contract::{AlignContract, Signer};
+use super::contract::{Agreed, AlignContract, Signer};
 use super::identity::Identity;
 use super::input::Input;
 use super::output::{Outcome, Voice, write_tags};
@@ -48,9 +48,8 @@ fn open_cache(
     voice: &Voice,
 ) -> Result<Option<Cache>, Failure> {
     let Some(folder) = &arguments.cache else { return Ok(None) };
-    let passphrase = identity.passphrase.as_deref().map_or(&[][..], Vec::as_slice);
     let signer = (&identity.key, identity.peer.is_some());
-    let cache = Cache::open(folder, &arguments.epoch, passphrase, signer, identifiers)?;
+    let cache = Cache::open(folder, &arguments.epoch, identity.passphrase(), signer, identifiers)?;
     voice.say(&format!("cache version {}: {} identifiers evaluated now", cache.version, cache.fresh));
     Ok(Some(cache))
 }
@@ -62,19 +61,10 @@ struct Side<'a> {
     conversation: &'a mut Conversation,
 }
 
-/// What the greeting and the contract have settled.
-struct Agreed {
-    contract: AlignContract,
-    envelope: tally_crypto::sign::Envelope,
-    terms: Terms,
-    seed: Seed,
-    run: SavedRun,
-}
-
 impl Side<'_> {
     fn align(&mut self, input: &Input, cache: Option<Cache>) -> Result<Printed, Failure> {
-        let passphrase = self.identity.passphrase.as_deref().map_or(&[][..], Vec::as_slice);
-        let work = self.arguments.work.as_ref().map(|folder| Work::open(folder, passphrase)).transpose()?;
+        let work =
+            self.arguments.work.as_ref().map(|folder| Work::open(folder, self.identity.passphrase())).transpose()?;
         let mut agreed = self.agree(input, work.as_ref())?;
         self.voice.say(&agreed.contract.in_words());
         let mut platform_set = None;
@@ -206,14 +196,9 @@ impl Side<'_> {
     ) -> Result<(Vec<[u8; 16]>, Option<Digest>), Failure> {
         let total = input.identifiers.len();
         let mut tags = vec![[0; 16]; total];
-        let mut keyed_rows = 0;
-        for unit in 0..agreed.run.finished.min(if agreed.terms.engine == Engine::Vole { u32::MAX } else { 0 }) {
-            let Some(work) = work else { break };
-            for (row, tag) in work.unit(unit)? {
-                keyed_rows += 1;
-                *tags.get_mut(row as usize).ok_or_else(|| failure::data("--work does not fit the input"))? = tag;
-            }
-        }
+        // With 2HashDH the platform's own tags come from its key, which is the same in every attempt.
+        let standing = if agreed.terms.engine == Engine::Vole { agreed.run.finished } else { 0 };
+        let mut keyed_rows = work.map_or(Ok(0), |work| work.restore(standing, &mut tags))?;
         let (terms, rows) = (&agreed.terms, agreed.contract.rows);
         let started = match cache {
             Some(Cache { key, evaluations, .. }) if terms.engine == Engine::Voprf => {
