@@ -275,3 +275,37 @@ fn rows_must_be_complete_and_in_order_and_damaged_rows_are_only_missing() {
     let opened = open_rows(&bank, &damaged, 8).unwrap();
     assert_eq!((opened.opened.len(), opened.missing), (7, 1));
 }
+
+#[test]
+fn the_identity_and_what_is_no_point_are_refused_when_decoded() {
+    let (offered, own) = sets();
+    for engine in [Engine::Voprf, Engine::Vole] {
+        let mut pointed = 0;
+        run(&terms(engine, 64), &offered, &own, 1, |_, message| {
+            let bytes = match &message {
+                Wire::ToBank(message) => postcard::to_allocvec(message).unwrap(),
+                Wire::ToPlatform(message) => postcard::to_allocvec(message).unwrap(),
+            };
+            let point = match &message {
+                Wire::ToPlatform(ToPlatform::Blinded { points, .. }) => Some(points[3]),
+                Wire::ToPlatform(ToPlatform::Transfers { answer, .. }) => Some(*answer),
+                Wire::ToBank(ToBank::Evaluated { points, .. }) => Some(points[3]),
+                Wire::ToBank(ToBank::Bases { pairs, .. }) => Some(pairs[3][1]),
+                Wire::ToBank(ToBank::Announce(announcement)) => announcement.public_key,
+                _ => None,
+            };
+            if let Some(point) = point {
+                pointed += 1;
+                let at = bytes.windows(32).position(|window| window == point.as_bytes()).unwrap();
+                // The identity, a field element out of range, and a negative one.
+                for wrong in [[0; 32], [0xff; 32], [1; 32]] {
+                    let changed = decode(&message, |bytes| bytes[at..at + 32].copy_from_slice(&wrong));
+                    assert!(changed.is_none(), "{engine:?}");
+                }
+            }
+            vec![message]
+        })
+        .unwrap();
+        assert!(pointed >= 2);
+    }
+}
