@@ -4,40 +4,76 @@
 //! in blocks that stay in the first-level cache.
 
 use aes::Aes128;
-use aes::cipher::{KeyIvInit as _, StreamCipher as _};
+use aes::cipher::{Array, BlockCipherEncrypt as _, KeyInit as _};
+use rayon::prelude::*;
 use zeroize::Zeroize as _;
 
 use crate::seed::Seed;
 
-const BLOCK_WORDS: usize = 1024;
+/// Blocks of keystream made at a time: they stay in the first-level cache, and fill the widest pipelines.
+const BLOCKS: usize = 256;
 
-/// Adds the mask of `seed` to `words`, modulo 2^64.
-pub fn add_mask(seed: &Seed, words: &mut [u64]) {
-    apply(seed, words, u64::wrapping_add);
+/// Words that all masks are applied to before the next ones are fetched: long vectors pass through memory once.
+const WORDS: usize = 8 * 2 * BLOCKS;
+
+/// What a mask does to a vector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sign {
+    /// It is added.
+    Add,
+    /// It is taken away.
+    Subtract,
 }
 
-/// Takes the mask of `seed` from `words`, modulo 2^64.
-pub fn subtract_mask(seed: &Seed, words: &mut [u64]) {
-    apply(seed, words, u64::wrapping_sub);
+/// Applies the mask of every seed to `words`, modulo 2^64, on every core.
+pub fn apply_masks(masks: &[(Seed, Sign)], words: &mut [u64]) {
+    let ciphers: Vec<_> = masks.iter().map(|(seed, sign)| (cipher(seed), *sign)).collect();
+    words.par_chunks_mut(WORDS).enumerate().for_each(|(number, words)| {
+        let first = (number * WORDS / 2) as u64;
+        for (cipher, sign) in &ciphers {
+            match sign {
+                Sign::Add => apply(cipher, first, words, u64::wrapping_add),
+                Sign::Subtract => apply(cipher, first, words, u64::wrapping_sub),
+            }
+        }
+    });
 }
 
-fn apply(seed: &Seed, words: &mut [u64], combine: fn(u64, u64) -> u64) {
+fn cipher(seed: &Seed) -> Aes128 {
     let derived = seed.derive("tallystick/mask-key", &[]);
     let mut key = [0; 16];
     key.copy_from_slice(&derived.expose()[..16]);
-    let mut cipher = ctr::Ctr64LE::<Aes128>::new(&key.into(), &[0; 16].into());
+    let cipher = Aes128::new(&key.into());
     key.zeroize();
-    let mut keystream = [0u8; BLOCK_WORDS * 8];
-    for block in words.chunks_mut(BLOCK_WORDS) {
-        let bytes = &mut keystream[..block.len() * 8];
-        bytes.fill(0);
-        cipher.apply_keystream(bytes);
-        let (masks, _) = bytes.as_chunks::<8>();
-        for (word, mask) in block.iter_mut().zip(masks) {
-            *word = combine(*word, u64::from_le_bytes(*mask));
+    cipher
+}
+
+/// Counter blocks are little-endian; `first` is the number of the first.
+#[inline(always)]
+fn apply(cipher: &Aes128, first: u64, words: &mut [u64], combine: impl Fn(u64, u64) -> u64) {
+    let mut keystream = [Array::from([0; 16]); BLOCKS];
+    for (first, words) in (first..).step_by(BLOCKS).zip(words.chunks_mut(2 * BLOCKS)) {
+        let blocks = &mut keystream[..words.len().div_ceil(2)];
+        for (number, block) in (first..).zip(blocks.iter_mut()) {
+            *block = u128::from(number).to_le_bytes().into();
+        }
+        cipher.encrypt_blocks(blocks);
+        let (pairs, rest) = words.as_chunks_mut::<2>();
+        for (pair, block) in pairs.iter_mut().zip(blocks.iter()) {
+            let [low, high] = halves(block);
+            *pair = [combine(pair[0], low), combine(pair[1], high)];
+        }
+        if let ([word], Some(block)) = (rest, blocks.last()) {
+            *word = combine(*word, halves(block)[0]);
         }
     }
-    keystream.zeroize();
+    keystream.iter_mut().for_each(|block| block.zeroize());
+}
+
+#[inline(always)]
+fn halves(block: &Array<u8, aes::cipher::consts::U16>) -> [u64; 2] {
+    let word = u128::from_le_bytes((*block).into());
+    [word as u64, (word >> 64) as u64]
 }
 
 #[cfg(test)]
@@ -46,23 +82,35 @@ mod tests {
 
     #[test]
     fn masks_cancel_and_do_not_depend_on_blocks() {
-        let seed = Seed::new([8; 32]);
-        let plain: Vec<u64> = (0..3000).map(|n: u64| n.wrapping_mul(0x0123_4567_89ab_cdef)).collect();
+        let plain: Vec<u64> = (0..10_001).map(|n: u64| n.wrapping_mul(0x0123_4567_89ab_cdef)).collect();
+        let mask = |sign| [(Seed::new([8; 32]), sign)];
         let mut masked = plain.clone();
-        add_mask(&seed, &mut masked);
+        apply_masks(&mask(Sign::Add), &mut masked);
         assert_ne!(masked, plain);
         let mut short = plain[..10].to_vec();
-        add_mask(&seed, &mut short);
+        apply_masks(&mask(Sign::Add), &mut short);
         assert_eq!(short, masked[..10]);
-        subtract_mask(&seed, &mut masked);
+        apply_masks(&mask(Sign::Subtract), &mut masked);
         assert_eq!(masked, plain);
+    }
+
+    #[test]
+    fn the_keystream_is_counter_mode() {
+        use aes::cipher::{KeyIvInit as _, StreamCipher as _};
+        let seed = Seed::new([9; 32]);
+        let mut words = vec![0; 2 * WORDS + 7];
+        let key: [u8; 16] = seed.derive("tallystick/mask-key", &[]).expose()[..16].try_into().unwrap();
+        apply_masks(&[(seed, Sign::Add)], &mut words);
+        let mut bytes = vec![0; words.len() * 8];
+        ctr::Ctr64LE::<Aes128>::new(&key.into(), &[0; 16].into()).apply_keystream(&mut bytes);
+        assert!(words.iter().flat_map(|word| word.to_le_bytes()).eq(bytes));
     }
 
     #[test]
     fn a_mask_is_pinned() {
         // Another mask for the same seed would break sums between versions.
         let mut words = [0; 2];
-        add_mask(&Seed::new([0; 32]), &mut words);
+        apply_masks(&[(Seed::new([0; 32]), Sign::Add)], &mut words);
         assert_eq!(words, [14_211_102_344_224_614_267, 10_875_975_267_150_114_830]);
     }
 }

@@ -1,14 +1,15 @@
 //! Shamir shares over the scalar field of ristretto255, with Feldman commitments.
 //!
 //! A secret is the constant term of a random polynomial of degree `threshold - 1`; share `i` is its value at `i` (1, 2, …).
-//! The commitments are the coefficients times the generator, so that a holder can check its share the moment it arrives
-//! and a wrong share names its sender. References: Shamir, CACM 1979; Feldman, FOCS 1987.
+//! The commitments are the coefficients times the generator, so that a rebuilt secret is checked at once and, where it does
+//! not fit, every share by itself. References: Shamir, CACM 1979; Feldman, FOCS 1987.
 //!
 //! Cost: committing is `threshold` base multiplications, checking a share is one multi-scalar multiplication of that size.
 
 use curve25519_dalek::ristretto::RistrettoPoint;
 use curve25519_dalek::traits::VartimeMultiscalarMul;
 use rand_core::CryptoRng;
+use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::group::{Point, Scalar};
@@ -31,18 +32,49 @@ impl Polynomial {
     }
 
     /// The coefficients times the generator; `None` if one of them is zero, which chance does not bring about.
-    pub fn commitments(&self) -> Option<Vec<Point>> {
-        self.0.iter().map(Point::base).collect()
+    pub fn commitments(&self) -> Option<Commitments> {
+        let half = Scalar::from(2u8).invert();
+        let halves: Vec<_> = self.0.iter().map(|coefficient| RistrettoPoint::mul_base(&(coefficient * half))).collect();
+        let points = Point::from_halves(&halves)?;
+        let (public, rest) = points.split_first()?;
+        Some(Commitments { public: *public, rest: rest.iter().map(|point| *point.as_bytes()).collect() })
     }
 }
 
-/// True if `share` is what the committed polynomial gives holder `index`.
-pub fn check(commitments: &[Point], index: u32, share: &Scalar) -> bool {
-    let x = Scalar::from(index);
-    let powers = std::iter::successors(Some(Scalar::ONE), |power| Some(power * x));
-    let powers: Vec<_> = powers.take(commitments.len()).collect();
-    let expected = RistrettoPoint::vartime_multiscalar_mul(&powers, commitments.iter().map(Point::element));
-    RistrettoPoint::mul_base(share) == expected
+/// Feldman commitments to a polynomial. The constant term is a public key and validated when it is decoded; the others are
+/// needed only to find out who sent a wrong share, and validated then.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Commitments {
+    /// The secret times the generator.
+    pub public: Point,
+    rest: Vec<[u8; 32]>,
+}
+
+impl Commitments {
+    /// Shares that determine the secret.
+    pub fn threshold(&self) -> usize {
+        self.rest.len() + 1
+    }
+
+    /// The encodings of all terms, the constant one first.
+    pub fn encodings(&self) -> impl Iterator<Item = &[u8; 32]> {
+        std::iter::once(self.public.as_bytes()).chain(&self.rest)
+    }
+
+    /// True if `share` is what the committed polynomial gives holder `index`; false if a term is not a point.
+    pub fn check(&self, index: u32, share: &Scalar) -> bool {
+        let x = Scalar::from(index);
+        let powers = std::iter::successors(Some(Scalar::ONE), |power| Some(power * x));
+        let powers: Vec<_> = powers.take(self.threshold()).collect();
+        let Some(terms) = self.encodings().map(Point::from_bytes).collect::<Option<Vec<_>>>() else { return false };
+        let expected = RistrettoPoint::vartime_multiscalar_mul(&powers, terms.iter().map(Point::element));
+        RistrettoPoint::mul_base(share) == expected
+    }
+
+    /// True if `secret` is the committed one.
+    pub fn opens(&self, secret: &Scalar) -> bool {
+        RistrettoPoint::mul_base(secret) == *self.public.element()
+    }
 }
 
 /// The Lagrange coefficients that take the shares of distinct holders `indices` to the value at zero.
@@ -86,8 +118,9 @@ mod tests {
         let mut rng = Seed::new([6; 32]).rng("share", &[]);
         let polynomial = Polynomial::random(Scalar::random(&mut rng), 4, &mut rng);
         let commitments = polynomial.commitments().unwrap();
-        assert!(check(&commitments, 3, &polynomial.share(3)));
-        assert!(!check(&commitments, 4, &polynomial.share(3)));
-        assert!(!check(&commitments, 3, &(polynomial.share(3) + Scalar::ONE)));
+        assert!(commitments.check(3, &polynomial.share(3)));
+        assert!(!commitments.check(4, &polynomial.share(3)));
+        assert!(!commitments.check(3, &(polynomial.share(3) + Scalar::ONE)));
+        assert!(commitments.opens(&polynomial.share(0)) && !commitments.opens(&polynomial.share(1)));
     }
 }

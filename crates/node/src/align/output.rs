@@ -14,7 +14,7 @@ use super::contract::AlignContract;
 use super::input::InputReport;
 use crate::cli::{Language, Printed};
 use crate::failure::{self, Failure};
-use crate::process::{cpu_seconds, peak_rss_mib};
+use crate::process::{peak_rss_mib, process_cpu_seconds};
 
 /// Media type of a receipt's payload.
 const RECEIPT_TYPE: &str = "application/vnd.tallystick.alignment-receipt+json";
@@ -132,7 +132,7 @@ impl Outcome<'_> {
             "input": self.report,
             "bytes": self.bytes,
             "seconds": voice.began.elapsed().as_secs_f64(),
-            "cpu_s": cpu_seconds(),
+            "cpu_s": process_cpu_seconds(),
             "peak_rss_mib": peak_rss_mib(),
             "conversation": self.seen,
         });

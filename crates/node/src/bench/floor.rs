@@ -9,7 +9,7 @@ use tally_crypto::seed::Seed;
 use tally_crypto::transcript::Digest;
 use tally_crypto::vole::{NOISE, Shape, code::compress, tree::Doubling};
 
-use crate::process::cpu_seconds;
+use crate::process::process_cpu_seconds;
 
 /// Processor seconds of the group operations of 2HashDH with proofs: hashing to the group and one multiplication for each
 /// identifier of either side, two further multiplications with decoding for each of the bank's, and the proofs' sums.
@@ -93,7 +93,7 @@ fn hash(count: usize) -> Vec<Key> {
 }
 
 fn timed<T>(work: impl FnOnce() -> T) -> (T, f64) {
-    let before = cpu_seconds().unwrap_or_default();
+    let before = process_cpu_seconds();
     let value = work();
-    (value, cpu_seconds().unwrap_or_default() - before)
+    (value, process_cpu_seconds() - before)
 }

@@ -3,6 +3,7 @@
 //! Every verb prints, beside its own figures, the floor that its primitives set in the same run, so that a figure from a
 //! slow or busy machine can be read.
 
+mod aggregation;
 mod alignment;
 mod floor;
 
@@ -14,6 +15,8 @@ use crate::failure::Failure;
 /// Measurements.
 #[derive(Subcommand)]
 pub(crate) enum BenchVerb {
+    /// One round of secure aggregation.
+    Aggregation(aggregation::AggregationArguments),
     /// Two processes align two files over mutual TLS.
     Alignment(alignment::AlignmentArguments),
 }
@@ -22,6 +25,7 @@ impl BenchVerb {
     /// Measures.
     pub(crate) fn run(&self) -> Result<Printed, Failure> {
         match self {
+            Self::Aggregation(arguments) => arguments.run(),
             Self::Alignment(arguments) => arguments.run(),
         }
     }

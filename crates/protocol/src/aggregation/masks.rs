@@ -3,7 +3,7 @@
 use hkdf::Hkdf;
 use sha2::Sha256;
 use tally_crypto::group::{Point, Scalar};
-use tally_crypto::prg::{add_mask, subtract_mask};
+use tally_crypto::prg::Sign;
 use tally_crypto::seed::Seed;
 use tally_crypto::transcript::{Digest, Transcript};
 
@@ -40,9 +40,9 @@ pub(super) fn pairwise_mask(
     expand(shared.as_bytes(), roll, &info)
 }
 
-/// Puts the mask that `member` shares with `other` on the vector of `member`: the one earlier in order adds it.
-pub(super) fn apply_pairwise(seed: &Seed, member: &str, other: &str, words: &mut [u64]) {
-    if member < other { add_mask(seed, words) } else { subtract_mask(seed, words) }
+/// What the mask that `member` shares with `other` does to the vector of `member`: the one earlier in order adds it.
+pub(super) fn pairwise_sign(member: &str, other: &str) -> Sign {
+    if member < other { Sign::Add } else { Sign::Subtract }
 }
 
 /// The key that seals the shares of `from` for `to` in a batch.

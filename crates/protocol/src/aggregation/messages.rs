@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use tally_crypto::group::Point;
+use tally_crypto::share::Commitments;
 use tally_crypto::sign::{Signature, SigningKey, VerifyKey};
 use tally_crypto::transcript::{Digest, Transcript};
 
@@ -97,13 +98,13 @@ pub struct Keys {
     pub signature: Signature,
 }
 
-/// Feldman commitments to one round's two secrets; the first of each is the public key.
+/// Commitments to one round's two secrets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RoundKeys {
     /// Of the pairwise key.
-    pub pairwise: Vec<Point>,
+    pub pairwise: Commitments,
     /// Of the self mask.
-    pub own: Vec<Point>,
+    pub own: Commitments,
 }
 
 /// Sealed shares from one bank to all others.
@@ -133,10 +134,50 @@ pub struct Masked {
     pub member: String,
     /// Number of the round.
     pub round: u32,
-    /// Input plus masks, modulo 2^64.
+    /// Input plus masks, modulo 2^64; eight little-endian bytes each on the wire.
+    #[serde(with = "words")]
     pub words: Vec<u64>,
     /// By the member, over the offer and the words.
     pub signature: Signature,
+}
+
+/// Words as bytes: a masked word is as long as its ring is wide, whatever its value.
+mod words {
+    use std::borrow::Cow;
+
+    use serde::{Deserializer, Serializer, de};
+
+    /// The little-endian bytes of `words`; where that is how they lie in memory, nothing is copied.
+    pub(super) fn bytes(words: &[u64]) -> Cow<'_, [u8]> {
+        if cfg!(target_endian = "little") {
+            Cow::Borrowed(bytemuck::cast_slice(words))
+        } else {
+            Cow::Owned(words.iter().flat_map(|word| word.to_le_bytes()).collect())
+        }
+    }
+
+    pub(super) fn serialize<S: Serializer>(words: &[u64], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(&bytes(words))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u64>, D::Error> {
+        struct Words;
+        impl de::Visitor<'_> for Words {
+            type Value = Vec<u64>;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a whole number of 8-byte words")
+            }
+
+            fn visit_bytes<E: de::Error>(self, bytes: &[u8]) -> Result<Vec<u64>, E> {
+                match bytes.as_chunks() {
+                    (words, []) => Ok(words.iter().map(|word| u64::from_le_bytes(*word)).collect()),
+                    _ => Err(E::invalid_length(bytes.len(), &self)),
+                }
+            }
+        }
+        deserializer.deserialize_bytes(Words)
+    }
 }
 
 /// A signature over the survivors of a round.
@@ -246,7 +287,7 @@ impl Keys {
             && self
                 .rounds
                 .iter()
-                .all(|round| round.pairwise.len() == roster.threshold() && round.own.len() == roster.threshold());
+                .all(|round| [&round.pairwise, &round.own].iter().all(|one| one.threshold() == roster.threshold()));
         if !right {
             return Err(Misbehaved::Malformed {
                 who: self.member.clone(),
@@ -263,8 +304,8 @@ impl Keys {
         transcript.append_u64(self.batch.into());
         transcript.append(self.transport.as_bytes());
         for round in &self.rounds {
-            for point in round.pairwise.iter().chain(&round.own) {
-                transcript.append(point.as_bytes());
+            for encoding in round.pairwise.encodings().chain(round.own.encodings()) {
+                transcript.append(encoding);
             }
         }
         transcript.digest()
@@ -282,8 +323,9 @@ impl Masked {
     }
 
     fn digest(offer: &Digest, words: &[u64]) -> Digest {
-        let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
-        Digest::of("tallystick/masked/v1", &[offer.as_bytes(), &bytes])
+        // BLAKE3 over the words, since a vector may be megabytes; SHA-256 over the rest, as everywhere.
+        let words = blake3::hash(&words::bytes(words));
+        Digest::of("tallystick/masked/v2", &[offer.as_bytes(), words.as_bytes()])
     }
 }
 

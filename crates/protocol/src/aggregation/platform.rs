@@ -209,7 +209,7 @@ impl Aggregator {
                 let unmask = unmask.into_values().collect();
                 let transcript = Transcript { offer, keys, masked, agreements, unmask };
                 let sums = transcript
-                    .recompute(&self.roster)
+                    .sum(&self.roster)
                     .map_err(|_| unexpected("the banks", "a set of shares that do not fit their commitments"))?;
                 let cohort = transcript.survivors();
                 Ok(vec![Event::Released { round, cohort, sums, transcript: Box::new(transcript) }])

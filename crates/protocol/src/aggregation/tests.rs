@@ -84,7 +84,7 @@ impl World {
         for reaction in bank.receive(message)? {
             answers.push(match reaction {
                 Reaction::Send(message) => message,
-                Reaction::Offered(spec) => bank.contribute(&spec, &values(to, spec.round))?,
+                Reaction::Offered(spec) => bank.contribute(&spec, values(to, spec.round))?,
             });
         }
         Ok(answers)
@@ -271,6 +271,32 @@ fn a_changed_transcript_is_refused() {
     assert!(matches!(refused(|t| t.keys[0].rounds.swap(0, 1)), TranscriptError::Part(_)));
     assert!(matches!(refused(|t| drop(t.agreements.pop())), TranscriptError::Set("the agreements")));
     assert!(matches!(refused(|t| drop(t.masked.pop())), TranscriptError::Set(_)));
+}
+
+/// A bank that signs wrong shares spoils nothing as long as enough others give theirs, and is named where they do not.
+#[test]
+fn wrong_shares_are_left_out_or_name_their_sender() {
+    for (banks, enough) in [(4, true), (3, false)] {
+        let mut world = world(banks);
+        let Event::Released { transcript, sums, .. } = world.round(0, &Drops::new(), &mut BTreeSet::new()).unwrap()
+        else {
+            unreachable!()
+        };
+        let mut changed = *transcript;
+        let offer = changed.offer.digest(&world.roster);
+        let liar = &mut changed.unmask[1];
+        for share in &mut liar.shares {
+            *share = tally_crypto::group::Scalar::from(7u8).to_bytes();
+        }
+        liar.signature = Unmask::sign(&offer, &liar.shares, &key(&liar.member));
+        let recomputed = changed.recompute(&world.roster);
+        if enough {
+            assert_eq!(recomputed.unwrap(), sums);
+        } else {
+            let (subject, culprits) = ("bank-1".into(), "bank-2".into());
+            assert_eq!(recomputed.unwrap_err(), TranscriptError::Shares { subject, culprits });
+        }
+    }
 }
 
 #[test]

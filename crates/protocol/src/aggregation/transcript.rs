@@ -4,13 +4,13 @@
 //! they cover every survivor's vector.
 
 use serde::{Deserialize, Serialize};
-use tally_crypto::group::{Point, Scalar};
-use tally_crypto::prg::subtract_mask;
-use tally_crypto::share;
+use tally_crypto::group::Scalar;
+use tally_crypto::prg::{Sign, apply_masks};
+use tally_crypto::share::{self, Commitments};
 use tally_crypto::transcript::Digest;
 
 use super::Roster;
-use super::masks::{apply_pairwise, own_mask, pairwise_mask, roll_digest};
+use super::masks::{own_mask, pairwise_mask, pairwise_sign, roll_digest};
 use super::messages::{Agreement, Keys, Masked, Offer, Unmask};
 
 /// One round, from offer to shares.
@@ -41,11 +41,14 @@ pub enum TranscriptError {
     #[error("{0} do not fit the offer")]
     Set(&'static str),
     /// Too few good shares of a secret.
-    #[error("the mask of {subject} cannot be rebuilt; wrong shares came from: {culprits}")]
+    #[error(
+        "the mask of {subject} cannot be rebuilt: the shares from {culprits} do not fit its commitment; either they were \
+         changed there, or {subject} dealt them so, which the sealed shares show"
+    )]
     Shares {
         /// Whose mask.
         subject: String,
-        /// Who sent shares that do not fit the commitments.
+        /// Whose shares of it do not fit the commitments.
         culprits: String,
     },
 }
@@ -78,8 +81,13 @@ impl Transcript {
     /// # Errors
     /// Names the part that does not hold.
     pub fn recompute(&self, roster: &Roster) -> Result<Vec<i64>, TranscriptError> {
+        self.check(roster, &self.offer.digest(roster))?;
+        self.sum(roster)
+    }
+
+    /// Computes the sum from parts whose signatures were checked when they came; every rebuilt secret is checked here.
+    pub(super) fn sum(&self, roster: &Roster) -> Result<Vec<i64>, TranscriptError> {
         let offer = self.offer.digest(roster);
-        self.check(roster, &offer)?;
         let roll = roll_digest(roster, &self.keys);
         let survivors = self.survivors();
         let mut sum = vec![0u64; self.offer.spec.words as usize];
@@ -88,20 +96,23 @@ impl Transcript {
                 *total = total.wrapping_add(*word);
             }
         }
+        let holders = Holders::new(roster, &self.unmask)?;
+        let mut masks = Vec::new();
         for (place, name) in self.offer.cohort.iter().enumerate() {
             let survived = survivors.contains(name);
-            let secret = self.rebuild(roster, place, name, survived)?;
+            let secret = self.rebuild(roster, &holders, place, name, survived)?;
             if survived {
-                subtract_mask(&own_mask(&secret, &roll, &offer), &mut sum);
+                masks.push((own_mask(&secret, &roll, &offer), Sign::Subtract));
             } else {
                 // The dropped bank's own half of each pairwise mask is what cancels the survivors' halves.
                 for other in &survivors {
-                    let public = self.public(other, true)?[0];
+                    let public = self.public(other, true)?.public;
                     let seed = pairwise_mask(&secret, &public, &roll, &offer, name, other);
-                    apply_pairwise(&seed, name, other, &mut sum);
+                    masks.push((seed, pairwise_sign(name, other)));
                 }
             }
         }
+        apply_masks(&masks, &mut sum);
         Ok(sum.into_iter().map(u64::cast_signed).collect())
     }
 
@@ -139,32 +150,66 @@ impl Transcript {
         Ok(())
     }
 
-    /// Rebuilds a secret from the shares that fit its commitments.
-    fn rebuild(&self, roster: &Roster, place: usize, name: &str, own: bool) -> Result<Scalar, TranscriptError> {
+    /// Rebuilds a secret from the first shares that suffice; where it does not fit its commitment, every share is checked
+    /// by itself, and the wrong ones are left out.
+    fn rebuild(
+        &self,
+        roster: &Roster,
+        holders: &Holders,
+        place: usize,
+        name: &str,
+        own: bool,
+    ) -> Result<Scalar, TranscriptError> {
         let commitments = self.public(name, !own)?;
+        let share = |unmask: &Unmask| Option::<Scalar>::from(Scalar::from_canonical_bytes(unmask.shares[place]));
+        let first: Option<Vec<_>> = self.unmask[..roster.threshold()].iter().map(share).collect();
+        if let Some(secret) = first.map(|shares| share::combine(&holders.weights, &shares))
+            && commitments.opens(&secret)
+        {
+            return Ok(secret);
+        }
         let mut good = (Vec::new(), Vec::new());
         let mut culprits = Vec::new();
-        for unmask in &self.unmask {
-            let index = roster.index(&unmask.member).unwrap_or(0);
-            let share = Option::<Scalar>::from(Scalar::from_canonical_bytes(unmask.shares[place]));
-            match share.filter(|share| share::check(commitments, index, share)) {
-                Some(share) if good.0.len() < roster.threshold() => {
+        for (unmask, &index) in self.unmask.iter().zip(&holders.indices) {
+            match share(unmask).filter(|share| commitments.check(index, share)) {
+                Some(share) => {
                     good.0.push(index);
                     good.1.push(share);
                 }
-                Some(_) => {}
                 None => culprits.push(unmask.member.as_str()),
             }
         }
         if good.0.len() < roster.threshold() {
             return Err(TranscriptError::Shares { subject: name.into(), culprits: culprits.join(", ") });
         }
+        good.0.truncate(roster.threshold());
         Ok(share::combine(&share::weights_at_zero(&good.0), &good.1))
     }
 
-    fn public(&self, name: &str, pairwise: bool) -> Result<&[Point], TranscriptError> {
+    fn public(&self, name: &str, pairwise: bool) -> Result<&Commitments, TranscriptError> {
         let keys = self.keys.iter().find(|keys| keys.member == name).ok_or(TranscriptError::Set("the keys"))?;
         let round = &keys.rounds[self.offer.spec.slot()];
         Ok(if pairwise { &round.pairwise } else { &round.own })
+    }
+}
+
+/// Who sent shares, and the weights of the first ones that suffice: the same for every secret of a round.
+struct Holders {
+    indices: Vec<u32>,
+    weights: Vec<Scalar>,
+}
+
+impl Holders {
+    fn new(roster: &Roster, unmask: &[Unmask]) -> Result<Self, TranscriptError> {
+        let indices = unmask.iter().map(|unmask| roster.index(&unmask.member)).collect::<Option<Vec<_>>>();
+        let indices = indices.ok_or(TranscriptError::Set("the shares"))?;
+        let mut distinct = indices.clone();
+        distinct.sort_unstable();
+        distinct.dedup();
+        if distinct.len() < roster.threshold() || distinct.len() != indices.len() {
+            return Err(TranscriptError::Set("the shares"));
+        }
+        let weights = share::weights_at_zero(&indices[..roster.threshold()]);
+        Ok(Self { indices, weights })
     }
 }

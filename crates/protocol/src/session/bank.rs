@@ -269,7 +269,7 @@ impl BankSession {
         }
         let values = contribution(&training.request, &training.table).map_err(|error| Fault::new(&self.me, error))?;
         let message =
-            training.contributor.contribute(spec, &values).map_err(|error| Fault::new(&self.platform, error))?;
+            training.contributor.contribute(spec, values).map_err(|error| Fault::new(&self.platform, error))?;
         let message = FromBank::Aggregation(message);
         let masked = Digest::of_bytes(&message.encode());
         let fact = Fact::Contributed { round: spec.round, request: spec.request, masked };
