@@ -143,8 +143,11 @@ fn from_enrolment_to_a_score_by_hand() {
     let results = done(&["session", "results", &session, "--node", text(&bank)]);
     assert!(results["own"]["joint"]["auc"].as_f64().unwrap() > 0.5, "{results}");
     scores(&city);
+    let evidence = city.path("evidence.json");
+    done(&["session", "evidence", &session, "--node", text(&platform), "--output", text(&evidence)]);
     // Stopped and started again, the model is still there, and the same.
     nodes.clear();
+    replays(&city, &evidence);
     let _nodes: Vec<_> = NODES.iter().map(|node| Served::start(&city.path(node), &city.secret)).collect();
     std::thread::sleep(Duration::from_millis(500));
     scores(&city);
@@ -153,6 +156,30 @@ fn from_enrolment_to_a_score_by_hand() {
     let batch =
         done(&["score", "batch", "--node", text(&bank), "--input", text(&applicants), "--output", text(&output)]);
     assert_eq!((&batch["scored"], &batch["without_score"]), (&json!(10), &json!(0)));
+}
+
+/// An auditor recomputes every sum, finds it in every log, and sees any changed bit.
+fn replays(city: &Consortium, evidence: &Path) {
+    let registry = city.path("ca/registry.json");
+    let logs: Vec<_> = NODES.iter().map(|node| city.path(node)).collect();
+    let mut arguments = vec!["audit", "replay", text(evidence), "--registry", text(&registry), "--json"];
+    logs.iter().for_each(|log| arguments.extend(["--log", text(log)]));
+    let replayed = last_object(&run(&arguments));
+    assert_eq!((&replayed["holds"], &replayed["findings"]), (&json!(true), &json!([])));
+    assert!(replayed["rounds"].as_array().unwrap().len() > 5);
+    let good = std::fs::read_to_string(evidence).unwrap();
+    let value: Value = serde_json::from_str(&good).unwrap();
+    let transcript = value["transcripts"][3].as_str().unwrap();
+    for place in [100, transcript.len() / 2, transcript.len() - 10] {
+        let mut changed = transcript.as_bytes().to_vec();
+        changed[place] = if changed[place] == b'0' { b'1' } else { b'0' };
+        let changed = good.replace(transcript, std::str::from_utf8(&changed).unwrap());
+        std::fs::write(evidence, changed).unwrap();
+        let output = run(&arguments);
+        assert_eq!(output.status.code(), Some(1), "digit {place}");
+        assert!(last_object(&output)["findings"][0].as_str().unwrap().starts_with("round 3: "));
+    }
+    std::fs::write(evidence, good).unwrap();
 }
 
 #[test]

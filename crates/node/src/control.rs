@@ -68,6 +68,11 @@ pub enum Command {
         /// Session name; the only open one if absent.
         session: Option<String>,
     },
+    /// The contract and every round's transcript, for auditors.
+    SessionEvidence {
+        /// Session name.
+        session: String,
+    },
     /// An operator's approval of a contract.
     SessionApprove {
         /// Session name.

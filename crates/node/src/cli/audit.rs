@@ -3,11 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
+use serde::Deserialize;
 use serde_json::{Value, json};
-use tally_audit::Registry;
 use tally_audit::reconcile::{Severity, reconcile};
-use tally_audit::verify::verify_log;
-use tally_crypto::sign::VerifyKey;
+use tally_audit::verify::{VerifiedLog, verify_log};
+use tally_audit::{Body, Registry};
+use tally_crypto::sign::{Envelope, VerifyKey};
+use tally_protocol::session::{Replayed, SealedContract, replay};
 
 use super::Printed;
 use super::node::read_text;
@@ -28,11 +30,25 @@ pub(super) enum AuditVerb {
         #[arg(long, value_name = "KEY")]
         ca_key: Option<String>,
     },
+    /// Recompute every released sum of a session from its transcripts, without opening a bank's vector.
+    Replay {
+        /// What `session evidence` wrote.
+        evidence: PathBuf,
+        /// The consortium's signed registry.
+        #[arg(long, value_name = "FILE")]
+        registry: PathBuf,
+        /// Logs that must hold the same sums: node directories, log directories, or copies of them.
+        #[arg(long = "log", value_name = "DIR")]
+        logs: Vec<PathBuf>,
+    },
 }
 
 impl AuditVerb {
     pub(super) fn run(self) -> Result<Printed, Failure> {
-        let Self::Verify { logs, registry, ca_key } = self;
+        let (logs, registry, ca_key) = match self {
+            Self::Verify { logs, registry, ca_key } => (logs, registry, ca_key),
+            Self::Replay { evidence, registry, logs } => return replay_all(&evidence, &registry, &logs),
+        };
         let ca_key = ca_key.map(|text| {
             serde_json::from_value::<VerifyKey>(json!(text))
                 .map_err(|_| failure::usage("--ca-key: 64 hexadecimal digits, as `ca_key` in the registry"))
@@ -70,6 +86,60 @@ pub(crate) fn audit(logs: &[PathBuf], registry: &Path, ca_key: Option<&VerifyKey
     findings.extend(joined.iter().map(ToString::to_string));
     let all = verified.len() == logs.len();
     Ok(json!({ "verified": all, "reconciled": all && reconciled, "logs": shown, "findings": findings }))
+}
+
+/// The file of `session evidence`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Evidence {
+    contract: Envelope,
+    transcripts: Vec<String>,
+}
+
+fn replay_all(path: &Path, registry: &Path, logs: &[PathBuf]) -> Result<Printed, Failure> {
+    let wrong = |reason: String| failure::data(format!("{}: {reason}", path.display()));
+    let evidence: Evidence = serde_json::from_str(&read_text(path)?).map_err(|error| wrong(error.to_string()))?;
+    let registry = Registry::parse(&read_text(registry)?).map_err(failure::refused)?;
+    let contract = SealedContract::verify(&evidence.contract).map_err(|error| wrong(error.to_string()))?;
+    for party in &contract.terms().parties {
+        if registry.party(&party.name).is_none_or(|known| known.node_key != party.node_key) {
+            return Err(wrong(format!("the contract names {} with a key that is not in the registry", party.name)));
+        }
+    }
+    let verified = logs.iter().map(|log| verify_log(log, &registry)).collect::<Result<Vec<_>, _>>();
+    let verified = verified.map_err(failure::check)?;
+    let (mut rounds, mut findings) = (Vec::new(), Vec::new());
+    for (number, transcript) in evidence.transcripts.iter().enumerate() {
+        let bytes = hex::decode(transcript).map_err(|error| wrong(format!("round {number}: {error}")))?;
+        match replay(&contract, &bytes) {
+            Ok(replayed) if replayed.round as usize != number => {
+                findings.push(format!("round {number}: the transcript is of round {}", replayed.round));
+            }
+            Ok(replayed) => {
+                for log in verified.iter().filter(|log| !holds_sum(log, &contract.terms().session, &replayed)) {
+                    findings.push(format!("round {number}: the log of {} does not hold this sum", log.party));
+                }
+                let Replayed { round, cohort, sums, words, .. } = replayed;
+                rounds.push(json!({ "round": round, "banks": cohort, "words": words, "sums": sums }));
+            }
+            Err(reason) => findings.push(format!("round {number}: {reason}")),
+        }
+    }
+    let holds = findings.is_empty();
+    let text = if holds { format!("{} sums recomputed, bit for bit", rounds.len()) } else { findings.join("\n") };
+    Ok(Printed { value: json!({ "holds": holds, "rounds": rounds, "findings": findings }), text, holds })
+}
+
+fn holds_sum(log: &VerifiedLog, session: &str, replayed: &Replayed) -> bool {
+    log.entries.iter().any(|entry| {
+        let body = Body::RoundResult {
+            round: replayed.round,
+            request: replayed.request,
+            sums: replayed.sums,
+            cohort: replayed.cohort.clone(),
+        };
+        entry.session.as_deref() == Some(session) && entry.body == body
+    })
 }
 
 fn in_words(value: &Value) -> String {

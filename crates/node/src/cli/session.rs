@@ -55,6 +55,16 @@ pub(super) enum SessionVerb {
         #[arg(long)]
         reason: String,
     },
+    /// Write the contract and every round's transcript to a file, for `audit replay`.
+    Evidence {
+        #[command(flatten)]
+        node: NodeArgument,
+        /// Session name.
+        session: String,
+        /// File to write.
+        #[arg(long, value_name = "FILE")]
+        output: PathBuf,
+    },
     /// The fit: information values, points, figures on the hold-out rows.
     Results {
         #[command(flatten)]
@@ -123,6 +133,7 @@ impl SessionVerb {
             Self::Abort { node, session, reason } => {
                 node.tell(&Command::SessionAbort { session, reason }).map(words::plain)
             }
+            Self::Evidence { node, session, output } => evidence(&node, session, &output),
             Self::Results { node, session } => node.tell(&Command::SessionResults { session }).map(words::plain),
         }
     }
@@ -163,6 +174,15 @@ fn read_shown(shown: &Value) -> Result<(Digest, Contract), Failure> {
     let envelope = serde_json::from_value(shown["envelope"].clone()).map_err(failure::internal)?;
     let sealed = tally_protocol::session::SealedContract::read(&envelope).map_err(failure::data)?;
     Ok((sealed.digest(), sealed.terms().clone()))
+}
+
+fn evidence(node: &NodeArgument, session: String, output: &Path) -> Result<Printed, Failure> {
+    let value = node.tell(&Command::SessionEvidence { session })?;
+    let text = serde_json::to_string(&value).map_err(failure::internal)?;
+    std::fs::write(output, text).map_err(|error| failure::unwritable(format!("{}: {error}", output.display())))?;
+    let rounds = value["transcripts"].as_array().map_or(0, Vec::len);
+    let text = format!("{}: {rounds} rounds", output.display());
+    Ok(Printed { value: json!({ "output": output, "rounds": rounds }), text, holds: true })
 }
 
 fn show(node: &NodeArgument, session: Option<String>, language: Language) -> Result<Printed, Failure> {

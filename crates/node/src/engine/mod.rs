@@ -149,6 +149,7 @@ impl Engine {
             Command::SessionPropose { template, dictionary, dataset, banks, patience_seconds } => {
                 self.propose(&template, &dictionary, &dataset, &banks, patience_seconds)
             }
+            Command::SessionEvidence { session } => self.session_evidence(&session),
             Command::SessionShow { session } => self.show_session(session.as_deref()),
             Command::SessionApprove { session, operator, contract, signature, dataset } => {
                 self.approve(&session, &operator, contract, &signature, dataset)

@@ -338,11 +338,11 @@ pub(super) fn roster(contract: &SealedContract) -> Result<Roster, Fault> {
 
 /// The log's record of a released sum: the same at every party.
 pub(super) fn release_fact(round: u32, request: &SumRequest, cohort: &[String], sums: &[i64]) -> Fact {
+    Fact::Released { round, request: request.digest(), sums: sums_digest(sums), cohort: cohort.to_vec() }
+}
+
+/// Names a released sum in logs.
+pub(super) fn sums_digest(sums: &[i64]) -> Digest {
     let bytes: Vec<u8> = sums.iter().flat_map(|word| word.to_be_bytes()).collect();
-    Fact::Released {
-        round,
-        request: request.digest(),
-        sums: Digest::of("tallystick/sums/v1", &[&bytes]),
-        cohort: cohort.to_vec(),
-    }
+    Digest::of("tallystick/sums/v1", &[&bytes])
 }

@@ -40,6 +40,7 @@ mod ideal;
 mod join;
 mod messages;
 mod platform;
+mod replay;
 #[cfg(test)]
 mod tests;
 mod transcript;
@@ -52,6 +53,7 @@ pub use contract::{
 pub use ideal::ideal;
 pub use messages::{FromBank, FromPlatform, Stop};
 pub use platform::{BinTable, PlatformColumn, PlatformData, PlatformHalf, PlatformInput, PlatformSession};
+pub use replay::{Replayed, replay};
 
 use serde::{Deserialize, Serialize};
 use tally_crypto::transcript::Digest;
