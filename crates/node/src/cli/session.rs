@@ -4,8 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
-use tally_crypto::transcript::Digest;
-use tally_protocol::session::{Contract, Holder};
+use tally_protocol::session::{Holder, SealedContract};
 
 use super::node::read_text;
 use super::{Language, NodeArgument, Printed, words};
@@ -162,18 +161,23 @@ pub(crate) fn approve(
 ) -> Result<Value, Failure> {
     let key = keys::open_operator(&Directory::new(node).operator_key(operator), passphrase)?;
     let shown = crate::control::tell(node, &Command::SessionShow { session: session.map(Into::into) })?;
-    let (contract, terms) = read_shown(&shown)?;
+    let sealed = read_shown(&shown)?;
+    let (contract, terms) = (sealed.digest(), sealed.terms());
     let signature = key.sign(crate::engine::APPROVAL_LABEL, contract.as_bytes());
-    let command =
-        Command::SessionApprove { session: terms.session, operator: operator.into(), contract, signature, dataset };
+    let command = Command::SessionApprove {
+        session: terms.session.clone(),
+        operator: operator.into(),
+        contract,
+        signature,
+        dataset,
+    };
     crate::control::tell(node, &command)
 }
 
 /// The contract as the node shows it; its digest is computed here, from what was shown.
-fn read_shown(shown: &Value) -> Result<(Digest, Contract), Failure> {
+fn read_shown(shown: &Value) -> Result<SealedContract, Failure> {
     let envelope = serde_json::from_value(shown["envelope"].clone()).map_err(failure::internal)?;
-    let sealed = tally_protocol::session::SealedContract::read(&envelope).map_err(failure::data)?;
-    Ok((sealed.digest(), sealed.terms().clone()))
+    SealedContract::read(&envelope).map_err(failure::data)
 }
 
 fn evidence(node: &NodeArgument, session: String, output: &Path) -> Result<Printed, Failure> {
@@ -187,11 +191,13 @@ fn evidence(node: &NodeArgument, session: String, output: &Path) -> Result<Print
 
 fn show(node: &NodeArgument, session: Option<String>, language: Language) -> Result<Printed, Failure> {
     let value = node.tell(&Command::SessionShow { session })?;
-    let (digest, terms) = read_shown(&value)?;
-    Ok(Printed { text: in_words(&digest, &terms, language), value, holds: true })
+    let sealed = read_shown(&value)?;
+    Ok(Printed { text: in_words(&sealed, language)?, value, holds: true })
 }
 
-fn in_words(digest: &Digest, terms: &Contract, language: Language) -> String {
+fn in_words(sealed: &SealedContract, language: Language) -> Result<String, Failure> {
+    let (digest, terms) = (sealed.digest(), sealed.terms());
+    let colluders = sealed.roster().map_err(failure::data)?.colluders();
     let zh = language == Language::Zh;
     let title = if zh { &terms.title.zh } else { &terms.title.en };
     let names = |holder| {
@@ -204,7 +210,7 @@ fn in_words(digest: &Digest, terms: &Contract, language: Language) -> String {
     let parties: Vec<_> = terms.parties.iter().map(|party| party.name.as_str()).collect();
     let (limits, model) = (&terms.limits, &terms.model);
     let label = |en: &'static str, zh_label: &'static str| if zh { zh_label } else { en };
-    [
+    let lines = [
         format!("{title}  [{}]", terms.session),
         format!("{}: {digest}", label("contract", "合同摘要")),
         format!("{}: {}", label("purpose", "用途"), terms.purpose),
@@ -241,9 +247,14 @@ fn in_words(digest: &Digest, terms: &Contract, language: Language) -> String {
             terms.alignment.engine,
             if terms.alignment.padding { label(", number of rows rounded up", "，行数取整") } else { "" }
         ),
+        format!(
+            "{}: {}",
+            label("a sum stays closed to the platform with up to", "平台与以下数目的银行合谋仍不能打开"),
+            colluders
+        ),
         format!("{}: {} {}", label("data kept", "数据保存"), terms.retention_days, label("days", "天")),
-    ]
-    .join("\n")
+    ];
+    Ok(lines.join("\n"))
 }
 
 /// `tallystick score …`.

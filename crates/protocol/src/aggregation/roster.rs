@@ -68,6 +68,13 @@ impl Roster {
         self.threshold().max(self.min_cohort)
     }
 
+    /// Most banks that may collude with the platform before it can open a vector: `2t > n + c`, two honest banks in every
+    /// released sum, and fewer colluders than shares determine a secret. Whoever shares data with the platform counts.
+    pub fn colluders(&self) -> usize {
+        let threshold = self.threshold();
+        (2 * threshold - self.members.len() - 1).min(self.quorum() - 2).min(threshold - 1)
+    }
+
     /// Session that the roster belongs to.
     pub fn session(&self) -> &Digest {
         &self.session

@@ -161,11 +161,12 @@ fn every_drop_point_and_subset_gives_the_sum_of_the_rest_or_stops() {
 
 #[test]
 fn thresholds_are_the_documented_ones() {
-    for (banks, threshold) in [(3usize, 3usize), (4, 3), (5, 4), (10, 7), (50, 34), (200, 134)] {
+    let expected = [(3usize, 3usize, 1), (4, 3, 1), (5, 4, 2), (10, 7, 3), (50, 34, 17), (200, 134, 67)];
+    for (banks, threshold, colluders) in expected {
         let names: Vec<_> = (0..banks).map(|bank| format!("b{bank:03}")).collect();
         let member = |name: &String| RosterMember { name: name.clone(), key: key("x").verify_key() };
         let roster = Roster::new(Digest::default(), names.iter().map(member).collect(), 3).unwrap();
-        assert_eq!(roster.threshold(), threshold);
+        assert_eq!((roster.threshold(), roster.colluders()), (threshold, colluders));
         assert!(2 * threshold > banks + banks.div_ceil(3) - 1);
     }
 }

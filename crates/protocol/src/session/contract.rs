@@ -323,6 +323,14 @@ impl SealedContract {
         &self.contract
     }
 
+    /// The roster of secure aggregation.
+    ///
+    /// # Errors
+    /// Fails where the terms leave no roster.
+    pub fn roster(&self) -> Result<crate::aggregation::Roster, super::Fault> {
+        super::bank::roster(self)
+    }
+
     /// Digest of the signed payload.
     pub fn digest(&self) -> Digest {
         self.digest
