@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use zeroize::ZeroizeOnDrop;
 
 use crate::group::{Point, Scalar};
-use crate::oprf::{BATCH, Mode, OprfError, half, multiply_hashed};
+use crate::oprf::{BATCH, Mode, OprfError, half, multiply, multiply_hashed};
 
 /// A secret exponent; erased on drop.
 #[derive(ZeroizeOnDrop)]
@@ -31,22 +31,13 @@ impl Exponent {
 
     /// Every point to this exponent.
     pub fn raise(&self, points: &[Point]) -> Vec<Point> {
-        raise(points, self.0 * half())
+        multiply(points, &self.0)
     }
 
     /// Every point to the inverse of this exponent.
     pub fn lower(&self, points: &[Point]) -> Vec<Point> {
-        raise(points, self.0.invert() * half())
+        multiply(points, &self.0.invert())
     }
-}
-
-fn raise(points: &[Point], half: Scalar) -> Vec<Point> {
-    let batch = |points: &[Point]| {
-        let halves: Vec<_> = points.iter().map(|point| point.element() * half).collect();
-        // Panic safety: neither the exponent nor a point is zero in a group of prime order.
-        Point::from_halves(&halves).expect("products of non-zero factors")
-    };
-    points.par_chunks(BATCH).map(batch).collect::<Vec<_>>().concat()
 }
 
 #[cfg(test)]

@@ -100,13 +100,7 @@ impl ServerKey {
 
     /// Evaluates a batch of blinded elements, with the proof of the verifiable mode.
     pub fn blind_evaluate(&self, blinded: &[Point], rng: &mut impl CryptoRng) -> (Vec<Point>, Option<Proof>) {
-        let half = self.scalar * half();
-        let evaluate = |points: &[Point]| {
-            let halves: Vec<_> = points.iter().map(|point| point.element() * half).collect();
-            // Panic safety: neither the key nor a point is zero in a group of prime order.
-            Point::from_halves(&halves).expect("products of non-zero factors")
-        };
-        let evaluated = blinded.par_chunks(BATCH).map(evaluate).collect::<Vec<_>>().concat();
+        let evaluated = multiply(blinded, &self.scalar);
         let proof = (self.mode == Mode::Voprf).then(|| self.prove(blinded, &evaluated, rng));
         (evaluated, proof)
     }
@@ -202,6 +196,17 @@ pub(crate) const BATCH: usize = 256;
 /// One half in the scalar field: encoding in batches doubles each point, so scalars are halved before.
 pub(crate) fn half() -> Scalar {
     Scalar::from(2u8).invert()
+}
+
+/// Every point times `scalar`, which is not zero.
+pub(crate) fn multiply(points: &[Point], scalar: &Scalar) -> Vec<Point> {
+    let half = scalar * half();
+    let batch = |points: &[Point]| {
+        let halves: Vec<_> = points.iter().map(|point| point.element() * half).collect();
+        // Panic safety: neither the scalar nor a point is zero in a group of prime order.
+        Point::from_halves(&halves).expect("products of non-zero factors")
+    };
+    points.par_chunks(BATCH).map(batch).collect::<Vec<_>>().concat()
 }
 
 /// Each input's group element times twice `half_scalar` of its place.

@@ -7,8 +7,15 @@
 mod kernel;
 mod portable;
 
+use rand_core::CryptoRng;
+
 /// An element of GF(2^128), or any other 128-bit word that is added by exclusive or.
 pub type Block = u128;
+
+/// A uniform element.
+pub fn random(rng: &mut impl CryptoRng) -> Block {
+    u128::from(rng.next_u64()) << 64 | u128::from(rng.next_u64())
+}
 
 /// The product of two elements.
 pub fn mul(a: Block, b: Block) -> Block {

@@ -1,11 +1,9 @@
-use rand_core::Rng as _;
-
 use super::*;
 use crate::seed::Seed;
 
 fn keys(count: usize, seed: u64) -> (Vec<Key>, Vec<Block>) {
     let mut rng = Seed::new([5; 32]).rng("okvs-test", &[&seed.to_le_bytes(), &count.to_le_bytes()]);
-    let mut block = || u128::from(rng.next_u64()) << 64 | u128::from(rng.next_u64());
+    let mut block = || crate::field::random(&mut rng);
     let key = |high: u128, low: u128| {
         let mut bytes = [0; 32];
         bytes[..16].copy_from_slice(&high.to_le_bytes());

@@ -136,11 +136,10 @@ impl Stream {
 mod tests {
     use super::*;
     use crate::seed::Seed;
-    use rand_core::Rng as _;
 
     fn random(length: usize, label: &str) -> Vec<Block> {
         let mut rng = Seed::new([4; 32]).rng(label, &[]);
-        (0..length).map(|_| u128::from(rng.next_u64()) << 64 | u128::from(rng.next_u64())).collect()
+        (0..length).map(|_| crate::field::random(&mut rng)).collect()
     }
 
     #[test]

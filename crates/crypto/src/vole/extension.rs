@@ -11,7 +11,7 @@ use rand_core::Rng as _;
 use serde::{Deserialize, Serialize};
 
 use super::BITS;
-use crate::field::{Block, evaluate};
+use crate::field::{Block, evaluate, random};
 use crate::seed::Seed;
 use crate::transcript::Digest;
 
@@ -45,7 +45,7 @@ pub fn receive(
     choices: &[Block],
     rng: &mut impl rand_core::CryptoRng,
 ) -> (Corrections, Vec<Block>) {
-    let mut bits = vec![u128::from(rng.next_u64()) << 64 | u128::from(rng.next_u64())];
+    let mut bits = vec![random(rng)];
     bits.extend_from_slice(choices);
     let mut columns = Vec::with_capacity(BITS * bits.len());
     let mut kept = Vec::with_capacity(BITS * bits.len());

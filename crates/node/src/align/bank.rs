@@ -13,7 +13,7 @@ use super::input::Input;
 use super::output::{Outcome, Voice, write_tags};
 use super::platform::{check_input, own_set};
 use super::wire::{Conversation, FromBank, FromPlatform, VERSION, attempt, broken, parse_envelope, unforeseen};
-use super::work::{SavedRun, Work};
+use super::work::Work;
 use crate::cli::Printed;
 use crate::failure::{self, Failure};
 
@@ -22,11 +22,12 @@ pub(super) fn run(
     arguments: &AlignArguments,
     identity: &Identity,
     input: Input,
+    work: Option<Work>,
     voice: &Voice,
 ) -> Result<Printed, Failure> {
     let mut conversation = Conversation::open(arguments, identity, voice)?;
     let mut side = Side { arguments, identity, voice, conversation: &mut conversation };
-    let outcome = side.align(&input);
+    let outcome = side.align(&input, work);
     if let Err(failure) = &outcome {
         conversation.stop::<FromBank>(failure);
     }
@@ -41,9 +42,7 @@ struct Side<'a> {
 }
 
 impl Side<'_> {
-    fn align(&mut self, input: &Input) -> Result<Printed, Failure> {
-        let work =
-            self.arguments.work.as_ref().map(|folder| Work::open(folder, self.identity.passphrase())).transpose()?;
+    fn align(&mut self, input: &Input, work: Option<Work>) -> Result<Printed, Failure> {
         let mut agreed = self.agree(input, work.as_ref())?;
         self.voice.say(&agreed.contract.in_words());
         let mut platform_set = None;
@@ -123,15 +122,7 @@ impl Side<'_> {
         AlignContract::open(&envelope, &[contract.platform.key])?;
         envelope.sign(&self.identity.key).map_err(failure::internal)?;
         let text = serde_json::to_string(&envelope).map_err(failure::internal)?;
-        let run = self.identity.with_signing(SavedRun {
-            envelope: text.clone(),
-            seed: *seed.expose(),
-            signing: [0; 32],
-            certificate: self.identity.saved_certificate(),
-            set,
-            attempts: 1,
-            finished: 0,
-        });
+        let run = self.identity.begin(text.clone(), &seed, set);
         // Before the platform can have it, so that both or neither know of the run.
         work.map(|work| work.save(&run)).transpose()?;
         self.conversation.say(&FromBank::Signed(text))?;

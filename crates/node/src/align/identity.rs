@@ -17,6 +17,16 @@ use crate::failure::{self, Failure};
 use crate::keys::NodeKeys;
 use crate::secret;
 
+/// What opens the node's keys and seals files, where the arguments ask for either; else empty.
+pub(super) fn passphrase(arguments: &AlignArguments) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    let seals = arguments.work.is_some() || arguments.cache.is_some();
+    if seals || arguments.node.is_some() || arguments.secret_file.is_some() {
+        secret::read(arguments.secret_file.as_deref(), "align")
+    } else {
+        Ok(Zeroizing::default())
+    }
+}
+
 /// This side's identity.
 pub(super) struct Identity {
     /// Party name.
@@ -33,27 +43,24 @@ pub(super) struct Identity {
     pub(super) peer: Option<(String, VerifyKey)>,
     /// Seed of the signing key of a trial; zeros elsewhere.
     trial_seed: Seed,
-    passphrase: Option<Zeroizing<Vec<u8>>>,
+    passphrase: Zeroizing<Vec<u8>>,
 }
 
 impl Identity {
-    /// Makes or opens the identity that the arguments name.
-    pub(super) fn open(arguments: &AlignArguments) -> Result<Self, Failure> {
-        let seals = arguments.work.is_some() || arguments.cache.is_some();
-        let passphrase = (seals || arguments.node.is_some() || arguments.secret_file.is_some())
-            .then(|| secret::read(arguments.secret_file.as_deref(), "align"))
-            .transpose()?;
+    /// Makes or opens the identity that the arguments name; a trial that goes on has the one of its first attempt.
+    pub(super) fn open(
+        arguments: &AlignArguments,
+        passphrase: Zeroizing<Vec<u8>>,
+        work: Option<&Work>,
+    ) -> Result<Self, Failure> {
         match &arguments.node {
             Some(directory) => Self::of_node(arguments, &Directory::new(directory), passphrase),
-            None => Self::trial(arguments, passphrase),
+            None => Self::trial(arguments, passphrase, work),
         }
     }
 
-    fn trial(arguments: &AlignArguments, passphrase: Option<Zeroizing<Vec<u8>>>) -> Result<Self, Failure> {
-        let saved = match (&arguments.work, &passphrase) {
-            (Some(folder), Some(passphrase)) => Work::open(folder, passphrase)?.standing()?,
-            _ => None,
-        };
+    fn trial(arguments: &AlignArguments, passphrase: Zeroizing<Vec<u8>>, work: Option<&Work>) -> Result<Self, Failure> {
+        let saved = work.map(Work::standing).transpose()?.flatten();
         let (cert_pem, key_pem) = match &saved {
             Some(run) => run.certificate.clone(),
             None => tally_city::ca::self_signed(today()).map_err(failure::internal)?,
@@ -79,7 +86,7 @@ impl Identity {
     fn of_node(
         arguments: &AlignArguments,
         directory: &Directory,
-        passphrase: Option<Zeroizing<Vec<u8>>>,
+        passphrase: Zeroizing<Vec<u8>>,
     ) -> Result<Self, Failure> {
         let with = arguments.with.as_deref().ok_or_else(|| failure::usage("name the other party with --with"))?;
         let config = Config::read(&directory.config())?;
@@ -106,7 +113,6 @@ impl Identity {
         }
         let peer = (party.name.clone(), party.node_key);
         let cert_pem = read(&config.files.certificate)?;
-        let passphrase = passphrase.unwrap_or_default();
         let keys = NodeKeys::read(&directory.node_keys(), &passphrase)?;
         Ok(Self {
             name: config.node.name,
@@ -116,27 +122,23 @@ impl Identity {
             trust: Trust::Consortium { peer: with.into() },
             peer: Some(peer),
             trial_seed: Seed::new([0; 32]),
-            passphrase: Some(passphrase),
+            passphrase,
         })
     }
 
     /// What seals files of this side; empty where there is nothing to seal.
     pub(super) fn passphrase(&self) -> &[u8] {
-        self.passphrase.as_deref().map_or(&[], Vec::as_slice)
+        &self.passphrase
     }
 
-    /// The certificate and key that a trial goes on with.
-    pub(super) fn saved_certificate(&self) -> (String, String) {
-        match self.peer {
+    /// A run that begins under the contract in `envelope`; a trial's certificate and keys are kept in it.
+    pub(super) fn begin(&self, envelope: String, seed: &Seed, set: Digest) -> SavedRun {
+        let certificate = match self.peer {
             Some(_) => Default::default(),
             None => (self.tls.cert_pem.clone(), self.tls.key_pem.clone()),
-        }
-    }
-
-    /// `run` with the signing key that a trial goes on with.
-    pub(super) fn with_signing(&self, mut run: SavedRun) -> SavedRun {
-        run.signing = *self.trial_seed.expose();
-        run
+        };
+        let (seed, signing) = (*seed.expose(), *self.trial_seed.expose());
+        SavedRun { envelope, seed, signing, certificate, set, attempts: 1, finished: 0 }
     }
 
     /// Checks a peer's name and key against the registry, where there is one.

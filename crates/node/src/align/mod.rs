@@ -144,17 +144,6 @@ pub(crate) enum EngineName {
     TwoHashDhBase,
 }
 
-impl EngineName {
-    /// As the command line spells it.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Vole => "vole",
-            Self::TwoHashDh => "2hashdh",
-            Self::TwoHashDhBase => "2hashdh-base",
-        }
-    }
-}
-
 impl From<EngineName> for Engine {
     fn from(name: EngineName) -> Self {
         match name {
@@ -176,12 +165,14 @@ impl AlignArguments {
             return Err(failure::usage("--cache keeps a platform's evaluations of 2HashDH: leave it out here"));
         }
         let voice = output::Voice::new(language, json);
-        let identity = identity::Identity::open(&self)?;
+        let passphrase = identity::passphrase(&self)?;
+        let work = self.work.as_ref().map(|folder| work::Work::open(folder, &passphrase)).transpose()?;
+        let identity = identity::Identity::open(&self, passphrase, work.as_ref())?;
         let input = input::read(&self.input, &self.key, self.kind.into(), self.skip_bad)?;
         voice.say(&input.report.in_words(language));
         match self.role {
-            Role::Platform => platform::run(&self, &identity, input, &voice),
-            Role::Bank => bank::run(&self, &identity, input, &voice),
+            Role::Platform => platform::run(&self, &identity, input, work, &voice),
+            Role::Bank => bank::run(&self, &identity, input, work, &voice),
         }
     }
 

@@ -28,13 +28,14 @@ pub(super) fn run(
     arguments: &AlignArguments,
     identity: &Identity,
     input: Input,
+    work: Option<Work>,
     voice: &Voice,
 ) -> Result<Printed, Failure> {
     // What can be done before anybody is there is done before.
     let cache = open_cache(arguments, identity, &input.identifiers, voice)?;
     let mut conversation = Conversation::open(arguments, identity, voice)?;
     let mut side = Side { arguments, identity, voice, conversation: &mut conversation };
-    let outcome = side.align(&input, cache);
+    let outcome = side.align(&input, cache, work);
     if let Err(failure) = &outcome {
         conversation.stop::<FromPlatform>(failure);
     }
@@ -62,9 +63,7 @@ struct Side<'a> {
 }
 
 impl Side<'_> {
-    fn align(&mut self, input: &Input, cache: Option<Cache>) -> Result<Printed, Failure> {
-        let work =
-            self.arguments.work.as_ref().map(|folder| Work::open(folder, self.identity.passphrase())).transpose()?;
+    fn align(&mut self, input: &Input, cache: Option<Cache>, work: Option<Work>) -> Result<Printed, Failure> {
         let mut agreed = self.agree(input, work.as_ref())?;
         self.voice.say(&agreed.contract.in_words());
         let mut platform_set = None;
@@ -145,16 +144,7 @@ impl Side<'_> {
             return Err(broken("it signed another contract than it was given"));
         }
         let seed = Seed::from_os().map_err(failure::internal)?;
-        let run = SavedRun {
-            envelope: text,
-            seed: *seed.expose(),
-            signing: [0; 32],
-            certificate: self.identity.saved_certificate(),
-            set: work.map(|_| own_set(input, &seed)).unwrap_or_default(),
-            attempts: 1,
-            finished: 0,
-        };
-        let run = self.identity.with_signing(run);
+        let run = self.identity.begin(text, &seed, work.map(|_| own_set(input, &seed)).unwrap_or_default());
         work.map(|work| work.save(&run)).transpose()?;
         let terms = contract.terms(digest, Resume { attempt: attempt(&nonce, &bank_nonce), finished: 0 });
         Ok(Agreed { contract, envelope, terms, seed, run })

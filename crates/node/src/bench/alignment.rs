@@ -9,6 +9,8 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::floor;
+use tally_protocol::alignment::Engine;
+
 use crate::align::EngineName;
 use crate::cli::Printed;
 use crate::failure::{self, Failure};
@@ -112,7 +114,7 @@ impl AlignmentArguments {
         let mut platform = files.side("platform", &["--listen", &address]);
         platform.args([
             "--engine",
-            self.engine.name(),
+            &Engine::from(self.engine).to_string(),
             "--exact",
             "--cap",
             &self.rows_bank.saturating_mul(2).to_string(),

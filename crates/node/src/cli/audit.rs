@@ -59,13 +59,19 @@ impl AuditVerb {
     }
 }
 
+/// The registry, signed by its consortium, which must have the key that is given.
+fn read_registry(path: &Path, ca_key: Option<&VerifyKey>) -> Result<Registry, Failure> {
+    let wrong = |error: tally_audit::RegistryError| failure::refused(format!("{}: {error}", path.display()));
+    let registry = Registry::parse(&read_text(path)?).map_err(wrong)?;
+    if let Some(key) = ca_key {
+        registry.demand(key).map_err(wrong)?;
+    }
+    Ok(registry)
+}
+
 /// Verifies every log and joins those that hold.
 pub(crate) fn audit(logs: &[PathBuf], registry: &Path, ca_key: Option<&VerifyKey>) -> Result<Value, Failure> {
-    let wrong = |error: tally_audit::RegistryError| failure::refused(format!("{}: {error}", registry.display()));
-    let registry_read = Registry::parse(&read_text(registry)?).map_err(wrong)?;
-    if let Some(key) = ca_key {
-        registry_read.demand(key).map_err(wrong)?;
-    }
+    let registry_read = read_registry(registry, ca_key)?;
     let mut verified = Vec::new();
     let mut shown = Vec::new();
     let mut findings = Vec::new();
@@ -99,7 +105,7 @@ struct Evidence {
 fn replay_all(path: &Path, registry: &Path, logs: &[PathBuf]) -> Result<Printed, Failure> {
     let wrong = |reason: String| failure::data(format!("{}: {reason}", path.display()));
     let evidence: Evidence = serde_json::from_str(&read_text(path)?).map_err(|error| wrong(error.to_string()))?;
-    let registry = Registry::parse(&read_text(registry)?).map_err(failure::refused)?;
+    let registry = read_registry(registry, None)?;
     let contract = SealedContract::verify(&evidence.contract).map_err(|error| wrong(error.to_string()))?;
     for party in &contract.terms().parties {
         if registry.party(&party.name).is_none_or(|known| known.node_key != party.node_key) {

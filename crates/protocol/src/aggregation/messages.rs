@@ -145,7 +145,7 @@ pub struct Masked {
 mod words {
     use std::borrow::Cow;
 
-    use serde::{Deserializer, Serializer, de};
+    use serde::{Deserialize as _, Deserializer, Serializer, de};
 
     /// The little-endian bytes of `words`; where that is how they lie in memory, nothing is copied.
     pub(super) fn bytes(words: &[u64]) -> Cow<'_, [u8]> {
@@ -161,22 +161,10 @@ mod words {
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u64>, D::Error> {
-        struct Words;
-        impl de::Visitor<'_> for Words {
-            type Value = Vec<u64>;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("a whole number of 8-byte words")
-            }
-
-            fn visit_bytes<E: de::Error>(self, bytes: &[u8]) -> Result<Vec<u64>, E> {
-                match bytes.as_chunks() {
-                    (words, []) => Ok(words.iter().map(|word| u64::from_le_bytes(*word)).collect()),
-                    _ => Err(E::invalid_length(bytes.len(), &self)),
-                }
-            }
+        match <&[u8]>::deserialize(deserializer)?.as_chunks() {
+            (words, []) => Ok(words.iter().map(|word| u64::from_le_bytes(*word)).collect()),
+            _ => Err(de::Error::custom("not a whole number of 8-byte words")),
         }
-        deserializer.deserialize_bytes(Words)
     }
 }
 

@@ -142,22 +142,10 @@ impl Serialize for Words {
 
 impl<'de> Deserialize<'de> for Words {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Bytes;
-        impl de::Visitor<'_> for Bytes {
-            type Value = Words;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("a whole number of 16-byte words")
-            }
-
-            fn visit_bytes<E: de::Error>(self, bytes: &[u8]) -> Result<Words, E> {
-                match bytes.as_chunks() {
-                    (words, []) => Ok(Words(words.iter().map(|word| u128::from_le_bytes(*word)).collect())),
-                    _ => Err(E::invalid_length(bytes.len(), &self)),
-                }
-            }
+        match <&[u8]>::deserialize(deserializer)?.as_chunks() {
+            (words, []) => Ok(Self(words.iter().map(|word| u128::from_le_bytes(*word)).collect())),
+            _ => Err(de::Error::custom("not a whole number of 16-byte words")),
         }
-        deserializer.deserialize_bytes(Bytes)
     }
 }
 

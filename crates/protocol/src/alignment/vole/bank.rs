@@ -2,7 +2,7 @@
 
 use rand_core::Rng as _;
 use rayon::prelude::*;
-use tally_crypto::field::{Block, evaluate, mul, power};
+use tally_crypto::field::{Block, evaluate, mul, power, random};
 use tally_crypto::group::Point;
 use tally_crypto::okvs::{decode, encode};
 use tally_crypto::seed::Seed;
@@ -137,9 +137,8 @@ impl Bank {
         rng.fill_bytes(&mut nonce);
         let (answer, seeds) = base::answer(context, pairs, &mut rng).map_err(|_| Misbehaved::Size("bases"))?;
         let holes: Vec<_> = (0..NOISE).map(|_| below(&mut rng, shape.block())).collect();
-        let mut draw = || u128::from(rng.next_u64()) << 64 | u128::from(rng.next_u64());
         // The noise values and the mask of the check are the bits of the transfers that follow the paths.
-        let noise = Zeroizing::new((0..=NOISE).map(|_| draw()).collect::<Vec<_>>());
+        let noise = Zeroizing::new((0..=NOISE).map(|_| random(&mut rng)).collect::<Vec<_>>());
         let mut choices = Zeroizing::new(vec![0; shape.path_transfers() / BITS]);
         for (tree, hole) in holes.iter().enumerate() {
             for level in 0..shape.depth() {
@@ -177,7 +176,7 @@ impl Bank {
         let shares = compose(values);
         let doubling = Doubling::new(context);
         let mut rng = self.seed.rng("check", &[context.as_bytes()]);
-        let point = u128::from(rng.next_u64()) << 64 | u128::from(rng.next_u64());
+        let point = random(&mut rng);
         let mut pairs = Zeroizing::new(vec![[0; 2]; shape.noisy()]);
         let grow = |(tree, pairs): (usize, &mut [[Block; 2]])| {
             let hole = holes[tree];

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rand_core::Rng as _;
 use rayon::prelude::*;
-use tally_crypto::field::{Block, add_multiple, evaluate, mul};
+use tally_crypto::field::{Block, add_multiple, evaluate, mul, random};
 use tally_crypto::group::Point;
 use tally_crypto::okvs::decode;
 use tally_crypto::seed::Seed;
@@ -83,7 +83,7 @@ impl Platform {
     fn open_shard(&mut self) -> ToBank {
         let context = shard_context(&self.context, &self.attempt, self.shard);
         let mut rng = self.seed.rng("shard", &[context.as_bytes()]);
-        let delta = Zeroizing::new(u128::from(rng.next_u64()) << 64 | u128::from(rng.next_u64()));
+        let delta = Zeroizing::new(random(&mut rng));
         let mut secrets = Secrets { context, delta, nonce: [0; 32], coin: [0; 32] };
         rng.fill_bytes(&mut secrets.nonce);
         rng.fill_bytes(&mut secrets.coin);
@@ -144,7 +144,7 @@ impl Platform {
         let mut noisy = Zeroizing::new(vec![[0]; shape.noisy()]);
         let grow = |(tree, leaves): (usize, &mut [[Block; 1]])| {
             let mut rng = roots.rng("root", &[&tree.to_le_bytes()]);
-            let root = u128::from(rng.next_u64()) << 64 | u128::from(rng.next_u64());
+            let root = random(&mut rng);
             let leaves = leaves.as_flattened_mut();
             let mut sums = doubling.grow(root, leaves);
             for (level, sides) in sums.iter_mut().enumerate() {
