@@ -51,6 +51,9 @@ pub struct FieldFit {
     pub good: Vec<i64>,
     /// Bad rows per code.
     pub bad: Vec<i64>,
+    /// The code that each code is counted in, where too few banks stand behind one by itself: its own rows are in the
+    /// counts of that code, and it has its WOE. Empty if too few stand behind the field.
+    pub counted_in: Vec<usize>,
     /// WOE per code: `ln(good share / bad share)`.
     pub woe: Vec<f64>,
     /// Information value.
@@ -73,6 +76,9 @@ pub struct RoundRecord {
     pub sums: Digest,
     /// Banks in the sum.
     pub cohort: Vec<String>,
+    /// Banks whose indicators decided which cells are counted together; empty for a sum without cells.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub seen: Vec<String>,
 }
 
 impl Fit {

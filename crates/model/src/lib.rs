@@ -4,7 +4,7 @@
 //! [`SumRequest`] it wants next and takes in the [`Sums`]; it never sees a row and cannot tell who answers. [`contribution`]
 //! gives the meaning of a request: each row's value is rounded half to even at the request's scale, then integers are
 //! added, so that any grouping of the rows gives the same sum, bit for bit. [`Plain`] answers from tables at hand and is
-//! what a federated fit is compared with.
+//! what a federated fit is compared with. [`release`] says which cells of a sum are counted together before anyone sees it.
 //!
 //! `exp` and `ln` come from the pure-Rust `libm`, never from the machine, so that all processors agree.
 
@@ -17,6 +17,7 @@ pub mod metrics;
 mod plain;
 mod plan;
 mod quantiles;
+pub mod release;
 mod request;
 mod rows;
 #[cfg(test)]

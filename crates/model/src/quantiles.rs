@@ -46,8 +46,9 @@ impl QuantileSearch {
         (!parents.is_empty()).then_some(RangeField { field: self.field, depth, parents, refine })
     }
 
-    /// Takes in the counts of what was asked.
-    pub(crate) fn answer(&mut self, asked: &RangeField, counts: &[u64], min_rows: u64) {
+    /// Takes in the counts of what was asked; `groups` are the first cells of the groups of each parent: a range that is
+    /// counted together with others is not looked into.
+    pub(crate) fn answer(&mut self, asked: &RangeField, counts: &[u64], groups: &[&[usize]], min_rows: u64) {
         if self.pass == 0 {
             self.total = counts.iter().sum();
             self.targets = ranks(self.total, self.bins)
@@ -58,13 +59,17 @@ impl QuantileSearch {
         for target in self.targets.iter_mut().filter(|target| !target.settled) {
             let Ok(parent) = asked.parents.binary_search(&target.prefix) else { continue };
             let cells = &counts[parent << asked.refine..(parent + 1) << asked.refine];
+            let groups = groups.get(parent).copied().unwrap_or_default();
+            target.settled = groups.is_empty();
             let mut below = target.below;
-            for (cell, count) in (0u64..).zip(cells) {
+            let ends = groups.iter().skip(1).copied().chain([cells.len()]);
+            for (&first, end) in groups.iter().zip(ends) {
+                let count = cells[first];
                 if below + count > target.rank {
-                    target.prefix = target.prefix << asked.refine | cell;
+                    target.prefix = target.prefix << asked.refine | (end - 1) as u64;
                     target.depth = asked.depth + asked.refine;
                     target.below = below;
-                    target.settled = last || *count < min_rows;
+                    target.settled = last || end - first > 1 || count < min_rows;
                     break;
                 }
                 below += count;

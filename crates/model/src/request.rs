@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use tally_crypto::transcript::Digest;
 
+use crate::release::Fold;
+
 /// One sum over rows that a trainer asks for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SumRequest {
@@ -102,10 +104,15 @@ pub struct ScoreGrid {
 /// The answer to a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sums {
-    /// One integer a word.
+    /// One integer a word; zero for cells that are counted in another one.
     pub values: Vec<i64>,
     /// Banks in the sum, in order.
     pub cohort: Vec<String>,
+    /// Banks whose indicators led to the fold, in order: all of the cohort, and those that dropped out since. Empty for a sum
+    /// without cells.
+    pub seen: Vec<String>,
+    /// Which cells are counted together.
+    pub fold: Fold,
 }
 
 impl SumRequest {

@@ -58,17 +58,31 @@ fn three_fields() -> Plan {
     plan(vec![values("a"), values("b"), FieldPlan { name: "c".into(), source: FieldSource::Codes { bins: 3 } }])
 }
 
+/// The fit where every cell is shown, whoever fills it.
 fn fit(plan: &Plan, tables: &BTreeMap<String, Table>, cohort: impl Fn(usize) -> Vec<String>) -> Fit {
+    fit_released(plan, tables, 1, cohort)
+}
+
+/// The fit where `least` banks stand behind every cell.
+fn fit_released(
+    plan: &Plan,
+    tables: &BTreeMap<String, Table>,
+    least: u32,
+    cohort: impl Fn(usize) -> Vec<String>,
+) -> Fit {
     let mut tables = tables.clone();
     for table in tables.values_mut() {
         table.baseline = bank_only(plan, table).unwrap();
     }
-    let plain = Plain { tables };
+    let plain = Plain { tables, least };
     let mut trainer = Trainer::new(plan.clone()).unwrap();
     for round in 0.. {
         match trainer.next() {
             Ask::Done(fit) => return fit,
-            Ask::Sum(request) => trainer.answer(plain.answer(&request, &cohort(round)).unwrap()).unwrap(),
+            Ask::Sum(request) => {
+                let cohort = cohort(round);
+                trainer.answer(plain.answer(&request, &cohort, &cohort).unwrap()).unwrap();
+            }
         }
     }
     unreachable!()
@@ -118,6 +132,30 @@ fn a_bank_that_leaves_midway_leaves_a_fit() {
     assert!(fit.joint.unwrap().auc > 0.7);
 }
 
+/// Where one bank lacks a range of values, nothing is shown of it by itself, and the fit is hardly worse.
+#[test]
+fn cells_of_few_banks_are_counted_with_their_neighbours() {
+    let mut tables = split(&table(6000, 6), 4);
+    let bank = tables.get_mut("bank-1").unwrap();
+    let rare: Vec<bool> = (0..bank.rows()).map(|row| row % 50 == 0).collect();
+    let Column::Values(values) = &mut bank.columns[1] else { unreachable!() };
+    values.iter_mut().zip(&rare).filter(|(_, rare)| **rare).for_each(|(value, _)| *value = 1e12);
+    let Column::Codes(codes) = &mut bank.columns[2] else { unreachable!() };
+    codes.iter_mut().filter(|code| **code == 0).for_each(|code| *code = 1);
+    for bank in ["bank-2", "bank-3"] {
+        let Column::Codes(codes) = &mut tables.get_mut(bank).unwrap().columns[2] else { unreachable!() };
+        codes.iter_mut().filter(|code| **code == 0).for_each(|code| *code = 1);
+    }
+    let open = fit(&three_fields(), &tables, |_| names(4));
+    let released = fit_released(&three_fields(), &tables, 3, |_| names(4));
+    let field = &released.fields[2];
+    assert_eq!(field.counted_in[1], 0, "only one bank has code 0");
+    assert_eq!(field.woe[0].to_bits(), field.woe[1].to_bits());
+    assert_eq!(field.good[0], open.fields[2].good[0] + open.fields[2].good[1]);
+    assert_eq!(field.good.iter().sum::<i64>(), open.fields[2].good.iter().sum::<i64>());
+    assert!(released.joint.unwrap().auc > open.joint.unwrap().auc - 0.01);
+}
+
 #[test]
 fn quantiles_of_pooled_counts_are_those_of_the_values() {
     let table = table(5000, 3);
@@ -156,9 +194,10 @@ fn newton_finds_what_linfa_finds() {
 fn wrong_sums_are_refused() {
     let mut trainer = Trainer::new(three_fields()).unwrap();
     let Ask::Sum(request) = trainer.next() else { unreachable!() };
-    let short = Sums { values: vec![0], cohort: names(3) };
+    let sums = |values| Sums { values, cohort: names(3), seen: names(3), fold: release::Fold::none(&request.axes()) };
+    let short = sums(vec![0]);
     assert!(matches!(trainer.answer(short), Err(TrainError::Words { .. })));
-    let negative = Sums { values: vec![-1; request.words()], cohort: names(3) };
+    let negative = sums(vec![-1; request.words()]);
     assert_eq!(trainer.answer(negative), Err(TrainError::Negative));
 }
 
@@ -212,7 +251,7 @@ fn public_data_reach_the_joined_reference() {
             holdout: ids.iter().map(|id| is_holdout(id)).collect(),
             baseline: Vec::new(),
         };
-        let fit = fit(&plan, &split(&table, 3), |_| names(3));
+        let fit = fit_released(&plan, &split(&table, 3), 3, |_| names(3));
         let auc = fit.joint.unwrap().auc;
         eprintln!("{name}: joint {auc:.4}, reference {reference}, {} rounds", fit.rounds.len());
         assert!(auc > reference - 0.005);

@@ -11,7 +11,7 @@ use crate::logistic::{Newton, Progress};
 use crate::metrics;
 use crate::plan::{FieldSource, Plan, PlanError};
 use crate::quantiles::QuantileSearch;
-use crate::request::{FieldBins, Kind, LinearModel, RowSet, ScoreGrid, SumRequest, Sums, Term};
+use crate::request::{FieldBins, Kind, LinearModel, RangeField, RowSet, ScoreGrid, SumRequest, Sums, Term};
 use crate::woe::woe;
 
 /// What a trainer wants.
@@ -122,23 +122,29 @@ impl Trainer {
         self.rounds.push(record(&request, &sums));
         match request.kind {
             Kind::Ranges(asked) => {
-                if let Step::Quantiles(searches) = &mut self.step {
-                    let mut counts = sums.values.iter().map(|count| count.unsigned_abs());
-                    for one in &asked {
-                        let cells: Vec<_> = counts.by_ref().take(one.words()).collect();
-                        if let Some(search) = searches.iter_mut().find(|search| search.ask().as_ref() == Some(one)) {
-                            search.answer(one, &cells, self.plan.min_rows);
-                        }
-                    }
-                }
+                self.refine(&asked, &sums);
                 self.settle_quantiles();
                 Ok(())
             }
-            Kind::Counts(bins) => self.select(&bins, &sums.values),
+            Kind::Counts(bins) => self.select(&bins, &sums),
             Kind::Moments(model) => self.step_newton(model, request.scale_bits, &sums),
             Kind::Scores { model, grid } => {
                 self.finish(&model, grid, &sums.values);
                 Ok(())
+            }
+        }
+    }
+
+    fn refine(&mut self, asked: &[RangeField], sums: &Sums) {
+        let Step::Quantiles(searches) = &mut self.step else { return };
+        let mut counts = sums.values.iter().map(|count| count.unsigned_abs());
+        let mut axis = 0;
+        for one in asked {
+            let cells: Vec<_> = counts.by_ref().take(one.words()).collect();
+            let groups: Vec<_> = (axis..axis + one.parents.len()).map(|axis| sums.fold.groups(axis)).collect();
+            axis += one.parents.len();
+            if let Some(search) = searches.iter_mut().find(|search| search.ask().as_ref() == Some(one)) {
+                search.answer(one, &cells, &groups, self.plan.min_rows);
             }
         }
     }
@@ -158,23 +164,33 @@ impl Trainer {
         self.step = Step::Counts(bins.collect());
     }
 
-    fn select(&mut self, bins: &[FieldBins], counts: &[i64]) -> Result<(), TrainError> {
-        let mut counts = counts.chunks_exact(2);
-        for (plan, bins) in self.plan.fields.iter().zip(bins) {
+    fn select(&mut self, bins: &[FieldBins], sums: &Sums) -> Result<(), TrainError> {
+        let mut counts = sums.values.chunks_exact(2);
+        for (axis, (plan, bins)) in self.plan.fields.iter().zip(bins).enumerate() {
             let cells: Vec<_> = counts.by_ref().take(bins.codes()).collect();
             let good: Vec<_> = cells.iter().map(|cell| cell[0]).collect();
             let bad: Vec<_> = cells.iter().map(|cell| cell[1]).collect();
-            self.train = (good.iter().sum(), bad.iter().sum());
-            let (woe, iv) = woe(&good, &bad, self.plan.smoothing);
-            let kept = iv >= self.plan.min_iv;
+            let counted_in = sums.fold.counted_in(axis, cells.len()).unwrap_or_default();
+            if !counted_in.is_empty() {
+                self.train = (good.iter().sum(), bad.iter().sum());
+            }
+            let (grouped, iv) = woe(&good, &bad, self.plan.smoothing);
+            let woe = (0..cells.len()).map(|code| grouped[*counted_in.get(code).unwrap_or(&code)]).collect();
+            let dropped = if counted_in.is_empty() {
+                Some("too few banks stand behind any of its bins".into())
+            } else {
+                (iv < self.plan.min_iv).then(|| format!("information value below {}", self.plan.min_iv))
+            };
+            let kept = dropped.is_none();
             self.fields.push(FieldFit {
                 name: plan.name.clone(),
                 bins: bins.clone(),
                 good,
                 bad,
+                counted_in,
                 woe,
                 iv,
-                dropped: (!kept).then(|| format!("information value below {}", self.plan.min_iv)),
+                dropped,
                 coefficient: kept.then_some(0.0),
                 points: Vec::new(),
             });
@@ -242,7 +258,7 @@ fn points(value: f64) -> i64 {
 fn record(request: &SumRequest, sums: &Sums) -> RoundRecord {
     let bytes: Vec<u8> = sums.values.iter().flat_map(|word| word.to_be_bytes()).collect();
     let digest = Digest::of("tallystick/sums/v1", &[&bytes]);
-    RoundRecord { request: request.digest(), sums: digest, cohort: sums.cohort.clone() }
+    RoundRecord { request: request.digest(), sums: digest, cohort: sums.cohort.clone(), seen: sums.seen.clone() }
 }
 
 /// The largest power of two with `row cap x bound x scale < 2^62`, from public numbers only.

@@ -1,0 +1,331 @@
+//! Release rules: which cells of a sum may be shown, and what the others are counted with.
+//!
+//! A histogram cell that a single bank fills shows that bank's number to everyone. So a sum with cells is taken in two parts.
+//! First the banks add up who has any row in which cell ([`presence`], [`pack`]), which tells how many banks stand behind a
+//! cell, not how many rows. From these counts everyone derives the same [`Fold`]: neighbouring cells of an [`Axis`] are
+//! counted together until enough banks stand behind each group. Then the banks fold their values before they are added.
+//!
+//! Cells are folded, never withheld one by one: the total of an axis is known from other axes, and what is missing from it
+//! would be the withheld cell. A statistic made from groups (a bin, a branch of a tree, a tail of scores) is a union of
+//! groups, so enough banks stand behind it too.
+//!
+//! Indicators are given for every cell and for every dyadic range of cells (2, 4, 8, … from the start of the axis on), since
+//! how many banks stand behind a union does not follow from its cells. Behind a group stand at least as many banks as behind
+//! the fullest of the ranges that it contains; the rule goes by that. An axis of which no group reaches the minimum is
+//! withheld as a whole.
+
+use crate::request::{Kind, SumRequest};
+
+/// One histogram inside a sum: cells in order, each of the same number of words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Axis {
+    /// Number of cells.
+    pub cells: usize,
+    /// Words of a cell.
+    pub words: usize,
+    /// Words of a cell, from the last one backwards, that are counts of rows of one kind: `good, bad`, or one count of all.
+    pub sides: usize,
+}
+
+/// Bits of a lane: sums of indicators over fewer than 2^10 banks do not run into the next lane.
+const LANE: u32 = 10;
+/// Lanes of a word.
+const LANES: usize = 6;
+/// Most banks of one sum of indicators.
+pub const MAX_BANKS: usize = (1 << LANE) - 1;
+
+impl SumRequest {
+    /// The histograms of the sum in order; none for sums over all rows alike, which need no folding.
+    pub fn axes(&self) -> Vec<Axis> {
+        match &self.kind {
+            Kind::Ranges(fields) => fields
+                .iter()
+                .flat_map(|field| field.parents.iter().map(|_| Axis { cells: 1 << field.refine, words: 1, sides: 1 }))
+                .collect(),
+            Kind::Counts(fields) => {
+                fields.iter().map(|bins| Axis { cells: bins.codes(), words: 2, sides: 2 }).collect()
+            }
+            Kind::Scores { grid, .. } => vec![Axis { cells: grid.cells as usize, words: 2, sides: 2 }; 2],
+            Kind::Moments(_) => Vec::new(),
+        }
+    }
+}
+
+impl Axis {
+    /// Number of dyadic ranges of 1, 2, 4, … cells, up to the whole axis.
+    fn levels(&self) -> impl Iterator<Item = usize> {
+        std::iter::successors(Some(self.cells), |ranges| (*ranges > 1).then(|| ranges.div_ceil(2)))
+    }
+
+    /// One for each side of each range.
+    fn indicators(&self) -> usize {
+        self.sides * self.levels().sum::<usize>()
+    }
+}
+
+/// Whether the rows at hand put anything into each side of each dyadic range of cells, level by level, from their
+/// [`contribution`](crate::contribution()).
+pub fn presence(axes: &[Axis], values: &[i64]) -> Vec<bool> {
+    let mut values = values.iter();
+    let mut present = Vec::new();
+    for axis in axes {
+        let mut level = Vec::with_capacity(axis.cells * axis.sides);
+        for _ in 0..axis.cells {
+            let cell = values.by_ref().take(axis.words);
+            level.extend(cell.skip(axis.words - axis.sides).map(|count| *count != 0));
+        }
+        for _ in axis.levels() {
+            let pairs = level.chunks(2 * axis.sides);
+            let above = pairs
+                .flat_map(|pair| (0..axis.sides).map(|side| pair[side] | pair.get(axis.sides + side).unwrap_or(&false)))
+                .collect();
+            present.append(&mut level);
+            level = above;
+        }
+    }
+    present
+}
+
+/// Indicators as lanes of words, so that the sum over banks is a sum of words.
+pub fn pack(present: &[bool]) -> Vec<i64> {
+    let word = |lanes: &[bool]| lanes.iter().rev().fold(0, |word, &lane| word << LANE | i64::from(lane));
+    present.chunks(LANES).map(word).collect()
+}
+
+/// Words of the packed indicators.
+pub fn packed_words(axes: &[Axis]) -> usize {
+    indicators(axes).div_ceil(LANES)
+}
+
+/// Banks behind each side of each cell, from summed words; `None` if the words are not a sum of indicators of `banks` banks.
+pub fn unpack(axes: &[Axis], words: &[i64], banks: usize) -> Option<Vec<u32>> {
+    let lanes = words.iter().flat_map(|word| {
+        (0..LANES as u32).map(move |lane| (word >> (lane * LANE)) as u32 & ((1 << LANE) - 1))
+    });
+    let mut counts: Vec<u32> = lanes.collect();
+    let spare = counts.split_off(indicators(axes).min(counts.len()));
+    let whole = words.len() == packed_words(axes) && words.iter().all(|word| *word >> (LANE * LANES as u32) == 0);
+    let fits = counts.iter().all(|count| *count as usize <= banks) && spare.iter().all(|lane| *lane == 0);
+    (whole && fits).then_some(counts)
+}
+
+fn indicators(axes: &[Axis]) -> usize {
+    axes.iter().map(Axis::indicators).sum()
+}
+
+/// Which cells are counted together: runs of neighbours, each counted in its first cell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fold {
+    /// Per axis: the first cell of every group, in order; none if the axis is withheld.
+    groups: Vec<Vec<usize>>,
+}
+
+impl Fold {
+    /// Every cell by itself: for rows of one holder, who hides nothing from himself.
+    pub fn none(axes: &[Axis]) -> Self {
+        Self { groups: axes.iter().map(|axis| (0..axis.cells).collect()).collect() }
+    }
+
+    /// The finest groups, from the first cell on, behind each of which stand `least` banks, on each side that has any row.
+    pub fn new(axes: &[Axis], contributors: &[u32], least: u32) -> Self {
+        let mut rest = contributors;
+        let groups = axes.iter().map(|axis| {
+            let (own, after) = rest.split_at(axis.indicators().min(rest.len()));
+            rest = after;
+            groups(axis, own, least)
+        });
+        Self { groups: groups.collect() }
+    }
+
+    /// Counts every cell in the first one of its group; what is withheld becomes zero.
+    pub fn apply(&self, axes: &[Axis], values: &mut [i64]) {
+        let mut rest = values;
+        for (axis, groups) in axes.iter().zip(&self.groups) {
+            let (own, after) = std::mem::take(&mut rest).split_at_mut(axis.cells * axis.words);
+            rest = after;
+            let mut group = 0;
+            for cell in 0..axis.cells {
+                while groups.get(group + 1).is_some_and(|next| *next <= cell) {
+                    group += 1;
+                }
+                let first = groups.get(group).copied();
+                if first == Some(cell) {
+                    continue;
+                }
+                for word in 0..axis.words {
+                    let value = std::mem::take(&mut own[cell * axis.words + word]);
+                    if let Some(first) = first {
+                        own[first * axis.words + word] += value;
+                    }
+                }
+            }
+        }
+    }
+
+    /// The first cell of every group of an axis, in order; empty if the axis is withheld.
+    pub fn groups(&self, axis: usize) -> &[usize] {
+        self.groups.get(axis).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// For every cell of an axis, the cell that it is counted in; `None` if the axis is withheld.
+    pub fn counted_in(&self, axis: usize, cells: usize) -> Option<Vec<usize>> {
+        let groups = self.groups(axis);
+        let group = |cell| groups[groups.partition_point(|first| *first <= cell) - 1];
+        (!groups.is_empty()).then(|| (0..cells).map(group).collect())
+    }
+
+    /// Per word of the sum, whether it may be other than zero: the words of first cells with a bank behind them.
+    pub fn shown(&self, axes: &[Axis], contributors: &[u32]) -> Vec<bool> {
+        let mut shown = Vec::new();
+        let mut rest = contributors;
+        for (axis, groups) in axes.iter().zip(&self.groups) {
+            let (own, after) = rest.split_at(axis.indicators().min(rest.len()));
+            rest = after;
+            let filled: Vec<bool> =
+                own.chunks_exact(axis.sides).take(axis.cells).map(|cell| cell.iter().any(|banks| *banks > 0)).collect();
+            let ends = groups.iter().skip(1).copied().chain([axis.cells]);
+            let mut cells = vec![false; axis.cells];
+            for (&first, end) in groups.iter().zip(ends) {
+                cells[first] = filled[first..end].contains(&true);
+            }
+            shown.extend(cells.iter().flat_map(|cell| std::iter::repeat_n(*cell, axis.words)));
+        }
+        shown
+    }
+}
+
+/// First cells of the groups of one axis: each is closed as soon as it is safe.
+fn groups(axis: &Axis, contributors: &[u32], least: u32) -> Vec<usize> {
+    let safe = |most: &[u32]| most.iter().all(|banks| *banks == 0 || *banks >= least);
+    let mut groups = Vec::new();
+    let mut open: Option<(usize, Vec<u32>)> = None;
+    for cell in 0..axis.cells {
+        let (first, most) = open.get_or_insert_with(|| (cell, vec![0; axis.sides]));
+        raise(most, axis, contributors, *first, cell);
+        if safe(most) {
+            groups.extend(open.take().map(|(first, _)| first));
+        }
+    }
+    // What is left at the end goes to the groups before it.
+    while open.is_some() {
+        let Some(first) = groups.pop() else { return Vec::new() };
+        let mut most = vec![0; axis.sides];
+        (first..axis.cells).for_each(|cell| raise(&mut most, axis, contributors, first, cell));
+        if safe(&most) {
+            groups.push(first);
+            open = None;
+        }
+    }
+    groups
+}
+
+/// Takes in the dyadic ranges that end with `cell` and begin at `first` or later: `most` banks on each side so far.
+fn raise(most: &mut [u32], axis: &Axis, contributors: &[u32], first: usize, cell: usize) {
+    let mut offset = 0;
+    for (level, ranges) in axis.levels().enumerate() {
+        let range = cell >> level;
+        let ends_here = cell + 1 == axis.cells || (cell + 1).trailing_zeros() as usize >= level;
+        if !ends_here || range << level < first {
+            break;
+        }
+        for (side, most) in most.iter_mut().enumerate() {
+            *most = (*most).max(contributors.get(offset + range * axis.sides + side).copied().unwrap_or(0));
+        }
+        offset += ranges * axis.sides;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const ONE: Axis = Axis { cells: 6, words: 1, sides: 1 };
+
+    #[test]
+    fn neighbours_are_counted_together_until_enough_banks_stand_behind_them() {
+        // Banks by cell, as sets.
+        let fold = |banks: [&[usize]; 6]| {
+            let mut contributors = vec![0; ONE.indicators()];
+            for bank in 1..=5 {
+                let own = banks.map(|cell| i64::from(cell.contains(&bank)));
+                for (count, present) in contributors.iter_mut().zip(presence(&[ONE], &own)) {
+                    *count += u32::from(present);
+                }
+            }
+            Fold::new(&[ONE], &contributors, 3).groups(0).to_vec()
+        };
+        let all: &[usize] = &[1, 2, 3];
+        assert_eq!(fold([all; 6]), [0, 1, 2, 3, 4, 5]);
+        assert_eq!(fold([&[1], all, &[1, 2], all, &[], all]), [0, 2, 4, 5]);
+        assert_eq!(fold([all, all, &[], &[], &[1], &[1, 2]]), [0, 1]);
+        assert_eq!(fold([&[]; 6]), [0, 1, 2, 3, 4, 5]);
+        assert!(fold([&[1, 2]; 6]).is_empty());
+        // No cell has three banks, the range of the first four has, and that of the last two.
+        assert_eq!(fold([&[1], &[1], &[2], &[3], &[1, 2], &[3]]), [0, 4]);
+    }
+
+    #[test]
+    fn sums_of_packed_indicators_are_counts() {
+        let axes = [Axis { cells: 5, words: 2, sides: 2 }, ONE];
+        let present: Vec<bool> = (0..indicators(&axes)).map(|place| place % 3 == 0).collect();
+        let words: Vec<i64> = pack(&present).into_iter().map(|word| word * 5).collect();
+        assert_eq!(words.len(), packed_words(&axes));
+        let expected: Vec<u32> = present.iter().map(|one| 5 * u32::from(*one)).collect();
+        assert_eq!(unpack(&axes, &words, 5), Some(expected));
+        assert_eq!(unpack(&axes, &words, 4), None);
+        assert_eq!(unpack(&axes, &words[1..], 5), None);
+        for wrong in [-1, 1 << 60] {
+            let mut words = words.clone();
+            words[1] = wrong;
+            assert_eq!(unpack(&axes, &words, 5), None);
+        }
+    }
+
+    proptest! {
+        /// No released word stands on the rows of fewer banks than asked, and nothing is lost from an axis that is shown.
+        #[test]
+        fn no_group_of_a_sparse_histogram_has_too_few_banks(
+            banks in prop::collection::vec(prop::collection::vec(0i64..3, 24), 3..7),
+            density in 0u32..100,
+            least in 2u32..5,
+        ) {
+            let axes = [Axis { cells: 6, words: 2, sides: 2 }, Axis { cells: 12, words: 1, sides: 1 }];
+            let tables: Vec<Vec<i64>> = banks
+                .iter()
+                .enumerate()
+                .map(|(bank, words)| {
+                    let kept = |place: usize| (place * 37 + bank * 61) as u32 % 100 < density;
+                    words.iter().enumerate().map(|(place, word)| if kept(place) { *word } else { 0 }).collect()
+                })
+                .collect();
+            let mut contributors = vec![0; indicators(&axes)];
+            for table in &tables {
+                for (count, present) in contributors.iter_mut().zip(presence(&axes, table)) {
+                    *count += u32::from(present);
+                }
+            }
+            let fold = Fold::new(&axes, &contributors, least);
+            let folded: Vec<Vec<i64>> = tables
+                .iter()
+                .map(|table| {
+                    let mut folded = table.clone();
+                    fold.apply(&axes, &mut folded);
+                    folded
+                })
+                .collect();
+            let shown = fold.shown(&axes, &contributors);
+            for word in 0..24 {
+                let behind = folded.iter().filter(|table| table[word] != 0).count() as u32;
+                prop_assert!(behind == 0 || behind >= least);
+                prop_assert!(behind == 0 || shown[word]);
+            }
+            for (axis, range) in [(0, 0..12), (1, 12..24)] {
+                let total = |tables: &[Vec<i64>]| tables.iter().flat_map(|table| &table[range.clone()]).sum::<i64>();
+                let kept = if fold.groups(axis).is_empty() { 0 } else { total(&tables) };
+                prop_assert_eq!(total(&folded), kept);
+            }
+        }
+    }
+}
