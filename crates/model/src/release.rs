@@ -5,6 +5,9 @@
 //! cell, not how many rows. From these counts everyone derives the same [`Fold`]: neighbouring cells of an [`Axis`] are
 //! counted together until enough banks stand behind each group. Then the banks fold their values before they are added.
 //!
+//! A bank stands behind a cell if it has a row there, good or bad: what is shown of the cell, its good and its bad rows, is
+//! then a sum over all these banks, of which some may have none of one kind; who has none is told to nobody.
+//!
 //! Cells are folded, never withheld one by one: the total of an axis is known from other axes, and what is missing from it
 //! would be the withheld cell. A statistic made from groups (a bin, a branch of a tree, a tail of scores) is a union of
 //! groups, so enough banks stand behind it too.
@@ -23,8 +26,8 @@ pub struct Axis {
     pub cells: usize,
     /// Words of a cell.
     pub words: usize,
-    /// Words of a cell, from the last one backwards, that are counts of rows of one kind: `good, bad`, or one count of all.
-    pub sides: usize,
+    /// Words of a cell, from the last one backwards, that are counts of rows: `good, bad`, or one count of all.
+    pub counts: usize,
 }
 
 /// Bits of a lane: sums of indicators over fewer than 2^10 banks do not run into the next lane.
@@ -40,12 +43,12 @@ impl SumRequest {
         match &self.kind {
             Kind::Ranges(fields) => fields
                 .iter()
-                .flat_map(|field| field.parents.iter().map(|_| Axis { cells: 1 << field.refine, words: 1, sides: 1 }))
+                .flat_map(|field| field.parents.iter().map(|_| Axis { cells: 1 << field.refine, words: 1, counts: 1 }))
                 .collect(),
             Kind::Counts(fields) => {
-                fields.iter().map(|bins| Axis { cells: bins.codes(), words: 2, sides: 2 }).collect()
+                fields.iter().map(|bins| Axis { cells: bins.codes(), words: 2, counts: 2 }).collect()
             }
-            Kind::Scores { grid, .. } => vec![Axis { cells: grid.cells as usize, words: 2, sides: 2 }; 2],
+            Kind::Scores { grid, .. } => vec![Axis { cells: grid.cells as usize, words: 2, counts: 2 }; 2],
             Kind::Moments(_) => Vec::new(),
         }
     }
@@ -57,28 +60,24 @@ impl Axis {
         std::iter::successors(Some(self.cells), |ranges| (*ranges > 1).then(|| ranges.div_ceil(2)))
     }
 
-    /// One for each side of each range.
+    /// One for each range.
     fn indicators(&self) -> usize {
-        self.sides * self.levels().sum::<usize>()
+        self.levels().sum()
     }
 }
 
-/// Whether the rows at hand put anything into each side of each dyadic range of cells, level by level, from their
+/// Whether any of the rows at hand lies in each dyadic range of cells, level by level, from their
 /// [`contribution`](crate::contribution()).
 pub fn presence(axes: &[Axis], values: &[i64]) -> Vec<bool> {
-    let mut values = values.iter();
+    let mut rest = values;
     let mut present = Vec::new();
     for axis in axes {
-        let mut level = Vec::with_capacity(axis.cells * axis.sides);
-        for _ in 0..axis.cells {
-            let cell = values.by_ref().take(axis.words);
-            level.extend(cell.skip(axis.words - axis.sides).map(|count| *count != 0));
-        }
+        let (own, after) = rest.split_at((axis.cells * axis.words).min(rest.len()));
+        rest = after;
+        let filled = |cell: &[i64]| cell[axis.words - axis.counts..].iter().any(|count| *count != 0);
+        let mut level: Vec<bool> = own.chunks_exact(axis.words).map(filled).collect();
         for _ in axis.levels() {
-            let pairs = level.chunks(2 * axis.sides);
-            let above = pairs
-                .flat_map(|pair| (0..axis.sides).map(|side| pair[side] | pair.get(axis.sides + side).unwrap_or(&false)))
-                .collect();
+            let above = level.chunks(2).map(|pair| pair.contains(&true)).collect();
             present.append(&mut level);
             level = above;
         }
@@ -97,7 +96,7 @@ pub fn packed_words(axes: &[Axis]) -> usize {
     indicators(axes).div_ceil(LANES)
 }
 
-/// Banks behind each side of each cell, from summed words; `None` if the words are not a sum of indicators of `banks` banks.
+/// Banks behind each range of cells, from summed words; `None` if the words are not a sum of indicators of `banks` banks.
 pub fn unpack(axes: &[Axis], words: &[i64], banks: usize) -> Option<Vec<u32>> {
     let lanes = words.iter().flat_map(|word| {
         (0..LANES as u32).map(move |lane| (word >> (lane * LANE)) as u32 & ((1 << LANE) - 1))
@@ -126,7 +125,7 @@ impl Fold {
         Self { groups: axes.iter().map(|axis| (0..axis.cells).collect()).collect() }
     }
 
-    /// The finest groups, from the first cell on, behind each of which stand `least` banks, on each side that has any row.
+    /// The finest groups, from the first cell on, behind each of which stand `least` banks or none at all.
     pub fn new(axes: &[Axis], contributors: &[u32], least: u32) -> Self {
         let mut rest = contributors;
         let groups = axes.iter().map(|axis| {
@@ -181,12 +180,10 @@ impl Fold {
         for (axis, groups) in axes.iter().zip(&self.groups) {
             let (own, after) = rest.split_at(axis.indicators().min(rest.len()));
             rest = after;
-            let filled: Vec<bool> =
-                own.chunks_exact(axis.sides).take(axis.cells).map(|cell| cell.iter().any(|banks| *banks > 0)).collect();
             let ends = groups.iter().skip(1).copied().chain([axis.cells]);
             let mut cells = vec![false; axis.cells];
             for (&first, end) in groups.iter().zip(ends) {
-                cells[first] = filled[first..end].contains(&true);
+                cells[first] = own[first..end].iter().any(|banks| *banks > 0);
             }
             shown.extend(cells.iter().flat_map(|cell| std::iter::repeat_n(*cell, axis.words)));
         }
@@ -196,22 +193,22 @@ impl Fold {
 
 /// First cells of the groups of one axis: each is closed as soon as it is safe.
 fn groups(axis: &Axis, contributors: &[u32], least: u32) -> Vec<usize> {
-    let safe = |most: &[u32]| most.iter().all(|banks| *banks == 0 || *banks >= least);
+    let safe = |most: u32| most == 0 || most >= least;
     let mut groups = Vec::new();
-    let mut open: Option<(usize, Vec<u32>)> = None;
+    let mut open: Option<(usize, u32)> = None;
     for cell in 0..axis.cells {
-        let (first, most) = open.get_or_insert_with(|| (cell, vec![0; axis.sides]));
-        raise(most, axis, contributors, *first, cell);
-        if safe(most) {
-            groups.extend(open.take().map(|(first, _)| first));
+        let (first, most) = open.unwrap_or((cell, 0));
+        let most = most.max(fullest(axis, contributors, first, cell));
+        open = (!safe(most)).then_some((first, most));
+        if open.is_none() {
+            groups.push(first);
         }
     }
     // What is left at the end goes to the groups before it.
     while open.is_some() {
         let Some(first) = groups.pop() else { return Vec::new() };
-        let mut most = vec![0; axis.sides];
-        (first..axis.cells).for_each(|cell| raise(&mut most, axis, contributors, first, cell));
-        if safe(&most) {
+        let most = (first..axis.cells).map(|cell| fullest(axis, contributors, first, cell)).max();
+        if safe(most.unwrap_or(0)) {
             groups.push(first);
             open = None;
         }
@@ -219,8 +216,9 @@ fn groups(axis: &Axis, contributors: &[u32], least: u32) -> Vec<usize> {
     groups
 }
 
-/// Takes in the dyadic ranges that end with `cell` and begin at `first` or later: `most` banks on each side so far.
-fn raise(most: &mut [u32], axis: &Axis, contributors: &[u32], first: usize, cell: usize) {
+/// Banks behind the fullest of the dyadic ranges that end with `cell` and begin at `first` or later.
+fn fullest(axis: &Axis, contributors: &[u32], first: usize, cell: usize) -> u32 {
+    let mut fullest = 0;
     let mut offset = 0;
     for (level, ranges) in axis.levels().enumerate() {
         let range = cell >> level;
@@ -228,11 +226,10 @@ fn raise(most: &mut [u32], axis: &Axis, contributors: &[u32], first: usize, cell
         if !ends_here || range << level < first {
             break;
         }
-        for (side, most) in most.iter_mut().enumerate() {
-            *most = (*most).max(contributors.get(offset + range * axis.sides + side).copied().unwrap_or(0));
-        }
-        offset += ranges * axis.sides;
+        fullest = fullest.max(contributors.get(offset + range).copied().unwrap_or(0));
+        offset += ranges;
     }
+    fullest
 }
 
 #[cfg(test)]
@@ -241,7 +238,7 @@ mod tests {
 
     use super::*;
 
-    const ONE: Axis = Axis { cells: 6, words: 1, sides: 1 };
+    const ONE: Axis = Axis { cells: 6, words: 1, counts: 1 };
 
     #[test]
     fn neighbours_are_counted_together_until_enough_banks_stand_behind_them() {
@@ -268,7 +265,7 @@ mod tests {
 
     #[test]
     fn sums_of_packed_indicators_are_counts() {
-        let axes = [Axis { cells: 5, words: 2, sides: 2 }, ONE];
+        let axes = [Axis { cells: 5, words: 2, counts: 2 }, ONE];
         let present: Vec<bool> = (0..indicators(&axes)).map(|place| place % 3 == 0).collect();
         let words: Vec<i64> = pack(&present).into_iter().map(|word| word * 5).collect();
         assert_eq!(words.len(), packed_words(&axes));
@@ -291,7 +288,7 @@ mod tests {
             density in 0u32..100,
             least in 2u32..5,
         ) {
-            let axes = [Axis { cells: 6, words: 2, sides: 2 }, Axis { cells: 12, words: 1, sides: 1 }];
+            let axes = [Axis { cells: 6, words: 2, counts: 2 }, Axis { cells: 12, words: 1, counts: 1 }];
             let tables: Vec<Vec<i64>> = banks
                 .iter()
                 .enumerate()
@@ -316,10 +313,11 @@ mod tests {
                 })
                 .collect();
             let shown = fold.shown(&axes, &contributors);
-            for word in 0..24 {
-                let behind = folded.iter().filter(|table| table[word] != 0).count() as u32;
+            for cell in (0..12).step_by(2).map(|word| word..word + 2).chain((12..24).map(|word| word..word + 1)) {
+                let behind = |table: &&Vec<i64>| table[cell.clone()].iter().any(|count| *count != 0);
+                let behind = folded.iter().filter(behind).count() as u32;
                 prop_assert!(behind == 0 || behind >= least);
-                prop_assert!(behind == 0 || shown[word]);
+                prop_assert!(behind == 0 || cell.clone().all(|word| shown[word]));
             }
             for (axis, range) in [(0, 0..12), (1, 12..24)] {
                 let total = |tables: &[Vec<i64>]| tables.iter().flat_map(|table| &table[range.clone()]).sum::<i64>();
