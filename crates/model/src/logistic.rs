@@ -21,6 +21,8 @@ pub(crate) struct Newton {
     base: Option<Base>,
     damping: f64,
     evaluations: u32,
+    /// Sums carry noise: full steps, so many of them.
+    steps: Option<u32>,
 }
 
 #[derive(Clone, Debug)]
@@ -41,8 +43,8 @@ pub(crate) enum Progress {
 }
 
 impl Newton {
-    pub(crate) fn new(width: usize, c: f64) -> Self {
-        Self { c, trial: vec![0.0; width], base: None, damping: 1.0, evaluations: 0 }
+    pub(crate) fn new(width: usize, c: f64, steps: Option<u32>) -> Self {
+        Self { c, trial: vec![0.0; width], base: None, damping: 1.0, evaluations: 0, steps }
     }
 
     /// Writes the trial point into a model.
@@ -72,7 +74,7 @@ impl Newton {
         let width = self.trial.len();
         let objective = self.c * moments[0] + 0.5 * self.trial[1..].iter().map(|weight| weight * weight).sum::<f64>();
         // A smaller cohort has another objective: what was reached before says nothing about it.
-        let comparable = self.base.as_ref().filter(|base| base.cohort == cohort);
+        let comparable = self.base.as_ref().filter(|base| base.cohort == cohort && self.steps.is_none());
         if let Some(base) = comparable
             && objective > base.objective + self.c * resolution
         {
@@ -92,10 +94,15 @@ impl Newton {
         let step = solve(hessian, &gradient).ok_or("the Hessian is not positive definite")?;
         let largest = step.iter().fold(0.0f64, |largest, change| largest.max(change.abs()));
         let point = std::mem::take(&mut self.trial);
+        if self.steps == Some(self.evaluations) {
+            let point = moved(&point, &step, 1.0);
+            self.base = Some(Base { point, objective, step, cohort: cohort.to_vec() });
+            return Ok(Progress::Converged);
+        }
         self.damping = 1.0;
         self.trial = moved(&point, &step, 1.0);
         self.base = Some(Base { point, objective, step, cohort: cohort.to_vec() });
-        Ok(if largest < TOLERANCE { Progress::Converged } else { Progress::Continue })
+        Ok(if largest < TOLERANCE && self.steps.is_none() { Progress::Converged } else { Progress::Continue })
     }
 }
 

@@ -29,6 +29,9 @@ pub struct Plan {
     pub base_odds: f64,
     /// Public randomness of the session.
     pub seed: Digest,
+    /// Sums carry noise: so many Newton steps are taken, none is taken back, and counts below zero count as zero.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub newton_steps: Option<u32>,
 }
 
 /// One field.
@@ -68,6 +71,14 @@ pub struct PlanError(pub(crate) &'static str);
 const MAX_FIELDS: usize = 400;
 
 impl Plan {
+    /// No sum of the plan has a larger [sensitivity](crate::SumRequest::sensitivity): a row moves each word of the widest
+    /// one by less than `2^62 / row cap`, since that is how its scale is chosen, and by half a unit of rounding.
+    pub fn largest_sensitivity(&self) -> f64 {
+        let width = self.fields.len() as f64 + 1.0;
+        let words = 1.0 + width + width * (width + 1.0) / 2.0;
+        words.sqrt() * (libm::ldexp(1.0, 62) / self.row_cap as f64 + 0.5)
+    }
+
     /// Checks the bounds; with them no sum of any request can overflow, since every request derives its scale from them.
     ///
     /// # Errors

@@ -132,6 +132,21 @@ impl SumRequest {
         }
     }
 
+    /// How far one row more or less moves the sum, in the Euclidean norm and in the sum's own units, rounding included.
+    /// Follows from the request alone.
+    pub fn sensitivity(&self) -> f64 {
+        match &self.kind {
+            Kind::Ranges(fields) => (fields.len() as f64).sqrt(),
+            Kind::Counts(fields) => (fields.len() as f64).sqrt(),
+            Kind::Scores { .. } => std::f64::consts::SQRT_2,
+            Kind::Moments(model) => {
+                let scale = libm::ldexp(1.0, i32::try_from(self.scale_bits).unwrap_or(0));
+                // Each of the words is rounded by half a unit at most.
+                scale * model.moment_norm() + 0.5 * (self.words() as f64).sqrt()
+            }
+        }
+    }
+
     /// True for the sums that judge a fitted model.
     pub fn evaluates(&self) -> bool {
         matches!(self.kind, Kind::Scores { .. })
@@ -159,6 +174,16 @@ impl LinearModel {
     /// Columns, the intercept included.
     pub fn width(&self) -> usize {
         self.terms.len() + 1
+    }
+
+    /// Largest Euclidean norm of one row's loss, gradient and upper Hessian: the loss is at most `|z| + ln 2`, the error of a
+    /// probability at most 1, its weight `p (1 - p)` at most 1/4.
+    fn moment_norm(&self) -> f64 {
+        let largest = |term: &Term| term.woe.iter().fold(0.0f64, |largest, woe| largest.max(woe.abs()));
+        let reach: f64 = self.terms.iter().map(|term| term.coefficient.abs() * largest(term)).sum();
+        let loss = self.intercept.abs() + reach + std::f64::consts::LN_2;
+        let squares = 1.0 + self.terms.iter().map(|term| largest(term) * largest(term)).sum::<f64>();
+        (loss * loss + squares + squares * squares / 16.0).sqrt()
     }
 
     fn moment_words(&self) -> usize {

@@ -20,6 +20,7 @@ fn plan(fields: Vec<FieldPlan>) -> Plan {
         base_score: 600.0,
         base_odds: 50.0,
         seed: Digest::default(),
+        newton_steps: None,
     }
 }
 

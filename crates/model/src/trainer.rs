@@ -111,15 +111,18 @@ impl Trainer {
     ///
     /// # Errors
     /// Refuses a sum that cannot be the answer to the request.
-    pub fn answer(&mut self, sums: Sums) -> Result<(), TrainError> {
+    pub fn answer(&mut self, mut sums: Sums) -> Result<(), TrainError> {
         let Ask::Sum(request) = self.next() else { return Err(TrainError::NotAsked) };
         if sums.values.len() != request.words() {
             return Err(TrainError::Words { found: sums.values.len(), expected: request.words() });
         }
-        if request.scale_bits == 0 && sums.values.iter().any(|count| *count < 0) {
-            return Err(TrainError::Negative);
-        }
         self.rounds.push(record(&request, &sums));
+        if !matches!(request.kind, Kind::Moments(_)) && sums.values.iter().any(|count| *count < 0) {
+            if self.plan.newton_steps.is_none() {
+                return Err(TrainError::Negative);
+            }
+            sums.values.iter_mut().for_each(|count| *count = (*count).max(0));
+        }
         match request.kind {
             Kind::Ranges(asked) => {
                 self.refine(&asked, &sums);
@@ -203,7 +206,7 @@ impl Trainer {
         let terms =
             kept.map(|(field, fit)| Term { field, bins: fit.bins.clone(), woe: fit.woe.clone(), coefficient: 0.0 });
         let model = LinearModel { intercept: 0.0, terms: terms.collect() };
-        let search = Newton::new(model.width(), self.plan.c);
+        let search = Newton::new(model.width(), self.plan.c, self.plan.newton_steps);
         self.step = Step::Newton { model, search };
         Ok(())
     }

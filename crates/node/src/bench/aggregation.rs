@@ -14,7 +14,7 @@ use tally_crypto::seed::Seed;
 use tally_crypto::sign::SigningKey;
 use tally_crypto::transcript::Digest;
 use tally_protocol::aggregation::{
-    Aggregator, Contributor, Event, ROUNDS_PER_BATCH, Reaction, Roster, RosterMember, RoundSpec, ToAggregator, ToMember,
+    Aggregator, Contributor, Event, Part, ROUNDS_PER_BATCH, Reaction, Roster, RosterMember, RoundSpec, ToAggregator, ToMember,
 };
 
 use crate::cli::Printed;
@@ -154,7 +154,7 @@ impl Bench {
 
     /// One round from the first key to the sum.
     fn round(&mut self) -> Result<Vec<i64>, Failure> {
-        let spec = RoundSpec { round: 0, request: Digest::default(), words: self.length };
+        let spec = RoundSpec { round: 0, request: Digest::default(), part: Part::Whole, words: self.length };
         let mut queue = VecDeque::from(self.aggregator.open_round(spec).map_err(failure::internal)?);
         loop {
             let Some(event) = queue.pop_front() else {
@@ -169,6 +169,7 @@ impl Bench {
             };
             match event {
                 Event::Released { sums, .. } => return Ok(sums),
+                Event::CalledOff { .. } => return Err(failure::internal("the round was called off")),
                 Event::Send { to, message } => {
                     for answer in self.bank(&to, &message)? {
                         queue.extend(self.platform(&to, &answer)?);
@@ -200,9 +201,10 @@ impl Bench {
         for reaction in bank.receive(message).map_err(failure::internal)? {
             let answer = match reaction {
                 Reaction::Send(answer) => answer,
-                Reaction::Offered(spec) => {
-                    bank.contribute(&spec, std::mem::take(&mut values)).map_err(failure::internal)?
+                Reaction::Offered(offer) => {
+                    bank.contribute(&offer.spec, std::mem::take(&mut values)).map_err(failure::internal)?
                 }
+                Reaction::Releasing { .. } => continue,
             };
             answers.push((batch, postcard::to_allocvec(&answer).map_err(failure::internal)?));
         }

@@ -115,20 +115,22 @@ fn replay_all(path: &Path, registry: &Path, logs: &[PathBuf]) -> Result<Printed,
     let verified = logs.iter().map(|log| verify_log(log, &registry)).collect::<Result<Vec<_>, _>>();
     let verified = verified.map_err(failure::check)?;
     let (mut rounds, mut findings) = (Vec::new(), Vec::new());
+    let mut next = 0;
     for (number, transcript) in evidence.transcripts.iter().enumerate() {
-        let bytes = hex::decode(transcript).map_err(|error| wrong(format!("round {number}: {error}")))?;
+        let bytes = hex::decode(transcript).map_err(|error| wrong(format!("transcript {number}: {error}")))?;
         match replay(&contract, &bytes) {
-            Ok(replayed) if replayed.round as usize != number => {
-                findings.push(format!("round {number}: the transcript is of round {}", replayed.round));
+            Ok(replayed) if replayed.round < next => {
+                findings.push(format!("transcript {number}: round {} does not follow the one before", replayed.round));
             }
             Ok(replayed) => {
+                next = replayed.round + 1;
                 for log in verified.iter().filter(|log| !holds_sum(log, &contract.terms().session, &replayed)) {
-                    findings.push(format!("round {number}: the log of {} does not hold this sum", log.party));
+                    findings.push(format!("round {}: the log of {} does not hold this sum", replayed.round, log.party));
                 }
                 let Replayed { round, cohort, sums, words, .. } = replayed;
                 rounds.push(json!({ "round": round, "banks": cohort, "words": words, "sums": sums }));
             }
-            Err(reason) => findings.push(format!("round {number}: {reason}")),
+            Err(reason) => findings.push(format!("transcript {number}: {reason}")),
         }
     }
     let holds = findings.is_empty();

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
+use tally_protocol::aggregation::{NoiseTerms, epsilon};
 use tally_protocol::session::{Holder, SealedContract};
 
 use super::node::read_text;
@@ -234,9 +235,10 @@ fn in_words(sealed: &SealedContract, language: Language) -> Result<String, Failu
             model.base_odds
         ),
         format!(
-            "{}: {} banks in a sum, {} rows in a refined cell, {} evaluations a bank, {} sums",
+            "{}: {} banks in a sum, {} behind a cell, {} rows in a refined cell, {} evaluations a bank, {} sums",
             label("limits", "限额"),
             limits.min_cohort,
+            limits.min_cell,
             limits.min_rows,
             limits.evaluations,
             limits.rounds
@@ -252,9 +254,26 @@ fn in_words(sealed: &SealedContract, language: Language) -> Result<String, Failu
             label("a sum stays closed to the platform with up to", "平台与以下数目的银行合谋仍不能打开"),
             colluders
         ),
+        format!("{}: {}", label("noise", "噪声"), noise_in_words(terms.noise, label)),
         format!("{}: {} {}", label("data kept", "数据保存"), terms.retention_days, label("days", "天")),
     ];
     Ok(lines.join("\n"))
+}
+
+fn noise_in_words(noise: Option<NoiseTerms>, label: impl Fn(&'static str, &'static str) -> &'static str) -> String {
+    const DELTA: f64 = 1e-6;
+    match noise {
+        None => label("none, sums are exact", "无，汇总为精确值").into(),
+        Some(noise) => format!(
+            "{} {} {} {}: epsilon {:.2} {} delta {DELTA:e}",
+            label("rho", "rho"),
+            noise.rho_round,
+            label("a sum, of", "每次汇总，总计"),
+            noise.rho_session,
+            epsilon(noise.rho_session, DELTA),
+            label("at", "，"),
+        ),
+    }
 }
 
 /// `tallystick score …`.

@@ -32,10 +32,9 @@ pub(super) fn compare(inputs: &Inputs, envelope: &Value, results: &[(String, Val
         .map(|(name, value)| Ok((name, serde_json::from_value(value["fit"].clone()).map_err(failure::internal)?)))
         .collect::<Result<Vec<(_, Fit)>, Failure>>()?;
     let (_, first) = fits.first().ok_or_else(|| failure::internal("no node has a fit"))?;
-    let cohorts: Vec<_> = first.rounds.iter().map(|round| round.cohort.clone()).collect();
     let platform = pooled_platform(inputs, &contract)?;
     let banks = pooled_banks(inputs, &contract)?;
-    let pooled = ideal(&contract, &platform, &banks, &cohorts).map_err(failure::internal)?;
+    let pooled = ideal(&contract, &platform, &banks, &first.rounds).map_err(failure::internal)?;
     let difference = fits.iter().find_map(|(name, fit)| differs(&pooled, fit).map(|what| format!("{name}: {what}")));
     Ok(Comparison { identical: difference.is_none(), rounds: pooled.rounds.len(), difference })
 }

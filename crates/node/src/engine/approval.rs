@@ -7,6 +7,7 @@ use tally_crypto::transcript::Digest;
 use tally_data::Dictionary;
 use tally_model::text::Text;
 use tally_policy::{Form, Level, Purpose};
+use tally_protocol::aggregation::NoiseTerms;
 use tally_protocol::alignment::Engine as AlignmentEngine;
 use tally_protocol::session::{
     AlignmentTerms, Contract, Fault, FieldTerms, Holder, Limits, ListReference, ModelTerms, Party, PartyRole,
@@ -38,6 +39,8 @@ pub(crate) struct Template {
     base_score: f64,
     base_odds: f64,
     min_cohort: u32,
+    #[serde(default)]
+    min_cell: Option<u32>,
     min_rows: u64,
     row_cap: u64,
     evaluations: u64,
@@ -46,6 +49,8 @@ pub(crate) struct Template {
     #[serde(default = "padded")]
     padding: bool,
     rounds: u32,
+    #[serde(default)]
+    noise: Option<NoiseTerms>,
     patience_seconds: u32,
     expires_days: u32,
     retention_days: u32,
@@ -96,6 +101,7 @@ impl Engine {
             stage: Stage::Draft,
             reason: None,
             dataset: Some(dataset.into()),
+            data_version: None,
             approvals: Vec::new(),
             history: vec![(Stage::Draft, now())],
             model: None,
@@ -164,11 +170,13 @@ impl Engine {
             },
             limits: Limits {
                 min_cohort: template.min_cohort,
+                min_cell: template.min_cell.unwrap_or(template.min_cohort),
                 min_rows: template.min_rows,
                 row_cap: template.row_cap,
                 evaluations: template.evaluations,
                 rounds: template.rounds,
             },
+            noise: template.noise,
             patience_seconds: template.patience_seconds,
             created,
             expires: created + i64::from(template.expires_days) * DAY_MS,
@@ -276,6 +284,7 @@ impl Engine {
             stage: Stage::Proposed,
             reason: None,
             dataset: None,
+            data_version: None,
             approvals: Vec::new(),
             history: Vec::new(),
             model: None,

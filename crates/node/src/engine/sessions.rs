@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
+use tally_crypto::transcript::Digest;
 use tally_model::{Fit, Table};
 use tally_protocol::session::{
     BankData, BankInput, BankSession, Fault, FromBank, FromPlatform, Output, PlatformData, PlatformInput,
@@ -69,7 +70,10 @@ impl Engine {
     }
 
     /// Starts the machine of an approved session with this node's cleared data.
-    pub(super) fn start(&mut self, step: &mut Step, record: SessionRecord) -> Result<(), Failure> {
+    pub(super) fn start(&mut self, step: &mut Step, mut record: SessionRecord) -> Result<(), Failure> {
+        let datasets = self.store.datasets()?;
+        let dataset = datasets.into_iter().find(|info| record.dataset.as_ref() == Some(&info.name));
+        record.data_version = dataset.map(|info| info.commitment);
         let input = if self.is_platform() {
             self.platform_data(step, &record).map(Input::PlatformData)
         } else {
@@ -111,12 +115,41 @@ impl Engine {
         step.touch(&session);
         let from_peer_abort = is_abort(&input, self.is_platform());
         let live = self.live.get_mut(&session).ok_or_else(|| failure::internal("the session is not loaded"))?;
-        match move_machine(live, input) {
+        let requests = match move_machine(live, input) {
+            Ok(requests) => self.enter_releases(&record, requests)?,
+            Err(fault) => Err(fault),
+        };
+        match requests {
             Ok(requests) => self.fulfil(step, record, requests)?,
             Err(fault) => self.abort(step, record, fault, !from_peer_abort)?,
         }
         self.renew_patience(&session);
         Ok(())
+    }
+
+    /// Enters the sums that this bank is about to help to release into its ledger, in the transaction of the step; a sum that
+    /// the ledger does not admit ends the session, and nothing of this step leaves.
+    fn enter_releases(
+        &self,
+        record: &SessionRecord,
+        requests: Vec<Request>,
+    ) -> Result<Result<Vec<Request>, Fault>, Failure> {
+        let is_release = |request: &Request| matches!(request, Request::Other(Output::Releasing(_)));
+        let (releases, rest): (Vec<_>, Vec<_>) = requests.into_iter().partition(is_release);
+        let least = self.contract_of(record)?.terms().limits.min_cohort as usize;
+        let version = record.data_version.unwrap_or_default();
+        for request in releases {
+            let Request::Other(Output::Releasing(release)) = request else { continue };
+            let query = Digest::of("tallystick/released-query/v1", &[release.query.as_bytes(), version.as_bytes()]);
+            for (session, cohort) in self.store.releases(&query)? {
+                if let Err(found) = release.check([cohort.as_slice()], least) {
+                    let reason = format!("does not help to release a sum that session {session} released too: {found}");
+                    return Ok(Err(Fault { culprit: self.me().into(), reason }));
+                }
+            }
+            self.store.put_release(&query, &record.session, release.round, &release.cohort)?;
+        }
+        Ok(Ok(rest))
     }
 
     fn fulfil(&mut self, step: &mut Step, mut record: SessionRecord, requests: Vec<Request>) -> Result<(), Failure> {
@@ -138,7 +171,7 @@ impl Engine {
                 Request::Other(Output::Table(own)) => table = Some(own),
                 Request::Other(Output::Model(fit)) => self.keep_model(&mut record, &fit, table.as_deref())?,
                 Request::Other(Output::Stage(stage)) => self.reach(step, &mut record, stage)?,
-                Request::Other(Output::Send { .. }) => {}
+                Request::Other(Output::Send { .. } | Output::Releasing(_)) => {}
             }
         }
         self.store.put_session(&record)?;
@@ -341,6 +374,7 @@ fn generalise<M>(output: Output<M>, encode: impl FnOnce(M) -> (&'static str, Vec
         Output::Stage(stage) => Request::Other(Output::Stage(stage)),
         Output::Table(table) => Request::Other(Output::Table(table)),
         Output::Model(fit) => Request::Other(Output::Model(fit)),
+        Output::Releasing(release) => Request::Other(Output::Releasing(release)),
         Output::Refused(fault) => Request::Other(Output::Refused(fault)),
         Output::Evidence { round, transcript } => Request::Other(Output::Evidence { round, transcript }),
     }

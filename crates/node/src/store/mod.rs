@@ -19,7 +19,7 @@ use tally_crypto::seed::Seed;
 use crate::failure::{self, Failure};
 
 /// Version of `schema.sql`.
-const SCHEMA_VERSION: i64 = 1;
+const SCHEMA_VERSION: i64 = 2;
 
 /// An open store.
 pub(crate) struct Store {

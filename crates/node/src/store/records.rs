@@ -48,6 +48,9 @@ pub(crate) struct SessionRecord {
     pub(crate) reason: Option<String>,
     /// This node's data set for it.
     pub(crate) dataset: Option<String>,
+    /// Commitment of that data set when the session began with it.
+    #[serde(default)]
+    pub(crate) data_version: Option<Digest>,
     /// Operators of this node who have approved.
     pub(crate) approvals: Vec<String>,
     /// When each stage was reached, Unix milliseconds.
@@ -150,6 +153,25 @@ impl Store {
         self.rows("SELECT digest, COUNT(*) FROM consent_use GROUP BY digest", [], |row| {
             Ok((Digest(row.get(0)?), row.get(1)?))
         })
+    }
+
+    /// Banks over which `query`, a query with the version of its data, was released before, each with its session.
+    pub(crate) fn releases(&self, query: &Digest) -> Result<Vec<(String, Vec<String>)>, Failure> {
+        let statement = "SELECT session, cohort FROM release WHERE query = ?1 ORDER BY rowid";
+        let rows = self.rows(statement, [query.as_bytes()], |row| Ok((row.get(0)?, row.get::<_, String>(1)?)))?;
+        rows.into_iter().map(|(session, cohort)| Ok((session, parse(&cohort)?))).collect()
+    }
+
+    /// Notes a sum that this bank is about to help to release.
+    pub(crate) fn put_release(
+        &self,
+        query: &Digest,
+        session: &str,
+        round: u32,
+        cohort: &[String],
+    ) -> Result<(), Failure> {
+        let statement = "INSERT INTO release (query, session, round, cohort) VALUES (?1, ?2, ?3, ?4)";
+        self.execute(statement, (query.as_bytes(), session, round, text(&cohort)?)).map(drop)
     }
 
     pub(crate) fn put_session(&self, record: &SessionRecord) -> Result<(), Failure> {

@@ -14,7 +14,7 @@ use zeroize::Zeroize as _;
 
 use super::masks::{own_mask, pairwise_mask, pairwise_sign, roll_digest, transport_key};
 use super::messages::{
-    Agreement, Keys, Masked, Misbehaved, Offer, RoundKeys, RoundSpec, SealedShares, Shares, ToAggregator, ToMember,
+    Agreement, Keys, Masked, Misbehaved, Offer, Part, RoundKeys, RoundSpec, SealedShares, Shares, ToAggregator, ToMember,
     Unmask,
 };
 use super::{ROUNDS_PER_BATCH, Roster};
@@ -25,7 +25,15 @@ pub enum Reaction {
     /// Send this to the aggregator.
     Send(ToAggregator),
     /// Compute the values of this round and call [`Contributor::contribute`].
-    Offered(RoundSpec),
+    Offered(Offer),
+    /// This bank is about to help to release the sum of the round over these banks: what follows leaves only if the ledger
+    /// ([`Release`](super::Release)) admits it.
+    Releasing {
+        /// The round.
+        spec: RoundSpec,
+        /// Banks in the sum, in order.
+        cohort: Vec<String>,
+    },
 }
 
 /// A bank's state machine over all rounds of a session.
@@ -102,10 +110,15 @@ impl Contributor {
             ToMember::OpenBatch { batch } => self.open_batch(batch).map(send),
             ToMember::Roll { batch, keys } => self.deal(batch, keys).map(send),
             ToMember::Deliver { batch, shares } => self.hold(batch, &shares).map(|()| Vec::new()),
-            ToMember::Offer(offer) => self.consider(offer).map(|spec| vec![Reaction::Offered(spec)]),
-            ToMember::Survivors { round, survivors } => self.agree(round, survivors).map(send),
+            ToMember::Offer(offer) => self.consider(offer).map(|offer| vec![Reaction::Offered(offer)]),
+            ToMember::Survivors { round, survivors } => self.agree(round, survivors),
             ToMember::Quorum { round, agreements } => self.unmask(round, &agreements).map(send),
         }
+    }
+
+    /// Who takes part, and the thresholds.
+    pub fn roster(&self) -> &Roster {
+        &self.roster
     }
 
     /// Masks the values of the offered round.
@@ -236,8 +249,8 @@ impl Contributor {
         Ok(())
     }
 
-    fn consider(&mut self, offer: Offer) -> Result<RoundSpec, Misbehaved> {
-        let spec = offer.spec.clone();
+    fn consider(&mut self, offer: Offer) -> Result<Offer, Misbehaved> {
+        let spec = &offer.spec;
         if spec.round < self.next_round {
             return Err(Misbehaved::AskedAgain(spec.round));
         }
@@ -257,11 +270,11 @@ impl Contributor {
         self.next_round = spec.round + 1;
         self.cohort.clone_from(&offer.cohort);
         let digest = offer.digest(&self.roster);
-        self.round = Some(Round { offer, digest, state: RoundState::Offered });
-        Ok(spec)
+        self.round = Some(Round { offer: offer.clone(), digest, state: RoundState::Offered });
+        Ok(offer)
     }
 
-    fn agree(&mut self, number: u32, survivors: Vec<String>) -> Result<ToAggregator, Misbehaved> {
+    fn agree(&mut self, number: u32, survivors: Vec<String>) -> Result<Vec<Reaction>, Misbehaved> {
         let quorum = self.roster.quorum();
         let round = self.round.as_mut().filter(|round| round.offer.spec.round == number);
         let Some(Round { offer, digest, state: state @ RoundState::Contributed }) = round else {
@@ -274,12 +287,15 @@ impl Contributor {
                 what: "survivors that are not of the cohort",
             });
         }
-        if survivors.len() < quorum {
-            return Err(Misbehaved::TooFew { have: survivors.len(), need: quorum });
+        let need = if offer.spec.part == Part::Cells { offer.cohort.len() } else { quorum };
+        if survivors.len() < need {
+            return Err(Misbehaved::TooFew { have: survivors.len(), need });
         }
         let signature = Agreement::sign(digest, &survivors, &self.key);
+        let releasing = Reaction::Releasing { spec: offer.spec.clone(), cohort: survivors.clone() };
         *state = RoundState::Agreed(survivors);
-        Ok(ToAggregator::Agreement(Agreement { member: self.me.clone(), round: number, signature }))
+        let agreement = Agreement { member: self.me.clone(), round: number, signature };
+        Ok(vec![releasing, Reaction::Send(ToAggregator::Agreement(agreement))])
     }
 
     fn unmask(&mut self, number: u32, agreements: &[Agreement]) -> Result<ToAggregator, Misbehaved> {

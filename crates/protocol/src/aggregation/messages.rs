@@ -15,8 +15,21 @@ pub struct RoundSpec {
     pub round: u32,
     /// Digest of the sum request.
     pub request: Digest,
+    /// Which part of it.
+    pub part: Part,
     /// Length of the vectors.
     pub words: u32,
+}
+
+/// Part of a sum request that one round takes ([`tally_model::release`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Part {
+    /// A sum without cells, in one round.
+    Whole,
+    /// Which bank has rows in which cells, as packed indicators.
+    Presence,
+    /// The cells, folded. Every bank of the offer must stay: with fewer, too few might stand behind a cell.
+    Cells,
 }
 
 /// A round and the banks that are asked.
@@ -253,10 +266,11 @@ impl RoundSpec {
 impl Offer {
     /// Names the offer in masks and signatures: a bank that was shown another offer gives noise.
     pub fn digest(&self, roster: &Roster) -> Digest {
-        let mut transcript = Transcript::new("tallystick/offer/v1");
+        let mut transcript = Transcript::new("tallystick/offer/v2");
         transcript.append(roster.digest().as_bytes());
         transcript.append_u64(self.spec.round.into());
         transcript.append(self.spec.request.as_bytes());
+        transcript.append_u64(self.spec.part as u64);
         transcript.append_u64(self.spec.words.into());
         for name in &self.cohort {
             transcript.append(name.as_bytes());

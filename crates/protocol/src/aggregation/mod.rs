@@ -29,13 +29,19 @@
 //! every round    Offer ->      <- Masked      Survivors ->  <- Agreement     Quorum ->  <- Unmask
 //! ```
 //!
+//! **What may be released** is the banks' to enforce: a sum with cells takes two rounds, so that no cell stands on few banks
+//! ([`Part`], [`tally_model::release`]); a sum is released for one set of banks only ([`Release`]); noise and its budget where the
+//! contract asks for them ([`Noise`]).
+//!
 //! Every bank derives from the survivors that it signed which shares it gives: of the self mask for a survivor, of the
 //! pairwise key for one that dropped out, never both, and answers a round once.
 
 mod bank;
 mod ideal;
+mod ledger;
 mod masks;
 mod messages;
+mod noise;
 mod platform;
 mod roster;
 #[cfg(test)]
@@ -44,10 +50,12 @@ mod transcript;
 
 pub use bank::{Contributor, Reaction};
 pub use ideal::ideal;
+pub use ledger::{Differencing, Release};
 pub use messages::{
-    Agreement, Keys, Masked, Misbehaved, Offer, RoundKeys, RoundSpec, SealedShares, Shares, ToAggregator, ToMember,
+    Agreement, Keys, Masked, Misbehaved, Offer, Part, RoundKeys, RoundSpec, SealedShares, Shares, ToAggregator, ToMember,
     Unmask,
 };
+pub use noise::{Noise, NoiseError, NoiseTerms, epsilon};
 pub use platform::{Aggregator, Event, Stopped};
 pub use roster::{Roster, RosterError, RosterMember};
 pub use transcript::{Transcript, TranscriptError};

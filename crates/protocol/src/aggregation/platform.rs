@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::messages::{
-    Agreement, Keys, Masked, Misbehaved, Offer, RoundSpec, SealedShares, Shares, ToAggregator, ToMember, Unmask,
+    Agreement, Keys, Masked, Misbehaved, Offer, Part, RoundSpec, SealedShares, Shares, ToAggregator, ToMember, Unmask,
 };
 use super::{Roster, Transcript};
 
@@ -27,6 +27,14 @@ pub enum Event {
         sums: Vec<i64>,
         /// Everything that leads to it.
         transcript: Box<Transcript>,
+    },
+    /// A bank dropped out of a round that all must stay in: nothing is released, and the sum is asked again from those who
+    /// are left.
+    CalledOff {
+        /// Number of the round.
+        round: u32,
+        /// The banks that are left.
+        cohort: Vec<String>,
     },
 }
 
@@ -165,6 +173,11 @@ impl Aggregator {
             return Err(Stopped { phase: self.phase.name(), have, need, missing });
         }
         self.cohort.retain(|name| !missing.contains(name));
+        if let Phase::Masking { offer: Offer { spec: RoundSpec { round, part: Part::Cells, .. }, .. }, .. } = &self.phase {
+            let called_off = Event::CalledOff { round: *round, cohort: self.cohort.clone() };
+            self.phase = Phase::Idle;
+            return Ok(vec![called_off]);
+        }
         self.advance().map_err(|_| Stopped { phase: "unmasking", have, need, missing })
     }
 

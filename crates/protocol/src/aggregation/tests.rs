@@ -34,7 +34,7 @@ fn world(banks: usize) -> World {
 }
 
 fn spec(round: u32) -> RoundSpec {
-    RoundSpec { round, request: Digest::of_bytes(&round.to_be_bytes()), words: WORDS }
+    RoundSpec { round, request: Digest::of_bytes(&round.to_be_bytes()), part: Part::Whole, words: WORDS }
 }
 
 fn values(name: &str, round: u32) -> Vec<i64> {
@@ -82,10 +82,13 @@ impl World {
         let bank = self.banks.get_mut(to).unwrap();
         let mut answers = Vec::new();
         for reaction in bank.receive(message)? {
-            answers.push(match reaction {
-                Reaction::Send(message) => message,
-                Reaction::Offered(spec) => bank.contribute(&spec, values(to, spec.round))?,
-            });
+            match reaction {
+                Reaction::Send(message) => answers.push(message),
+                Reaction::Offered(Offer { spec, .. }) => {
+                    answers.push(bank.contribute(&spec, values(to, spec.round))?);
+                }
+                Reaction::Releasing { .. } => {}
+            }
         }
         Ok(answers)
     }

@@ -6,13 +6,15 @@ use serde::{Deserialize, Serialize};
 use tally_crypto::seed::Seed;
 use tally_crypto::sign::SigningKey;
 use tally_crypto::transcript::Digest;
-use tally_model::{Ask, Column, SumRequest, Sums, Table, Trainer, bank_only, contribution};
+use tally_model::release::{pack, presence};
+use tally_model::{Ask, Column, ContributionError, SumRequest, Table, Trainer, bank_only, contribution};
 
 use super::join::{decode_codes, join};
 use super::messages::{FromBank, FromPlatform};
+use super::parts::{Asked, Reached};
 use super::transcript::AlignmentTranscript;
 use super::{Fact, Fault, Holder, Output, SealedContract, Stage};
-use crate::aggregation::{Contributor, Reaction, Roster, RosterMember, RoundSpec};
+use crate::aggregation::{Contributor, Noise, NoiseError, Offer, Part, Reaction, Release, RoundSpec};
 use crate::alignment::{self, Identifiers, Keyed, SealedRow, Step, ToBank, ToPlatform, open_rows};
 
 /// What a bank brings: its cleared loan rows.
@@ -70,7 +72,11 @@ struct Training {
     table: Table,
     trainer: Trainer,
     contributor: Contributor,
-    request: SumRequest,
+    asked: Asked,
+    /// What this bank's rows add to the sum that is asked, once it was computed.
+    own: Option<Vec<i64>>,
+    noise: Option<Noise>,
+    /// Number of the next round.
     round: u32,
 }
 
@@ -240,9 +246,12 @@ impl BankSession {
             return Err(Fault::new(&self.me, "the trainer asks for nothing"));
         };
         let rounds_seed = self.seed.derive("tallystick/aggregation", &[self.contract.digest().as_bytes()]);
-        let contributor = Contributor::new(roster(&self.contract)?, &self.me, self.key.clone(), rounds_seed)
+        let contributor = Contributor::new(self.contract.roster()?, &self.me, self.key.clone(), rounds_seed)
             .map_err(|error| Fault::new(&self.me, error))?;
-        self.phase = Phase::Training(Box::new(Training { table, trainer, contributor, request, round: 0 }));
+        let asked = Asked::new(request);
+        let noise = self.contract.terms().noise.map(Noise::new);
+        self.phase =
+            Phase::Training(Box::new(Training { table, trainer, contributor, asked, own: None, noise, round: 0 }));
         Ok(())
     }
 
@@ -254,20 +263,40 @@ impl BankSession {
                     let message = FromBank::Aggregation(message);
                     outputs.push(Output::Send { to: self.platform.clone(), message });
                 }
-                Reaction::Offered(spec) => outputs.extend(self.contribute(&spec)?),
+                Reaction::Offered(offer) => outputs.extend(self.contribute(&offer)?),
+                Reaction::Releasing { spec, cohort } => {
+                    let query = self.query(&spec);
+                    outputs.push(Output::Releasing(Release { round: spec.round, query, cohort }));
+                }
             }
         }
         Ok(outputs)
     }
 
-    fn contribute(&mut self, spec: &RoundSpec) -> Result<Outputs, Fault> {
+    /// Names what a round sums, whatever the session: the request, the fields that it counts by position, and its part.
+    fn query(&self, spec: &RoundSpec) -> Digest {
+        // Panic safety: the type holds only strings and lists.
+        let fields = serde_json::to_vec(&self.contract.terms().fields).expect("fields serialise");
+        Digest::of("tallystick/query/v1", &[spec.request.as_bytes(), &[spec.part as u8], &fields])
+    }
+
+    fn contribute(&mut self, offer: &Offer) -> Result<Outputs, Fault> {
         let Phase::Training(training) = &mut self.phase else { return Ok(Vec::new()) };
-        if spec.round != training.round || spec.request != training.request.digest() {
-            let reason =
-                format!("asked in round {} for a sum that the contract's trainer does not ask next", spec.round);
-            return Err(Fault::new(&self.platform, reason));
+        let spec = &offer.spec;
+        let blame = |reason: String| Err(Fault::new(&self.platform, format!("round {}: {reason}", spec.round)));
+        if spec.request != training.asked.request().digest() || spec.part != training.asked.part() {
+            return blame("asked for a sum that the contract's trainer does not ask next".into());
         }
-        let values = contribution(&training.request, &training.table).map_err(|error| Fault::new(&self.me, error))?;
+        let limits = &self.contract.terms().limits;
+        if spec.round >= limits.rounds {
+            return blame(format!("asked for more rounds than the contract's {}", limits.rounds));
+        }
+        let values = match training.values(offer, limits.min_cell) {
+            Ok(Some(values)) => values,
+            Ok(None) => return blame("asked banks for cells whose indicators they did not give".into()),
+            Err(error) => return Err(Fault::new(&self.me, error)),
+        };
+        let values = training.noisy(offer, limits.min_cell, &self.seed, values).map_err(|error| Fault::new(&self.me, error))?;
         let message =
             training.contributor.contribute(spec, values).map_err(|error| Fault::new(&self.platform, error))?;
         let message = FromBank::Aggregation(message);
@@ -278,24 +307,29 @@ impl BankSession {
 
     fn released(&mut self, round: u32, cohort: Vec<String>, sums: Vec<i64>) -> Result<Outputs, Fault> {
         let Phase::Training(training) = &mut self.phase else { return Ok(Vec::new()) };
-        if round != training.round || sums.len() != training.request.words() {
-            return Err(Fault::new(
-                &self.platform,
-                format!("released a sum that round {} did not ask", training.round),
-            ));
+        let unasked = || Fault::new(&self.platform, format!("released a sum that round {round} did not ask"));
+        if round < training.round {
+            return Err(unasked());
         }
-        let mut outputs = vec![Output::Record(release_fact(round, &training.request, &cohort, &sums))];
+        let request = training.asked.request();
+        let mut outputs = vec![Output::Record(release_fact(round, request, &cohort, &sums))];
+        let evaluated = request.evaluates();
+        let least = self.contract.terms().limits.min_cell;
+        training.round = round + 1;
+        let Reached::Sums(sums) = training.asked.release(&cohort, sums, least).ok_or_else(unasked)? else {
+            return Ok(outputs);
+        };
         training
             .trainer
-            .answer(Sums { values: sums, cohort })
+            .answer(sums)
             .map_err(|error| Fault::new(&self.platform, format!("round {round}: {error}")))?;
         match training.trainer.next() {
             Ask::Sum(request) => {
-                if request.evaluates() && !training.request.evaluates() {
+                if request.evaluates() && !evaluated {
                     outputs.push(Output::Stage(Stage::Trained));
                 }
-                training.round += 1;
-                training.request = request;
+                training.asked = Asked::new(request);
+                training.own = None;
             }
             Ask::Done(fit) => {
                 let model = fit.digest();
@@ -314,6 +348,45 @@ impl BankSession {
     }
 }
 
+impl Training {
+    /// What this bank adds in a round; `None` if the offer asks banks that gave no indicators.
+    fn values(&mut self, offer: &Offer, least: u32) -> Result<Option<Vec<i64>>, ContributionError> {
+        let own = match self.own.take() {
+            Some(own) => own,
+            None => contribution(self.asked.request(), &self.table)?,
+        };
+        let axes = self.asked.axes();
+        let values = match self.asked.part() {
+            Part::Presence => Some(pack(&presence(axes, &own))),
+            Part::Whole | Part::Cells => self.asked.fold(&offer.cohort, least).map(|fold| {
+                let mut values = own.clone();
+                fold.apply(axes, &mut values);
+                values
+            }),
+        };
+        self.own = Some(own);
+        Ok(values)
+    }
+
+    /// The values with this bank's part of the noise, where the contract asks for it; who has rows at all is told without.
+    fn noisy(
+        &mut self,
+        offer: &Offer,
+        least: u32,
+        seed: &Seed,
+        mut values: Vec<i64>,
+    ) -> Result<Vec<i64>, NoiseError> {
+        let Some(noise) = self.noise.as_mut().filter(|_| offer.spec.part != Part::Presence) else { return Ok(values) };
+        noise.spend()?;
+        let roster = self.contributor.roster();
+        let shown = self.asked.fold(&offer.cohort, least).map(|fold| self.asked.shown(&fold)).unwrap_or_default();
+        let sensitivity = self.asked.request().sensitivity();
+        let shown = |word: usize| shown.get(word).copied().unwrap_or(true);
+        noise.add(roster, sensitivity, seed, &offer.digest(roster), &mut values, shown)?;
+        Ok(values)
+    }
+}
+
 impl Opening {
     fn receive(&mut self, message: ToBank) -> Result<Vec<ToPlatform>, alignment::Misbehaved> {
         self.transcript.sent_to_bank(&message);
@@ -326,14 +399,6 @@ impl Opening {
         self.done |= done;
         Ok(send)
     }
-}
-
-/// The roster of secure aggregation: the contract's banks with the keys that signed it.
-pub(super) fn roster(contract: &SealedContract) -> Result<Roster, Fault> {
-    let members =
-        contract.terms().banks().map(|bank| RosterMember { name: bank.name.clone(), key: bank.node_key }).collect();
-    Roster::new(contract.digest(), members, contract.terms().limits.min_cohort as usize)
-        .map_err(|error| Fault::new("contract", error))
 }
 
 /// The log's record of a released sum: the same at every party.

@@ -5,10 +5,12 @@
 use serde::{Deserialize, Serialize};
 use tally_crypto::sign::{Envelope, VerifyKey};
 use tally_crypto::transcript::Digest;
+use tally_model::release::MAX_BANKS;
 use tally_model::text::Text;
 use tally_model::{FieldPlan, FieldSource, Plan};
 use tally_policy::{Form, Level, Purpose};
 
+use crate::aggregation::{NoiseTerms, Roster, RosterError, RosterMember};
 use crate::alignment::{self, Engine};
 
 /// Media type of a contract's payload.
@@ -38,6 +40,9 @@ pub struct Contract {
     pub model: ModelTerms,
     /// Caps on every count that leaks, and minimums.
     pub limits: Limits,
+    /// Noise on every released sum; none if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub noise: Option<NoiseTerms>,
     /// Seconds that the platform waits for a bank in one step before it goes on without it or stops.
     pub patience_seconds: u32,
     /// When it was written, Unix milliseconds.
@@ -153,7 +158,9 @@ pub struct Limits {
     pub row_cap: u64,
     /// Most identifiers that one bank may have evaluated.
     pub evaluations: u64,
-    /// Most released sums.
+    /// Fewest banks behind a released cell; at least two, at most `min_cohort`. Cells with fewer are counted with their neighbours.
+    pub min_cell: u32,
+    /// Most rounds, each of which releases a sum.
     pub rounds: u32,
 }
 
@@ -239,6 +246,7 @@ impl Contract {
             base_score: self.model.base_score,
             base_odds: self.model.base_odds,
             seed: self.seed,
+            newton_steps: self.noise.map(|noise| noise.newton_steps),
         }
     }
 
@@ -276,6 +284,9 @@ impl Contract {
         )?;
         term("fields", self.fields_of(Holder::Banks).next().is_some(), "the banks bring at least one field")?;
         term("fields", self.fields_of(Holder::Platform).next().is_some(), "the platform brings at least one field")?;
+        let cell = 2..=self.limits.min_cohort;
+        term("limits.min_cell", cell.contains(&self.limits.min_cell), "between 2 and limits.min_cohort")?;
+        term("parties", banks <= MAX_BANKS, "more banks than one sum can count")?;
         let refused = self.fields.iter().find(|field| field.level == Level::L4);
         term("fields", refused.is_none(), "a level 4 field never takes part")?;
         let unbinned = self.fields_of(Holder::Platform).find(|field| field.form != Form::Binned);
@@ -286,7 +297,19 @@ impl Contract {
         term("patience_seconds", (1..=86_400).contains(&self.patience_seconds), "between 1 second and a day")?;
         term("expires", self.expires > self.created, "the contract ends before it begins")?;
         let plan = self.plan(&vec![self.model.bins; self.fields_of(Holder::Platform).count()]);
-        plan.check().map_err(|error| ContractError::Term { term: "model", reason: error.to_string() })
+        plan.check().map_err(|error| ContractError::Term { term: "model", reason: error.to_string() })?;
+        let noise = self.noise.map_or(Ok(()), |noise| {
+            let roster = self.roster(Digest::default()).map_err(|error| error.to_string())?;
+            noise.check().map_err(|error| error.to_string())?;
+            noise.fits(&roster, plan.largest_sensitivity()).map_err(|error| error.to_string())
+        });
+        noise.map_err(|reason| ContractError::Term { term: "noise", reason })
+    }
+
+    /// The roster of secure aggregation: the banks with the keys that sign the contract.
+    fn roster(&self, session: Digest) -> Result<Roster, RosterError> {
+        let members = self.banks().map(|bank| RosterMember { name: bank.name.clone(), key: bank.node_key }).collect();
+        Roster::new(session, members, self.limits.min_cohort as usize)
     }
 }
 
@@ -327,8 +350,8 @@ impl SealedContract {
     ///
     /// # Errors
     /// Fails where the terms leave no roster.
-    pub fn roster(&self) -> Result<crate::aggregation::Roster, super::Fault> {
-        super::bank::roster(self)
+    pub fn roster(&self) -> Result<Roster, super::Fault> {
+        self.contract.roster(self.digest).map_err(|error| super::Fault::new("contract", error))
     }
 
     /// Digest of the signed payload.

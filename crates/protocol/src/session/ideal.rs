@@ -4,13 +4,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use tally_model::{Ask, Fit, Plain, Trainer, bank_only};
+use tally_model::{Ask, Fit, Plain, RoundRecord, Trainer, bank_only};
 
 use super::join::join;
 use super::platform::bin;
 use super::{BankData, Fault, PlatformData, SealedContract};
 
-/// The fit of the pooled rows; round `r` sums over the banks `cohorts[r]` (over all where the list is shorter).
+/// The fit of the pooled rows under the contract's release rules; the trainer's sum `r` runs over the banks of `rounds[r]`
+/// (over all where the list is shorter).
 ///
 /// # Errors
 /// Fails where the trainer refuses the rows.
@@ -18,7 +19,7 @@ pub fn ideal(
     contract: &SealedContract,
     platform: &PlatformData,
     banks: &BTreeMap<String, BankData>,
-    cohorts: &[Vec<String>],
+    rounds: &[RoundRecord],
 ) -> Result<Fit, Fault> {
     let blame = |error: &dyn std::fmt::Display| Fault::new("ideal", error);
     let (tables, codes): (Vec<_>, Vec<_>) =
@@ -43,16 +44,20 @@ pub fn ideal(
         table.baseline = bank_only(&plan, &table).map_err(|error| blame(&error))?;
         pooled.insert(name.clone(), table);
     }
-    let plain = Plain { tables: pooled };
+    let plain = Plain { tables: pooled, least: contract.terms().limits.min_cell };
     let everyone: Vec<_> = banks.keys().cloned().collect();
     let mut trainer = Trainer::new(plan).map_err(|error| blame(&error))?;
-    let mut cohorts = cohorts.iter();
+    let mut rounds = rounds.iter();
     loop {
         match trainer.next() {
             Ask::Done(fit) => return Ok(fit),
             Ask::Sum(request) => {
-                let cohort = cohorts.next().unwrap_or(&everyone);
-                let sums = plain.answer(&request, cohort).map_err(|error| blame(&error))?;
+                let (seen, cohort) = match rounds.next() {
+                    Some(round) if round.seen.is_empty() => (&round.cohort, &round.cohort),
+                    Some(round) => (&round.seen, &round.cohort),
+                    None => (&everyone, &everyone),
+                };
+                let sums = plain.answer(&request, seen, cohort).map_err(|error| blame(&error))?;
                 trainer.answer(sums).map_err(|error| blame(&error))?;
             }
         }

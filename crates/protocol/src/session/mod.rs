@@ -27,7 +27,8 @@
 //!           --Rows (chunks)--------------------------->
 //!           <--Aligned---------------------------------
 //! Training  --Aggregation(offer …)--------------------> Training    every round: see `aggregation`
-//!           --Released(sums)--------------------------> answers its own trainer
+//!           --Released(sums)--------------------------> answers its own trainer; a sum with cells takes two rounds, first
+//!                                                       who has rows in which cells, then the cells, folded
 //!           <--Fitted(model digest)--------------------
 //! Released  --Complete--------------------------------> Released
 //! ```
@@ -39,6 +40,7 @@ mod contract;
 mod ideal;
 mod join;
 mod messages;
+mod parts;
 mod platform;
 mod replay;
 #[cfg(test)]
@@ -59,6 +61,8 @@ use serde::{Deserialize, Serialize};
 use tally_crypto::transcript::Digest;
 use tally_model::{Fit, Table};
 
+use crate::aggregation::Release;
+
 /// What a machine asks of its node, in order.
 #[derive(Debug)]
 pub enum Output<M> {
@@ -71,6 +75,8 @@ pub enum Output<M> {
     },
     /// Put this fact in the log.
     Record(Fact),
+    /// A bank is about to help to release a sum: the session ends here if the node's ledger does not admit it.
+    Releasing(Release),
     /// The session has reached a further stage.
     Stage(Stage),
     /// The bank's joined table, for its own evaluation of the model that follows; never sent.

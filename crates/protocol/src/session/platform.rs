@@ -7,10 +7,11 @@ use serde::{Deserialize, Serialize};
 use tally_crypto::seed::Seed;
 use tally_crypto::transcript::Digest;
 use tally_model::binning;
-use tally_model::{Ask, Fit, SumRequest, Sums, Trainer};
+use tally_model::{Ask, Fit, Trainer};
 
 use super::join::{ROWS_PER_MESSAGE, encode_codes};
 use super::messages::{FromBank, FromPlatform};
+use super::parts::{Asked, Reached};
 use super::transcript::AlignmentTranscript;
 use super::{Fact, Fault, Holder, Output, SealedContract, Stage};
 use crate::aggregation::{Aggregator, Event, RoundSpec};
@@ -104,7 +105,7 @@ struct BankAlignment {
 struct Training {
     trainer: Trainer,
     aggregator: Aggregator,
-    request: SumRequest,
+    asked: Asked,
     round: u32,
     cohort: Vec<String>,
 }
@@ -258,12 +259,13 @@ impl PlatformSession {
     fn train(&mut self) -> Result<Outputs, Fault> {
         let terms = self.contract.terms();
         let trainer = Trainer::new(terms.plan(&self.bins)).map_err(|error| Fault::new(&self.me, error))?;
-        let roster = super::bank::roster(&self.contract)?;
+        let roster = self.contract.roster()?;
         let Ask::Sum(request) = trainer.next() else {
             return Err(Fault::new(&self.me, "the trainer asks for nothing"));
         };
         let cohort = terms.banks().map(|bank| bank.name.clone()).collect();
-        let mut training = Training { trainer, aggregator: Aggregator::new(roster), request, round: 0, cohort };
+        let asked = Asked::new(request);
+        let mut training = Training { trainer, aggregator: Aggregator::new(roster), asked, round: 0, cohort };
         let events = open_round(&mut training, &self.me)?;
         self.phase = Phase::Training(Box::new(training));
         let mut outputs = vec![Output::Stage(Stage::Aligned), Output::Stage(Stage::Prepared)];
@@ -283,6 +285,7 @@ impl PlatformSession {
                     outputs.push(Output::Evidence { round, transcript: transcript.encode() });
                     queue.extend(self.released(round, cohort, sums, &mut outputs)?);
                 }
+                Event::CalledOff { cohort, .. } => queue.extend(self.ask_again(cohort)?),
             }
         }
         Ok(outputs)
@@ -296,35 +299,54 @@ impl PlatformSession {
         outputs: &mut Outputs,
     ) -> Result<Vec<Event>, Fault> {
         let Phase::Training(training) = &mut self.phase else { return Ok(Vec::new()) };
-        outputs.push(Output::Record(super::bank::release_fact(round, &training.request, &cohort, &sums)));
+        let request = training.asked.request();
+        outputs.push(Output::Record(super::bank::release_fact(round, request, &cohort, &sums)));
         for bank in self.contract.terms().banks() {
             let message = FromPlatform::Released { round, cohort: cohort.clone(), sums: sums.clone() };
             outputs.push(Output::Send { to: bank.name.clone(), message });
         }
-        training.cohort = cohort.clone();
-        training
-            .trainer
-            .answer(Sums { values: sums, cohort })
-            .map_err(|error| Fault::new(&self.me, format!("round {round}: {error}")))?;
-        match training.trainer.next() {
-            Ask::Sum(request) => {
-                training.round += 1;
-                if training.round >= self.contract.terms().limits.rounds {
-                    return Err(Fault::new("contract", "the fit needs more rounds than `limits.rounds` allows"));
+        training.cohort.clone_from(&cohort);
+        let evaluated = request.evaluates();
+        let least = self.contract.terms().limits.min_cell;
+        let reached = training.asked.release(&cohort, sums, least).ok_or_else(|| {
+            Fault::new(&cohort.join(", "), format!("round {round}: one of them gave more than one indicator a cell"))
+        })?;
+        if let Reached::Sums(sums) = reached {
+            let blame = |error| Fault::new(&self.me, format!("round {round}: {error}"));
+            training.trainer.answer(sums).map_err(blame)?;
+            match training.trainer.next() {
+                Ask::Sum(request) => {
+                    if request.evaluates() && !evaluated {
+                        outputs.push(Output::Stage(Stage::Trained));
+                    }
+                    training.asked = Asked::new(request);
                 }
-                if request.evaluates() && !training.request.evaluates() {
-                    outputs.push(Output::Stage(Stage::Trained));
+                Ask::Done(fit) => {
+                    outputs.push(Output::Stage(Stage::Evaluated));
+                    let waiting = training.cohort.iter().cloned().collect();
+                    self.phase = Phase::Comparing { fit: Box::new(fit), waiting };
+                    return Ok(Vec::new());
                 }
-                training.request = request;
-                open_round(training, &self.me)
-            }
-            Ask::Done(fit) => {
-                outputs.push(Output::Stage(Stage::Evaluated));
-                let waiting = training.cohort.iter().cloned().collect();
-                self.phase = Phase::Comparing { fit: Box::new(fit), waiting };
-                Ok(Vec::new())
             }
         }
+        self.next_round()
+    }
+
+    /// Asks for the same part again, of fewer banks.
+    fn ask_again(&mut self, cohort: Vec<String>) -> Result<Vec<Event>, Fault> {
+        if let Phase::Training(training) = &mut self.phase {
+            training.cohort = cohort;
+        }
+        self.next_round()
+    }
+
+    fn next_round(&mut self) -> Result<Vec<Event>, Fault> {
+        let Phase::Training(training) = &mut self.phase else { return Ok(Vec::new()) };
+        training.round += 1;
+        if training.round >= self.contract.terms().limits.rounds {
+            return Err(Fault::new("contract", "the fit needs more rounds than `limits.rounds` allows"));
+        }
+        open_round(training, &self.me)
     }
 
     fn release(&mut self) -> Result<Outputs, Fault> {
@@ -348,7 +370,7 @@ impl PlatformSession {
             Phase::Aligning(banks) => {
                 let missing: Vec<_> =
                     banks.iter().filter(|(_, bank)| !bank.aligned).map(|(name, _)| name.clone()).collect();
-                let threshold = super::bank::roster(&self.contract)?.threshold();
+                let threshold = self.contract.roster()?.threshold();
                 let present = banks.len() - missing.len();
                 if present < threshold {
                     let reason = format!(
@@ -402,8 +424,9 @@ impl BankAlignment {
 }
 
 fn open_round(training: &mut Training, me: &str) -> Result<Vec<Event>, Fault> {
-    let words = u32::try_from(training.request.words()).map_err(|error| Fault::new(me, error))?;
-    let spec = RoundSpec { round: training.round, request: training.request.digest(), words };
+    let asked = &training.asked;
+    let words = u32::try_from(asked.words()).map_err(|error| Fault::new(me, error))?;
+    let spec = RoundSpec { round: training.round, request: asked.request().digest(), part: asked.part(), words };
     training.aggregator.open_round(spec).map_err(|error| Fault::new(me, error))
 }
 

@@ -3,7 +3,7 @@
 use tally_crypto::transcript::Digest;
 
 use super::SealedContract;
-use super::bank::{roster, sums_digest};
+use super::bank::sums_digest;
 use crate::aggregation::Transcript;
 
 /// A round as its transcript shows it.
@@ -27,7 +27,7 @@ pub struct Replayed {
 /// # Errors
 /// Names the part that does not hold.
 pub fn replay(contract: &SealedContract, transcript: &[u8]) -> Result<Replayed, String> {
-    let roster = roster(contract).map_err(|fault| fault.to_string())?;
+    let roster = contract.roster().map_err(|fault| fault.to_string())?;
     let transcript = Transcript::decode(transcript).map_err(|error| error.to_string())?;
     let sums = transcript.recompute(&roster).map_err(|error| error.to_string())?;
     Ok(Replayed {
