@@ -22,12 +22,7 @@ impl Plain {
     ///
     /// # Errors
     /// Fails if a table does not have the columns that the request names.
-    pub fn answer(
-        &self,
-        request: &SumRequest,
-        seen: &[String],
-        cohort: &[String],
-    ) -> Result<Sums, ContributionError> {
+    pub fn answer(&self, request: &SumRequest, seen: &[String], cohort: &[String]) -> Result<Sums, ContributionError> {
         let axes = request.axes();
         let mut values = vec![0i64; request.words()];
         let mut contributors = Vec::new();

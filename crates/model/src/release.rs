@@ -98,9 +98,9 @@ pub fn packed_words(axes: &[Axis]) -> usize {
 
 /// Banks behind each range of cells, from summed words; `None` if the words are not a sum of indicators of `banks` banks.
 pub fn unpack(axes: &[Axis], words: &[i64], banks: usize) -> Option<Vec<u32>> {
-    let lanes = words.iter().flat_map(|word| {
-        (0..LANES as u32).map(move |lane| (word >> (lane * LANE)) as u32 & ((1 << LANE) - 1))
-    });
+    let lanes = words
+        .iter()
+        .flat_map(|word| (0..LANES as u32).map(move |lane| (word >> (lane * LANE)) as u32 & ((1 << LANE) - 1)));
     let mut counts: Vec<u32> = lanes.collect();
     let spare = counts.split_off(indicators(axes).min(counts.len()));
     let whole = words.len() == packed_words(axes) && words.iter().all(|word| *word >> (LANE * LANES as u32) == 0);

@@ -14,7 +14,8 @@ use tally_crypto::seed::Seed;
 use tally_crypto::sign::SigningKey;
 use tally_crypto::transcript::Digest;
 use tally_protocol::aggregation::{
-    Aggregator, Contributor, Event, Part, ROUNDS_PER_BATCH, Reaction, Roster, RosterMember, RoundSpec, ToAggregator, ToMember,
+    Aggregator, Contributor, Event, Part, ROUNDS_PER_BATCH, Reaction, Roster, RosterMember, RoundSpec, ToAggregator,
+    ToMember,
 };
 
 use crate::cli::Printed;

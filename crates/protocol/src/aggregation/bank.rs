@@ -14,8 +14,8 @@ use zeroize::Zeroize as _;
 
 use super::masks::{own_mask, pairwise_mask, pairwise_sign, roll_digest, transport_key};
 use super::messages::{
-    Agreement, Keys, Masked, Misbehaved, Offer, Part, RoundKeys, RoundSpec, SealedShares, Shares, ToAggregator, ToMember,
-    Unmask,
+    Agreement, Keys, Masked, Misbehaved, Offer, Part, RoundKeys, RoundSpec, SealedShares, Shares, ToAggregator,
+    ToMember, Unmask,
 };
 use super::{ROUNDS_PER_BATCH, Roster};
 
@@ -148,6 +148,16 @@ impl Contributor {
         *state = RoundState::Contributed;
         let signature = Masked::sign(digest, &words, &self.key);
         Ok(ToAggregator::Masked(Masked { member: self.me.clone(), round: spec.round, words, signature }))
+    }
+
+    /// The secret of the self mask in a slot of the first batch: what an attack must not lead to.
+    #[cfg(test)]
+    pub(super) fn self_secret(&self, slot: usize) -> Scalar {
+        match &self.batches[&0] {
+            Batch::Opened(secrets) | Batch::Rolled { secrets, .. } | Batch::Ready { secrets, .. } => {
+                secrets.rounds[slot].own.share(0)
+            }
+        }
     }
 
     fn open_batch(&mut self, batch: u32) -> Result<ToAggregator, Misbehaved> {

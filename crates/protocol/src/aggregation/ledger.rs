@@ -44,11 +44,7 @@ impl Release {
     ///
     /// # Errors
     /// Names the earlier cohort whose difference would show too few banks.
-    pub fn check<'a>(
-        &self,
-        earlier: impl IntoIterator<Item = &'a [String]>,
-        least: usize,
-    ) -> Result<(), Differencing> {
+    pub fn check<'a>(&self, earlier: impl IntoIterator<Item = &'a [String]>, least: usize) -> Result<(), Differencing> {
         for cohort in earlier {
             let only = |one: &[String], other: &[String]| -> Vec<String> {
                 one.iter().filter(|bank| !other.contains(bank)).cloned().collect()

@@ -280,6 +280,11 @@ impl Offer {
 }
 
 impl Keys {
+    /// The public key of a round's pairwise masks.
+    pub(super) fn pairwise(&self, slot: usize) -> Point {
+        self.rounds[slot].pairwise.public
+    }
+
     pub(super) fn sign(&mut self, roster: &Roster, key: &SigningKey) {
         self.signature = key.sign("aggregation-keys", self.digest(roster).as_bytes());
     }

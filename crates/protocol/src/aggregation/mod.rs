@@ -52,8 +52,8 @@ pub use bank::{Contributor, Reaction};
 pub use ideal::ideal;
 pub use ledger::{Differencing, Release};
 pub use messages::{
-    Agreement, Keys, Masked, Misbehaved, Offer, Part, RoundKeys, RoundSpec, SealedShares, Shares, ToAggregator, ToMember,
-    Unmask,
+    Agreement, Keys, Masked, Misbehaved, Offer, Part, RoundKeys, RoundSpec, SealedShares, Shares, ToAggregator,
+    ToMember, Unmask,
 };
 pub use noise::{Noise, NoiseError, NoiseTerms, epsilon};
 pub use platform::{Aggregator, Event, Stopped};

@@ -205,7 +205,9 @@ mod tests {
         }
         assert!((noise.spent() - 1.0).abs() < 1e-9);
         assert!(matches!(noise.spend(), Err(NoiseError::Spent { .. })));
-        assert!(terms(0.0, 1.0).check().is_err() && terms(2.0, 1.0).check().is_err() && terms(0.1, 1.0).check().is_ok());
+        assert!(
+            terms(0.0, 1.0).check().is_err() && terms(2.0, 1.0).check().is_err() && terms(0.1, 1.0).check().is_ok()
+        );
     }
 
     #[test]
@@ -218,7 +220,7 @@ mod tests {
         assert!(epsilon(0.5, 1e-6) < 0.5 + 2.0 * (0.5f64 * 1e6f64.ln()).sqrt());
     }
 
-    const EPSILONS: [(f64, f64, f64); 3] = 
+    const EPSILONS: [(f64, f64, f64); 3] =
         [(0.5, 1e-6, 5.221_534_444_5), (0.1, 1e-6, 2.141_938_928_4), (1.0, 1e-5, 7.077_196_695_8)];
 
     /// Deviation and mean of the noise, and the same noise again for the same label.

@@ -173,7 +173,9 @@ impl Aggregator {
             return Err(Stopped { phase: self.phase.name(), have, need, missing });
         }
         self.cohort.retain(|name| !missing.contains(name));
-        if let Phase::Masking { offer: Offer { spec: RoundSpec { round, part: Part::Cells, .. }, .. }, .. } = &self.phase {
+        if let Phase::Masking { offer: Offer { spec: RoundSpec { round, part: Part::Cells, .. }, .. }, .. } =
+            &self.phase
+        {
             let called_off = Event::CalledOff { round: *round, cohort: self.cohort.clone() };
             self.phase = Phase::Idle;
             return Ok(vec![called_off]);

@@ -122,6 +122,9 @@ impl Transcript {
             keys.verify(roster)?;
         }
         let round = self.offer.spec.round;
+        if self.keys.iter().any(|keys| keys.batch != self.offer.spec.batch()) {
+            return Err(TranscriptError::Set("the keys"));
+        }
         for masked in &self.masked {
             masked.verify(roster, offer)?;
             if masked.words.len() != self.offer.spec.words as usize || masked.round != round {
@@ -134,6 +137,9 @@ impl Transcript {
         }
         for agreement in &self.agreements {
             agreement.verify(roster, offer, &survivors)?;
+            if agreement.round != round {
+                return Err(TranscriptError::Set("the agreements"));
+            }
         }
         let mut signers: Vec<_> = self.agreements.iter().map(|one| &one.member).collect();
         signers.sort();
@@ -143,7 +149,7 @@ impl Transcript {
         }
         for unmask in &self.unmask {
             unmask.verify(roster, offer)?;
-            if unmask.shares.len() != self.offer.cohort.len() {
+            if unmask.shares.len() != self.offer.cohort.len() || unmask.round != round {
                 return Err(TranscriptError::Set("the shares"));
             }
         }

@@ -296,7 +296,8 @@ impl BankSession {
             Ok(None) => return blame("asked banks for cells whose indicators they did not give".into()),
             Err(error) => return Err(Fault::new(&self.me, error)),
         };
-        let values = training.noisy(offer, limits.min_cell, &self.seed, values).map_err(|error| Fault::new(&self.me, error))?;
+        let values =
+            training.noisy(offer, limits.min_cell, &self.seed, values).map_err(|error| Fault::new(&self.me, error))?;
         let message =
             training.contributor.contribute(spec, values).map_err(|error| Fault::new(&self.platform, error))?;
         let message = FromBank::Aggregation(message);
@@ -319,10 +320,7 @@ impl BankSession {
         let Reached::Sums(sums) = training.asked.release(&cohort, sums, least).ok_or_else(unasked)? else {
             return Ok(outputs);
         };
-        training
-            .trainer
-            .answer(sums)
-            .map_err(|error| Fault::new(&self.platform, format!("round {round}: {error}")))?;
+        training.trainer.answer(sums).map_err(|error| Fault::new(&self.platform, format!("round {round}: {error}")))?;
         match training.trainer.next() {
             Ask::Sum(request) => {
                 if request.evaluates() && !evaluated {
@@ -369,13 +367,7 @@ impl Training {
     }
 
     /// The values with this bank's part of the noise, where the contract asks for it; who has rows at all is told without.
-    fn noisy(
-        &mut self,
-        offer: &Offer,
-        least: u32,
-        seed: &Seed,
-        mut values: Vec<i64>,
-    ) -> Result<Vec<i64>, NoiseError> {
+    fn noisy(&mut self, offer: &Offer, least: u32, seed: &Seed, mut values: Vec<i64>) -> Result<Vec<i64>, NoiseError> {
         let Some(noise) = self.noise.as_mut().filter(|_| offer.spec.part != Part::Presence) else { return Ok(values) };
         noise.spend()?;
         let roster = self.contributor.roster();

@@ -1,4 +1,7 @@
-//! The real aggregation against the ideal one at every drop point, and an aggregator that deviates.
+//! The real aggregation against the ideal one at every drop point; what deviates is in [`adversary`].
+
+mod adversary;
+mod crash;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -22,9 +25,13 @@ fn key(name: &str) -> Arc<SigningKey> {
 }
 
 fn world(banks: usize) -> World {
+    world_of(banks, b"s")
+}
+
+fn world_of(banks: usize, session: &[u8]) -> World {
     let names: Vec<_> = (1..=banks).map(|bank| format!("bank-{bank}")).collect();
     let member = |name: &String| RosterMember { name: name.clone(), key: key(name).verify_key() };
-    let roster = Roster::new(Digest::of_bytes(b"s"), names.iter().map(member).collect(), 3).unwrap();
+    let roster = Roster::new(Digest::of_bytes(session), names.iter().map(member).collect(), 3).unwrap();
     let contributor = |name: &String| {
         let seed = Seed::new([4; 32]).derive("seed", &[name.as_bytes()]);
         (name.clone(), Contributor::new(roster.clone(), name, key(name), seed).unwrap())
@@ -37,9 +44,16 @@ fn spec(round: u32) -> RoundSpec {
     RoundSpec { round, request: Digest::of_bytes(&round.to_be_bytes()), part: Part::Whole, words: WORDS }
 }
 
-fn values(name: &str, round: u32) -> Vec<i64> {
+/// A vector of the most words that any round has.
+fn wide_values(name: &str, round: u32) -> Vec<i64> {
     let salt = i64::from(name.as_bytes()[name.len() - 1]) * 1_000_003;
-    (0..i64::from(WORDS)).map(|word| (salt * (word + 1) * i64::from(round + 1)).wrapping_mul(-7_777_777)).collect()
+    (0..4096).map(|word: i64| (salt * (word + 1) * i64::from(round + 1)).wrapping_mul(-7_777_777)).collect()
+}
+
+fn values(name: &str, round: u32) -> Vec<i64> {
+    let mut values = wide_values(name, round);
+    values.truncate(WORDS as usize);
+    values
 }
 
 /// Which message of which bank is its last: (kind, bank).
@@ -85,7 +99,9 @@ impl World {
             match reaction {
                 Reaction::Send(message) => answers.push(message),
                 Reaction::Offered(Offer { spec, .. }) => {
-                    answers.push(bank.contribute(&spec, values(to, spec.round))?);
+                    let mut values = wide_values(to, spec.round);
+                    values.truncate(spec.words as usize);
+                    answers.push(bank.contribute(&spec, values)?);
                 }
                 Reaction::Releasing { .. } => {}
             }
