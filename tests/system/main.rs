@@ -8,3 +8,4 @@ mod demo;
 mod layout;
 mod operator;
 mod program;
+mod releases;

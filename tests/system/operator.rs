@@ -5,14 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::program::{Served, error_of, last_object, run, text};
-
-/// Runs a verb that must succeed; its JSON.
-fn done(arguments: &[&str]) -> Value {
-    let output = run(&[arguments, &["--json"]].concat());
-    assert!(output.status.success(), "{arguments:?}: {}", error_of(&output));
-    last_object(&output)
-}
+use crate::program::{Served, done, error_of, last_object, run, text};
 
 struct Consortium {
     _folder: tempfile::TempDir,
@@ -177,7 +170,7 @@ fn replays(city: &Consortium, evidence: &Path) {
         std::fs::write(evidence, changed).unwrap();
         let output = run(&arguments);
         assert_eq!(output.status.code(), Some(1), "digit {place}");
-        assert!(last_object(&output)["findings"][0].as_str().unwrap().starts_with("round 3: "));
+        assert!(last_object(&output)["findings"][0].as_str().unwrap().starts_with("transcript 3: "));
     }
     std::fs::write(evidence, good).unwrap();
 }

@@ -25,6 +25,13 @@ pub(crate) fn last_object(output: &Output) -> Value {
     serde_json::from_str(line).unwrap_or_else(|_| panic!("no object:\n{text}\n{}", error_of(output)))
 }
 
+/// Runs a verb that must succeed; its JSON.
+pub(crate) fn done(arguments: &[&str]) -> Value {
+    let output = run(&[arguments, &["--json"]].concat());
+    assert!(output.status.success(), "{arguments:?}: {}", error_of(&output));
+    last_object(&output)
+}
+
 /// Standard error.
 pub(crate) fn error_of(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
@@ -55,6 +62,13 @@ impl Served {
             std::thread::sleep(Duration::from_millis(20));
         }
         Self(child)
+    }
+}
+
+impl Served {
+    /// `kill -9`.
+    pub(crate) fn kill(mut self) {
+        let _ = self.0.kill();
     }
 }
 

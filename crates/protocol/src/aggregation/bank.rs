@@ -140,7 +140,7 @@ impl Contributor {
         let secret = &secrets.rounds[spec.slot()];
         let mut masks = vec![(own_mask(&secret.own.share(0), roll, digest), Sign::Add)];
         for other in offer.cohort.iter().filter(|name| **name != self.me) {
-            let public = keys_of(keys, other)?.rounds[spec.slot()].pairwise.public;
+            let public = keys_of(keys, other)?.pairwise(spec.slot());
             let seed = pairwise_mask(&secret.pairwise.share(0), &public, roll, digest, &self.me, other);
             masks.push((seed, pairwise_sign(&self.me, other)));
         }

@@ -123,7 +123,12 @@ fn bank_data(bank: usize, rows: usize, seed: u64) -> BankData {
 
 impl World {
     fn new(banks: usize) -> Self {
-        let contract = SealedContract::read(&contract(banks).envelope()).unwrap();
+        Self::under(&contract(banks))
+    }
+
+    fn under(contract: &Contract) -> Self {
+        let banks = contract.banks().count();
+        let contract = SealedContract::read(&contract.envelope()).unwrap();
         Self {
             platform: new_platform(&contract),
             banks: bank_names(banks).into_iter().map(|name| (name.clone(), new_bank(&contract, &name))).collect(),
@@ -334,6 +339,61 @@ fn four_banks_go_on_without_one_and_three_stop_and_say_why() {
     }
 }
 
+/// Between the indicators and the cells a bank dies: the cells are asked again of the others, folded as if it had stood
+/// behind every one.
+#[test]
+fn a_bank_that_leaves_between_indicators_and_cells_leaves_enough_behind_every_cell() {
+    let mut world = World::new(4);
+    let (platform, data) = world.prepare(200, 5);
+    while !world.facts.get("bank-2").is_some_and(|f| f.iter().any(|f| matches!(f, Fact::Released { round: 0, .. }))) {
+        let (from, to, body) = world.post.pop_front().unwrap();
+        world.give(&to, Input::Message { from, body }).unwrap();
+    }
+    world.dead.push("bank-2".into());
+    world.settle().unwrap();
+    while !world.platform.waiting_for().is_empty() {
+        world.give("platform", Input::PatienceOver).and_then(|()| world.settle()).unwrap();
+    }
+    let fit = &world.fits["platform"];
+    assert_eq!((fit.rounds[0].seen.len(), fit.rounds[0].cohort.len()), (4, 3));
+    assert_eq!(*fit, ideal(&world.contract, &platform, &data, &fit.rounds).unwrap());
+    assert_eq!(world.fits["bank-4"], *fit);
+    world.replay();
+}
+
+fn noisy(rho_round: f64, rho_session: f64) -> Contract {
+    let noise = Some(crate::aggregation::NoiseTerms { rho_round, rho_session, newton_steps: 4 });
+    Contract { noise, ..contract(3) }
+}
+
+#[test]
+fn noise_reaches_every_sum_and_every_party_alike() {
+    let mut world = World::under(&noisy(0.5, 20.0));
+    let (platform, data) = world.prepare(1200, 6);
+    world.settle().unwrap();
+    let fit = &world.fits["platform"];
+    assert!(world.fits.len() == 4 && world.fits.values().all(|other| other == fit));
+    let exact = ideal(&SealedContract::read(&contract(3).envelope()).unwrap(), &platform, &data, &[]).unwrap();
+    assert_ne!(fit.fields[0].good, exact.fields[0].good);
+    let moved = |(noisy, exact): (&i64, &i64)| (noisy - exact).abs();
+    let largest = fit.fields[3].good.iter().zip(&exact.fields[3].good).map(moved).max().unwrap();
+    assert!((1..60).contains(&largest), "{largest}");
+    world.replay();
+}
+
+#[test]
+fn a_spent_budget_ends_the_session() {
+    let mut world = World::under(&noisy(0.5, 1.0));
+    world.prepare(200, 7);
+    let fault = world.settle().unwrap_err();
+    assert!(fault.culprit.starts_with("bank-") && fault.reason.contains("budget is spent"), "{fault}");
+    let refused = |rho_round, rho_session| {
+        SealedContract::read(&noisy(rho_round, rho_session).envelope()).unwrap_err().to_string()
+    };
+    assert!(refused(2.0, 1.0).contains("noise"));
+    assert!(refused(1e-9, 1.0).contains("noise"));
+}
+
 #[test]
 fn what_the_contract_does_not_foresee_is_refused_with_the_culprit() {
     let prepared = || {
@@ -365,6 +425,7 @@ fn contracts_with_a_term_out_of_bounds_are_refused() {
         SealedContract::read(&contract.envelope()).unwrap_err().to_string()
     };
     assert!(refused(&|c| c.limits.min_cohort = 2).contains("min_cohort"));
+    assert!(refused(&|c| c.limits.min_cell = 4).contains("min_cell"));
     assert!(refused(&|c| drop(c.parties.remove(0))).contains("parties"));
     assert!(refused(&|c| c.fields[2].level = Level::L4).contains("level 4"));
     assert!(refused(&|c| c.fields[2].form = Form::Raw).contains("binned"));
