@@ -95,7 +95,7 @@ fn any_schedule_gives_the_exact_sum_of_the_survivors_or_stops() {
         let mut waiting = world.aggregator.open_round(spec(0)).unwrap();
         let mut silent = BTreeSet::new();
         let outcome = loop {
-            if waiting.is_empty() || rng.next_u32() % 64 == 0 {
+            if waiting.is_empty() || rng.next_u32().is_multiple_of(64) {
                 match world.aggregator.give_up_waiting() {
                     Ok(more) => waiting.extend(more),
                     Err(stopped) => break Err(stopped),
@@ -116,7 +116,7 @@ fn any_schedule_gives_the_exact_sum_of_the_survivors_or_stops() {
             };
             match waiting.remove(place) {
                 Event::Send { to, message } => {
-                    if silent.len() < 2 && rng.next_u32() % 40 == 0 {
+                    if silent.len() < 2 && rng.next_u32().is_multiple_of(40) {
                         silent.insert(to.clone());
                     }
                     if silent.contains(&to) {
