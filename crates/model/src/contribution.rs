@@ -177,6 +177,6 @@ pub(crate) fn logistic(z: f64) -> f64 {
 }
 
 /// `ln(1 + e^z)` without overflow.
-fn softplus(z: f64) -> f64 {
+pub(crate) fn softplus(z: f64) -> f64 {
     if z > 0.0 { z + libm::log1p(libm::exp(-z)) } else { libm::log1p(libm::exp(z)) }
 }

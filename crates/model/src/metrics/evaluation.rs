@@ -1,0 +1,73 @@
+//! All figures of one score on one set of rows, and the same for segments of the rows.
+
+use super::calibration::{Resolved, brier, hosmer_lemeshow, log_loss, reliability};
+use super::estimate::{Estimate, Test};
+use super::histogram::{Cell, Histogram};
+use super::ranking::Ks;
+use crate::request::{RowSet, ScoreGrid};
+
+/// Quantile bands of the reliability table.
+const RELIABILITY_BANDS: usize = 10;
+
+/// All figures of one score on one set of rows.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Evaluation {
+    /// The rows.
+    pub rows: Cell,
+    /// Share of bad rows.
+    pub bad_rate: Estimate,
+    /// Area under the ROC curve.
+    pub auc: Estimate,
+    /// `2 AUC - 1`.
+    pub gini: Estimate,
+    /// Kolmogorov-Smirnov distance.
+    pub ks: Ks,
+    /// Average precision.
+    pub average_precision: Estimate,
+    /// Brier score.
+    pub brier: Resolved,
+    /// Log-loss.
+    pub log_loss: Resolved,
+    /// Hosmer-Lemeshow test over deciles.
+    pub hosmer_lemeshow: Test,
+}
+
+/// The figures of one segment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Segment {
+    /// Name.
+    pub name: String,
+    /// Its figures; `None` without good or without bad rows.
+    pub evaluation: Option<Evaluation>,
+}
+
+impl Evaluation {
+    /// The figures of a histogram on a grid of log-odds.
+    pub fn new(histogram: &Histogram, grid: &ScoreGrid, rows: RowSet) -> Self {
+        let total = histogram.total();
+        Self {
+            rows: total,
+            bad_rate: Estimate::proportion(total.bad, total.rows()),
+            auc: histogram.auc(),
+            gini: histogram.gini(),
+            ks: histogram.ks(),
+            average_precision: histogram.average_precision(),
+            brier: brier(histogram, grid),
+            log_loss: log_loss(histogram, grid),
+            hosmer_lemeshow: hosmer_lemeshow(&reliability(histogram, grid, RELIABILITY_BANDS), rows),
+        }
+    }
+}
+
+/// The same figures for each segment's cells.
+pub fn by_segment<'a>(
+    segments: impl IntoIterator<Item = (&'a str, &'a [Cell])>,
+    grid: &ScoreGrid,
+    rows: RowSet,
+) -> Vec<Segment> {
+    let segment = |(name, cells): (&str, &[Cell])| Segment {
+        name: name.into(),
+        evaluation: Histogram::new(cells.to_vec()).map(|histogram| Evaluation::new(&histogram, grid, rows)),
+    };
+    segments.into_iter().map(segment).collect()
+}
