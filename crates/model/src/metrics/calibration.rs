@@ -1,18 +1,18 @@
 //! How far probabilities can be believed: Brier score, log-loss, reliability, Hosmer-Lemeshow.
 //!
-//! A cell's rows are taken at the middle of its log-odds. On a grid of width `h` that moves no row's log-odds by more than
+//! A group of cells stands for the log-odds in its middle. In a group of width `h` that moves no row's log-odds by more than
 //! `h / 2`, nor its probability by more than `h / 8`; [`Resolved::error`] is the sharper bound for the histogram at hand.
-//! It vanishes if a request also sums the squared error, the loss and, per cell, the probability of each row.
 
 use super::estimate::{Estimate, Test};
 use super::histogram::{Cell, Histogram};
+use super::scores::ScoreCells;
 use crate::contribution::{logistic, softplus};
-use crate::request::{RowSet, ScoreGrid};
+use crate::request::RowSet;
 
 /// A mean over rows that are known to their cell only.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Resolved {
-    /// The mean with every row at the middle of its cell, and its sampling interval.
+    /// The mean with every row in the middle of its group, and its sampling interval.
     pub estimate: Estimate,
     /// Bound of what the middle can be wrong by; `None` if an open cell leaves it unbounded.
     pub error: Option<f64>,
@@ -29,45 +29,29 @@ pub struct ReliabilityBand {
     pub observed: Estimate,
 }
 
-impl ScoreGrid {
-    /// Ends of a cell; those of the open cells are infinite.
-    pub fn ends(&self, cell: usize) -> (f64, f64) {
-        let end = |place: usize| self.low + self.step * place as f64;
-        let low = if cell == 0 { f64::NEG_INFINITY } else { end(cell - 1) };
-        let high = if cell + 1 >= self.cells as usize { f64::INFINITY } else { end(cell) };
-        (low, high)
-    }
-
-    /// Log-odds that stand for a cell: the middle; for an open cell, half a width beyond its end.
-    pub fn middle(&self, cell: usize) -> f64 {
-        self.low + self.step * (cell as f64 - 0.5)
-    }
-}
-
-/// Mean squared error of the probabilities.
-pub fn brier(histogram: &Histogram, grid: &ScoreGrid) -> Resolved {
-    resolve(histogram, grid, |z, bad| {
+/// Mean squared error of the probabilities; `None` where there is no histogram.
+pub fn brier(scores: &ScoreCells) -> Option<Resolved> {
+    resolve(scores, |z, bad| {
         let error = if bad { logistic(-z) } else { logistic(z) };
         error * error
     })
 }
 
-/// Mean negative log-likelihood, in nats.
-pub fn log_loss(histogram: &Histogram, grid: &ScoreGrid) -> Resolved {
-    resolve(histogram, grid, |z, bad| if bad { softplus(-z) } else { softplus(z) })
+/// Mean negative log-likelihood, in nats; `None` where there is no histogram.
+pub fn log_loss(scores: &ScoreCells) -> Option<Resolved> {
+    resolve(scores, |z, bad| if bad { softplus(-z) } else { softplus(z) })
 }
 
-/// Expected against observed share of bad rows in quantile bands, lowest risk first.
-pub fn reliability(histogram: &Histogram, grid: &ScoreGrid, bands: usize) -> Vec<ReliabilityBand> {
+/// Expected against observed share of bad rows in quantile bands, lowest risk first; empty where there is no histogram.
+pub fn reliability(scores: &ScoreCells, bands: usize) -> Vec<ReliabilityBand> {
+    let Some(histogram) = scores.histogram() else { return Vec::new() };
+    let probability = |place: usize| histogram.cells()[place].rows() as f64 * logistic(scores.middle(place));
     let bands = histogram.bands(bands).into_iter();
     bands
-        .map(|band| {
-            let cells = band.cells.map(|cell| histogram.cells()[cell].rows() as f64 * logistic(grid.middle(cell)));
-            ReliabilityBand {
-                rows: band.total,
-                expected: cells.sum::<f64>() / band.total.rows() as f64,
-                observed: Estimate::proportion(band.total.bad, band.total.rows()),
-            }
+        .map(|band| ReliabilityBand {
+            rows: band.total,
+            expected: band.cells.map(probability).sum::<f64>() / band.total.rows() as f64,
+            observed: Estimate::proportion(band.total.bad, band.total.rows()),
         })
         .collect()
 }
@@ -87,27 +71,29 @@ pub fn hosmer_lemeshow(bands: &[ReliabilityBand], rows: RowSet) -> Test {
 }
 
 /// Mean of a row's loss, which rises with its log-odds if it is good and falls if it is bad.
-fn resolve(histogram: &Histogram, grid: &ScoreGrid, loss: impl Fn(f64, bool) -> f64) -> Resolved {
+fn resolve(scores: &ScoreCells, loss: impl Fn(f64, bool) -> f64) -> Option<Resolved> {
+    let histogram = scores.histogram()?;
     let (mut low, mut sum, mut square, mut high) = (0.0, 0.0, 0.0, 0.0);
     for (place, cell) in histogram.cells().iter().enumerate() {
-        let (left, right) = grid.ends(place);
+        let (left, right) = scores.ends(place);
         for (count, bad, best, worst) in [(cell.good, false, left, right), (cell.bad, true, right, left)] {
             if count == 0 {
                 continue;
             }
-            let (rows, value) = (count as f64, loss(grid.middle(place), bad));
+            let (rows, value) = (count as f64, loss(scores.middle(place), bad));
             low += rows * loss(best, bad);
             sum += rows * value;
             square += rows * value * value;
             high += rows * loss(worst, bad);
         }
     }
+    let error = (high - sum).max(sum - low) / histogram.total().rows() as f64;
+    Some(Resolved { estimate: mean_of_losses(&histogram, sum, square), error: error.is_finite().then_some(error) })
+}
+
+/// A mean loss from the sums of the losses and of their squares, with the interval of a mean.
+pub(super) fn mean_of_losses(histogram: &Histogram, sum: f64, square: f64) -> Estimate {
     let rows = histogram.total().rows() as f64;
     let mean = sum / rows;
-    let variance = (square / rows - mean * mean) / (rows - 1.0);
-    let error = (high - sum).max(sum - low) / rows;
-    Resolved {
-        estimate: Estimate::normal(mean, variance, 0.0, f64::INFINITY),
-        error: error.is_finite().then_some(error),
-    }
+    Estimate::normal(mean, (square / rows - mean * mean) / (rows - 1.0), 0.0, f64::INFINITY)
 }

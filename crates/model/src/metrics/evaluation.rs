@@ -2,9 +2,10 @@
 
 use super::calibration::{Resolved, brier, hosmer_lemeshow, log_loss, reliability};
 use super::estimate::{Estimate, Test};
-use super::histogram::{Cell, Histogram};
+use super::histogram::Cell;
 use super::ranking::Ks;
-use crate::request::{RowSet, ScoreGrid};
+use super::scores::ScoreCells;
+use crate::request::RowSet;
 
 /// Quantile bands of the reliability table.
 const RELIABILITY_BANDS: usize = 10;
@@ -42,32 +43,27 @@ pub struct Segment {
 }
 
 impl Evaluation {
-    /// The figures of a histogram on a grid of log-odds.
-    pub fn new(histogram: &Histogram, grid: &ScoreGrid, rows: RowSet) -> Self {
+    /// The figures of released scores; `None` without good or without bad rows.
+    pub fn new(scores: &ScoreCells, rows: RowSet) -> Option<Self> {
+        let histogram = scores.histogram()?;
         let total = histogram.total();
-        Self {
+        Some(Self {
             rows: total,
             bad_rate: Estimate::proportion(total.bad, total.rows()),
             auc: histogram.auc(),
             gini: histogram.gini(),
             ks: histogram.ks(),
             average_precision: histogram.average_precision(),
-            brier: brier(histogram, grid),
-            log_loss: log_loss(histogram, grid),
-            hosmer_lemeshow: hosmer_lemeshow(&reliability(histogram, grid, RELIABILITY_BANDS), rows),
-        }
+            brier: brier(scores)?,
+            log_loss: log_loss(scores)?,
+            hosmer_lemeshow: hosmer_lemeshow(&reliability(scores, RELIABILITY_BANDS), rows),
+        })
     }
 }
 
-/// The same figures for each segment's cells.
-pub fn by_segment<'a>(
-    segments: impl IntoIterator<Item = (&'a str, &'a [Cell])>,
-    grid: &ScoreGrid,
-    rows: RowSet,
-) -> Vec<Segment> {
-    let segment = |(name, cells): (&str, &[Cell])| Segment {
-        name: name.into(),
-        evaluation: Histogram::new(cells.to_vec()).map(|histogram| Evaluation::new(&histogram, grid, rows)),
-    };
+/// The same figures for each segment's scores.
+pub fn by_segment<'a>(segments: impl IntoIterator<Item = (&'a str, &'a ScoreCells)>, rows: RowSet) -> Vec<Segment> {
+    let segment =
+        |(name, scores): (&str, &ScoreCells)| Segment { name: name.into(), evaluation: Evaluation::new(scores, rows) };
     segments.into_iter().map(segment).collect()
 }

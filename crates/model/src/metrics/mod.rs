@@ -1,9 +1,9 @@
 //! How well scores separate good from bad, and how far their probabilities can be believed.
 //!
 //! Everything here is computed from released histograms: good and bad rows per score cell, cells in order of rising risk.
-//! Rows of one cell are tied and ties count half, so a figure is exact for the scores rounded to their cells. What a grid
-//! of width `h` in log-odds hides is at most the pairs inside one cell for the ranking figures, and is bounded by
-//! [`Resolved::error`] where a cell stands for a probability.
+//! Rows of one cell are tied and ties count half, so a figure is exact for the scores rounded to their cells. What cells hide
+//! is the order of the pairs inside one cell for the ranking figures, and is bounded by [`Resolved::error`] where a cell
+//! stands for a probability. Where a release rule counts cells together, the groups take the place of the cells.
 //!
 //! | figure | here | interval | source |
 //! |---|---|---|---|
@@ -24,6 +24,7 @@ mod evaluation;
 mod histogram;
 mod pairs;
 mod ranking;
+mod scores;
 mod stability;
 #[cfg(test)]
 mod tests;
@@ -35,6 +36,7 @@ pub use evaluation::{Evaluation, Segment, by_segment};
 pub use histogram::{Band, Cell, Histogram};
 pub use pairs::{AucDifference, PairHistogram, SwapSet};
 pub use ranking::{Figures, Gain, Ks, PrecisionRecall, RocPoint};
+pub use scores::{ScoreCells, ScoreGroup};
 pub use stability::{Stability, points_shift, score_stability, stability_index};
 
 /// From good and bad counts per score cell, cells in order of rising risk; `None` without good or without bad rows.

@@ -8,7 +8,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::estimate::Test;
-use super::histogram::Histogram;
+use super::scores::ScoreCells;
 
 /// Quantile bands of the expected sample that scores are compared in.
 const SCORE_BANDS: usize = 10;
@@ -45,22 +45,35 @@ pub fn stability_index(expected: &[i64], actual: &[i64]) -> Option<Stability> {
     Some(Stability { index, p_value })
 }
 
-/// Stability index of a score over ten quantile bands of the expected sample; `None` if the grids differ.
-pub fn score_stability(expected: &Histogram, actual: &Histogram) -> Option<Stability> {
-    if expected.cells().len() != actual.cells().len() {
+/// Stability index of a score over quantile bands of the expected sample, ten where the released groups allow it; `None`
+/// if the grids differ or there is no histogram.
+pub fn score_stability(expected: &ScoreCells, actual: &ScoreCells) -> Option<Stability> {
+    let bands = expected.histogram()?.bands(SCORE_BANDS);
+    if expected.grid != actual.grid {
         return None;
     }
-    let starts: Vec<_> = expected.bands(SCORE_BANDS).iter().map(|band| band.cells.start).collect();
-    // Cells between two bands are empty in the expected sample, not in the actual one: they go with the band below.
-    let fold = |histogram: &Histogram| {
-        let mut bands = vec![0i64; starts.len()];
-        for (place, cell) in histogram.cells().iter().enumerate() {
-            let band = starts.partition_point(|start| *start <= place).saturating_sub(1);
-            bands[band] += cell.rows();
+    let starts = bands.iter().skip(1).map(|band| whole(expected.groups[band.cells.start].first, [expected, actual]));
+    let starts: Vec<_> = starts.collect();
+    let fold = |scores: &ScoreCells| {
+        let mut rows = vec![0i64; starts.len() + 1];
+        for group in &scores.groups {
+            rows[starts.partition_point(|start| *start <= group.first)] += group.rows.rows();
         }
-        bands
+        rows
     };
     stability_index(&fold(expected), &fold(actual))
+}
+
+/// The first cell from `start` on that no group of either sample reaches across.
+fn whole(mut start: u32, samples: [&ScoreCells; 2]) -> u32 {
+    let across = |start: u32| {
+        let mut groups = samples.iter().flat_map(|scores: &&ScoreCells| &scores.groups);
+        groups.find(|group| group.first < start && start <= group.last)
+    };
+    while let Some(group) = across(start) {
+        start = group.last + 1;
+    }
+    start
 }
 
 /// Shift of a field's mean points between two samples, `sum (actual share - expected share) x points` (Siddiqi's

@@ -22,11 +22,15 @@ struct Score {
 
 impl Score {
     fn histogram(&self) -> Histogram {
-        let mut cells = vec![Cell::default(); self.grid.cells as usize];
+        self.released().histogram().unwrap()
+    }
+
+    fn released(&self) -> ScoreCells {
+        let mut words = vec![0; 2 * self.grid.cells as usize];
         for (place, good, bad) in &self.cells {
-            cells[*place] = Cell { good: *good, bad: *bad };
+            words[2 * place..2 * place + 2].copy_from_slice(&[*good, *bad]);
         }
-        Histogram::new(cells).unwrap()
+        ScoreCells::released(self.grid, &(0..self.grid.cells as usize).collect::<Vec<_>>(), &words)
     }
 
     fn number(&self, name: &str) -> f64 {
@@ -89,8 +93,7 @@ fn delong_from_cells_equals_delong_from_pairs_of_rows() {
 #[test]
 fn probability_figures_equal_scikit_learn() {
     for score in recorded::<Score>("scores") {
-        let histogram = score.histogram();
-        let (brier, loss) = (brier(&histogram, &score.grid), log_loss(&histogram, &score.grid));
+        let (brier, loss) = (brier(&score.released()).unwrap(), log_loss(&score.released()).unwrap());
         assert!(close(brier.estimate.value, score.number("brier")), "{}", score.name);
         assert!(close(loss.estimate.value, score.number("log_loss")), "{}", score.name);
         let off = (brier.estimate.value - score.number("brier_unrounded")).abs();
@@ -110,7 +113,7 @@ fn bands_calibration_and_hosmer_lemeshow_equal_the_oracle() {
         let bands: Vec<(i64, i64)> = histogram.bands(10).iter().map(|band| band.total.into()).collect();
         assert_eq!(bands, serde_json::from_value::<Vec<_>>(score.expected["bands"].clone()).unwrap(), "{}", score.name);
 
-        let table = reliability(&histogram, &score.grid, 10);
+        let table = reliability(&score.released(), 10);
         let (expected, observed) = score.columns("calibration");
         assert_eq!(table.len(), expected.len());
         assert!(table.iter().zip(&expected).all(|(band, p)| close(band.expected, *p)), "{}", score.name);
@@ -133,8 +136,7 @@ fn bands_calibration_and_hosmer_lemeshow_equal_the_oracle() {
 fn asymptotic_intervals_are_as_wide_as_the_bootstrap_says() {
     let scores = recorded::<Score>("scores");
     let score = &scores[0];
-    let histogram = score.histogram();
-    let evaluation = Evaluation::new(&histogram, &score.grid, RowSet::Holdout);
+    let evaluation = Evaluation::new(&score.released(), RowSet::Holdout).unwrap();
     for (name, estimate) in [
         ("ks", evaluation.ks.distance),
         ("average_precision", evaluation.average_precision),
@@ -240,15 +242,35 @@ fn histograms_that_say_nothing_are_refused() {
 
 #[test]
 fn one_row_of_each_kind_has_figures() {
-    let histogram = Histogram::new(vec![Cell { good: 1, bad: 0 }, Cell { good: 0, bad: 1 }]).unwrap();
     let grid = ScoreGrid { low: 0.0, step: 1.0, cells: 2 };
-    let evaluation = Evaluation::new(&histogram, &grid, RowSet::Holdout);
+    let scores = ScoreCells::released(grid, &[0, 1], &[1, 0, 0, 1]);
+    let evaluation = Evaluation::new(&scores, RowSet::Holdout).unwrap();
     assert_eq!(evaluation.auc, Estimate { value: 1.0, low: 1.0, high: 1.0 });
     assert_eq!(evaluation.ks.distance.value, 1.0);
     assert!(evaluation.hosmer_lemeshow.p_value.is_finite());
-    let segments = by_segment([("all", histogram.cells()), ("none", &[])], &grid, RowSet::Holdout);
+    let empty = ScoreCells::released(grid, &[0, 1], &[0; 4]);
+    let segments = by_segment([("all", &scores), ("none", &empty)], RowSet::Holdout);
     assert_eq!(segments[0].evaluation, Some(evaluation));
     assert_eq!(segments[1].evaluation, None);
+}
+
+#[test]
+fn groups_of_cells_stand_for_what_they_span() {
+    let grid = ScoreGrid { low: -2.0, step: 1.0, cells: 6 };
+    let scores = ScoreCells::released(grid, &[0, 2, 5], &[5, 1, 0, 0, 7, 2, 0, 0, 0, 0, 0, 4]);
+    assert_eq!(scores.ends(0), (f64::NEG_INFINITY, -1.0));
+    assert_eq!((scores.ends(1), scores.middle(1)), ((-1.0, 2.0), 0.5));
+    assert_eq!((scores.middle(0), scores.middle(2)), (-1.5, 2.5));
+    assert_eq!([-9.0, -1.01, -1.0, 1.9, 2.0, 9.0].map(|score| scores.group(score)), [0, 0, 1, 1, 2, 2]);
+    let text = serde_json::to_string(&scores).unwrap();
+    assert!(text.contains("[[0,1,5,1],[2,4,7,2],[5,5,0,4]]"), "{text}");
+    assert_eq!(serde_json::from_str::<ScoreCells>(&text).unwrap(), scores);
+    // The other sample's groups end elsewhere: what both can tell apart is compared.
+    let other = ScoreCells::released(grid, &[0, 1, 3], &[3, 1, 9, 3, 0, 0, 2, 4, 0, 0, 0, 0]);
+    let compared = score_stability(&scores, &other).unwrap();
+    assert_eq!(compared, stability_index(&[19, 0], &[22, 0]).unwrap());
+    let none = ScoreCells { groups: Vec::new(), ..scores.clone() };
+    assert_eq!(score_stability(&none, &scores), None);
 }
 
 fn cells() -> impl Strategy<Value = Vec<(i64, i64)>> {
@@ -285,17 +307,21 @@ proptest! {
         prop_assert_eq!((found.difference.value, found.p_value), (0.0, 1.0));
         let swap = pairs.swap_set(0.6);
         prop_assert_eq!((swap.swap_in, swap.swap_out), (Cell::default(), Cell::default()));
-        prop_assert_eq!(score_stability(pairs.first(), pairs.second()).unwrap().index, 0.0);
+        let grid = ScoreGrid { low: 0.0, step: 1.0, cells: u32::try_from(width).unwrap() };
+        let words: Vec<_> = cells.iter().flat_map(|cell| [cell.0, cell.1]).collect();
+        let scores = ScoreCells::released(grid, &(0..width).collect::<Vec<_>>(), &words);
+        prop_assert_eq!(score_stability(&scores, &scores).unwrap().index, 0.0);
     }
 
     #[test]
     fn a_cell_stands_for_its_scores(score in -12.0..12.0f64) {
         let grid = ScoreGrid { low: -10.0, step: 0.05, cells: 402 };
-        let cell = grid.cell(score);
-        let (low, high) = grid.ends(cell);
+        let scores = ScoreCells::released(grid, &(0..402).collect::<Vec<_>>(), &[1; 804]);
+        let group = scores.group(score);
+        let (low, high) = scores.ends(group);
         prop_assert!(low - 1e-12 <= score && score <= high + 1e-12);
-        if cell > 0 && cell < 401 {
-            prop_assert!((logistic(grid.middle(cell)) - logistic(score)).abs() <= 0.05 / 8.0);
+        if group > 0 && group < 401 {
+            prop_assert!((logistic(scores.middle(group)) - logistic(score)).abs() <= 0.05 / 8.0);
         }
     }
 }

@@ -1,0 +1,92 @@
+//! Good and bad rows per group of score cells, as they are released: the histogram, and where its groups lie.
+
+use serde::{Deserialize, Serialize};
+
+use super::histogram::{Cell, Histogram};
+use crate::request::ScoreGrid;
+
+/// A released histogram of log-odds of bad.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScoreCells {
+    /// The cells.
+    pub grid: ScoreGrid,
+    /// Cells that are counted together, in order; those without rows are left out.
+    pub groups: Vec<ScoreGroup>,
+}
+
+/// Neighbouring cells that are counted together. JSON has them as `[first, last, good, bad]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "(u32, u32, i64, i64)", into = "(u32, u32, i64, i64)")]
+pub struct ScoreGroup {
+    /// First cell.
+    pub first: u32,
+    /// Last cell.
+    pub last: u32,
+    /// Their rows.
+    pub rows: Cell,
+}
+
+impl From<(u32, u32, i64, i64)> for ScoreGroup {
+    fn from((first, last, good, bad): (u32, u32, i64, i64)) -> Self {
+        Self { first, last, rows: Cell { good, bad } }
+    }
+}
+
+impl From<ScoreGroup> for (u32, u32, i64, i64) {
+    fn from(group: ScoreGroup) -> Self {
+        (group.first, group.last, group.rows.good, group.rows.bad)
+    }
+}
+
+impl ScoreCells {
+    /// From `good, bad` words per cell; `starts` are the first cells of the groups, which hold the rows of their group.
+    pub fn released(grid: ScoreGrid, starts: &[usize], words: &[i64]) -> Self {
+        let ends = starts.iter().skip(1).copied().chain([grid.cells as usize]);
+        let group = |(&first, end): (&usize, usize)| {
+            let rows = Cell { good: *words.get(2 * first)?, bad: *words.get(2 * first + 1)? };
+            let cell = |place: usize| u32::try_from(place).ok();
+            (rows != Cell::default()).then_some(ScoreGroup {
+                first: cell(first)?,
+                last: cell(end.checked_sub(1)?)?,
+                rows,
+            })
+        };
+        Self { grid, groups: starts.iter().zip(ends).filter_map(group).collect() }
+    }
+
+    /// The histogram of the groups; `None` under the conditions of [`Histogram::new`].
+    pub fn histogram(&self) -> Option<Histogram> {
+        Histogram::new(self.groups.iter().map(|group| group.rows).collect())
+    }
+
+    /// The group that a score is counted in: the last one that begins at or below it, or the first.
+    pub fn group(&self, score: f64) -> usize {
+        let cell = self.grid.cell(score);
+        self.groups.partition_point(|group| group.first as usize <= cell).saturating_sub(1)
+    }
+
+    /// Log-odds between which a group lies; infinite at the open ends of the grid.
+    pub fn ends(&self, group: usize) -> (f64, f64) {
+        let Some(group) = self.groups.get(group) else { return (f64::NEG_INFINITY, f64::INFINITY) };
+        let low = if group.first == 0 { f64::NEG_INFINITY } else { self.edge(group.first) };
+        let high = if group.last + 1 >= self.grid.cells { f64::INFINITY } else { self.edge(group.last + 1) };
+        (low, high)
+    }
+
+    /// Log-odds that stand for a group: the middle; for an open group, half a cell beyond its end.
+    pub fn middle(&self, group: usize) -> f64 {
+        let half = self.grid.step / 2.0;
+        match self.ends(group) {
+            (low, high) if low.is_finite() && high.is_finite() => low + (high - low) / 2.0,
+            (low, _) if low.is_finite() => low + half,
+            (_, high) if high.is_finite() => high - half,
+            _ => self.grid.low + half * f64::from(self.grid.cells.saturating_sub(2)),
+        }
+    }
+
+    /// Lower end of a cell other than the first.
+    fn edge(&self, cell: u32) -> f64 {
+        self.grid.low + self.grid.step * (f64::from(cell) - 1.0)
+    }
+}
