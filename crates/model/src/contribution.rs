@@ -1,7 +1,8 @@
 //! The meaning of a request: what the rows at hand add to its sum.
 
 use crate::binning::{code, order_key};
-use crate::request::{FieldBins, Kind, LinearModel, RangeField, RowSet, ScoreGrid, SumRequest};
+use crate::metrics::{Histogram, Placements, ScoreCells};
+use crate::request::{Comparison, FieldBins, Kind, LinearModel, RangeField, RowSet, ScoreGrid, SumRequest, SwapLines};
 use crate::rows::{Column, Table};
 
 /// Why rows cannot answer a request.
@@ -13,6 +14,9 @@ pub enum ContributionError {
     /// The banks' own scores are not there.
     #[error("the table has no scores of the bank's own model")]
     Baseline,
+    /// A released histogram holds no good or no bad rows.
+    #[error("the request compares scores by a histogram without good or without bad rows")]
+    Histogram,
     /// A column, the labels or the splits differ in length.
     #[error("the table's columns differ in length")]
     Length,
@@ -39,6 +43,8 @@ pub fn contribution(request: &SumRequest, table: &Table) -> Result<Vec<i64>, Con
         Kind::Counts(fields) => counts(fields, table, &chosen, &mut words)?,
         Kind::Moments(model) => moments(model, request.scale_bits, table, &chosen, &mut words)?,
         Kind::Scores { model, grid } => scores(model, *grid, table, &chosen, &mut words)?,
+        Kind::Compare(comparison) => compare(comparison, request.scale_bits, table, &chosen, &mut words)?,
+        Kind::Swap(lines) => swap(lines, table, &chosen, &mut words)?,
     }
     Ok(words)
 }
@@ -153,17 +159,100 @@ fn scores(
     rows: &[usize],
     words: &mut [i64],
 ) -> Result<(), ContributionError> {
+    let half = 2 * grid.cells as usize;
+    for row in both_scores(model, table, rows)? {
+        words[2 * grid.cell(row.joint) + usize::from(row.bad)] += 1;
+        words[half + 2 * grid.cell(row.bank_only) + usize::from(row.bad)] += 1;
+    }
+    Ok(())
+}
+
+fn swap(lines: &SwapLines, table: &Table, rows: &[usize], words: &mut [i64]) -> Result<(), ContributionError> {
+    for row in both_scores(&lines.model, table, rows)? {
+        let declined = |score, line| usize::from(lines.grid.cell(score) >= line as usize);
+        // Both, the joint model only, the bank's own only, neither.
+        let part = declined(row.bank_only, lines.bank_only) + 2 * declined(row.joint, lines.joint);
+        words[2 * part + usize::from(row.bad)] += 1;
+    }
+    Ok(())
+}
+
+fn compare(
+    comparison: &Comparison,
+    scale_bits: u32,
+    table: &Table,
+    rows: &[usize],
+    words: &mut [i64],
+) -> Result<(), ContributionError> {
+    let joint = Placing::new(&comparison.joint)?;
+    let bank_only = Placing::new(&comparison.bank_only)?;
+    let scale = libm::ldexp(1.0, i32::try_from(scale_bits).unwrap_or(0));
+    let mut add = |word: usize, value: f64| words[word] += (value * scale).round_ties_even() as i64;
+    for row in both_scores(&comparison.model, table, rows)? {
+        let product = joint.placement(row.joint, row.bad) * bank_only.placement(row.bank_only, row.bad);
+        add(usize::from(row.bad), product);
+        let reach = |score: f64| score.clamp(-Comparison::REACH, Comparison::REACH);
+        for (place, score) in [reach(row.joint), reach(row.bank_only)].into_iter().enumerate() {
+            let wrong = if row.bad { -score } else { score };
+            let miss = logistic(wrong);
+            add(2 + place, miss * miss);
+            add(4 + place, softplus(wrong));
+        }
+        add(6 + joint.band(row.joint), logistic(reach(row.joint)));
+        add(6 + joint.bands + bank_only.band(row.bank_only), logistic(reach(row.bank_only)));
+    }
+    Ok(())
+}
+
+/// A row's log-odds of bad under both models.
+struct BothScores {
+    joint: f64,
+    bank_only: f64,
+    bad: bool,
+}
+
+fn both_scores<'a>(
+    model: &'a LinearModel,
+    table: &'a Table,
+    rows: &'a [usize],
+) -> Result<impl Iterator<Item = BothScores> + 'a, ContributionError> {
     if table.baseline.len() != table.rows() {
         return Err(ContributionError::Baseline);
     }
     let columns = woe_columns(model, table)?;
-    let half = 2 * grid.cells as usize;
-    for &row in rows {
-        let bad = usize::from(table.label[row] == 1);
-        words[2 * grid.cell(log_odds(model, &columns, row)) + bad] += 1;
-        words[half + 2 * grid.cell(table.baseline[row]) + bad] += 1;
+    Ok(rows.iter().map(move |&row| BothScores {
+        joint: log_odds(model, &columns, row),
+        bank_only: table.baseline[row],
+        bad: table.label[row] == 1,
+    }))
+}
+
+/// Where a score's rows lie on its released histogram.
+struct Placing<'a> {
+    scores: &'a ScoreCells,
+    placements: Placements,
+    /// The reliability band of each group.
+    band: Vec<usize>,
+    bands: usize,
+}
+
+impl<'a> Placing<'a> {
+    fn new(scores: &'a ScoreCells) -> Result<Self, ContributionError> {
+        let histogram: Histogram = scores.histogram().ok_or(ContributionError::Histogram)?;
+        let bands = histogram.bands(Comparison::BANDS);
+        let band = (0..scores.groups.len()).map(|group| bands.partition_point(|band| band.cells.end <= group));
+        let band = band.collect();
+        Ok(Self { scores, placements: histogram.placements(), band, bands: bands.len() })
     }
-    Ok(())
+
+    fn placement(&self, score: f64, bad: bool) -> f64 {
+        let of = if bad { &self.placements.bad } else { &self.placements.good };
+        of[self.scores.group(score)]
+    }
+
+    fn band(&self, score: f64) -> usize {
+        self.band[self.scores.group(score)]
+    }
 }
 
 /// `1 / (1 + e^-z)` without overflow.

@@ -5,6 +5,7 @@ use tally_crypto::transcript::Digest;
 
 use crate::binning;
 use crate::contribution::{ContributionError, log_odds, woe_columns};
+use crate::judge::Validation;
 use crate::metrics::Figures;
 use crate::request::{FieldBins, LinearModel, Term};
 use crate::rows::Table;
@@ -35,6 +36,8 @@ pub struct Fit {
     pub joint: Option<Figures>,
     /// Figures of the banks' own models on the same rows.
     pub bank_only: Option<Figures>,
+    /// What all figures of the validation follow from.
+    pub validation: Validation,
     /// Every released sum that led here.
     pub rounds: Vec<RoundRecord>,
 }

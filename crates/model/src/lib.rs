@@ -12,6 +12,7 @@ mod baseline;
 pub mod binning;
 mod contribution;
 mod fit;
+mod judge;
 mod logistic;
 pub mod metrics;
 mod plain;
@@ -29,8 +30,11 @@ mod woe;
 pub use baseline::{BaselineError, bank_only};
 pub use contribution::{ContributionError, contribution};
 pub use fit::{FieldFit, Fit, RoundRecord, Scorecard};
+pub use judge::{Compared, FieldRows, Validation};
 pub use plain::Plain;
 pub use plan::{FieldPlan, FieldSource, Plan, PlanError};
-pub use request::{FieldBins, Kind, LinearModel, RangeField, RowSet, SumRequest, Sums};
+pub use request::{
+    Comparison, FieldBins, Kind, LinearModel, RangeField, RowSet, ScoreGrid, SumRequest, Sums, SwapLines,
+};
 pub use rows::{Column, Table, is_holdout};
 pub use trainer::{Ask, TrainError, Trainer};

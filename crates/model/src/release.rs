@@ -28,6 +28,8 @@ pub struct Axis {
     pub words: usize,
     /// Words of a cell, from the last one backwards, that are counts of rows: `good, bad`, or one count of all.
     pub counts: usize,
+    /// Cells are shown as they are or the axis is withheld.
+    pub whole: bool,
 }
 
 /// Bits of a lane: sums of indicators over fewer than 2^10 banks do not run into the next lane.
@@ -43,18 +45,23 @@ impl SumRequest {
         match &self.kind {
             Kind::Ranges(fields) => fields
                 .iter()
-                .flat_map(|field| field.parents.iter().map(|_| Axis { cells: 1 << field.refine, words: 1, counts: 1 }))
+                .flat_map(|field| field.parents.iter().map(|_| Axis::folded(1 << field.refine, 1)))
                 .collect(),
-            Kind::Counts(fields) => {
-                fields.iter().map(|bins| Axis { cells: bins.codes(), words: 2, counts: 2 }).collect()
-            }
-            Kind::Scores { grid, .. } => vec![Axis { cells: grid.cells as usize, words: 2, counts: 2 }; 2],
-            Kind::Moments(_) => Vec::new(),
+            Kind::Counts(fields) => fields.iter().map(|bins| Axis::folded(bins.codes(), 2)).collect(),
+            Kind::Scores { grid, .. } => vec![Axis::folded(grid.cells as usize, 2); 2],
+            // The margins are known, so any part of the table gives the others.
+            Kind::Swap(_) => vec![Axis { whole: true, ..Axis::folded(4, 2) }],
+            Kind::Moments(_) | Kind::Compare(_) => Vec::new(),
         }
     }
 }
 
 impl Axis {
+    /// Cells of so many counts, which may be counted with their neighbours.
+    fn folded(cells: usize, counts: usize) -> Self {
+        Self { cells, words: counts, counts, whole: false }
+    }
+
     /// Number of dyadic ranges of 1, 2, 4, … cells, up to the whole axis.
     fn levels(&self) -> impl Iterator<Item = usize> {
         std::iter::successors(Some(self.cells), |ranges| (*ranges > 1).then(|| ranges.div_ceil(2)))
@@ -204,6 +211,9 @@ fn groups(axis: &Axis, contributors: &[u32], least: u32) -> Vec<usize> {
             groups.push(first);
         }
     }
+    if axis.whole {
+        return if groups.len() == axis.cells { groups } else { Vec::new() };
+    }
     // What is left at the end goes to the groups before it.
     while open.is_some() {
         let Some(first) = groups.pop() else { return Vec::new() };
@@ -238,7 +248,7 @@ mod tests {
 
     use super::*;
 
-    const ONE: Axis = Axis { cells: 6, words: 1, counts: 1 };
+    const ONE: Axis = Axis { cells: 6, words: 1, counts: 1, whole: false };
 
     #[test]
     fn neighbours_are_counted_together_until_enough_banks_stand_behind_them() {
@@ -264,8 +274,18 @@ mod tests {
     }
 
     #[test]
+    fn a_table_is_shown_as_a_whole_or_not_at_all() {
+        let axes = [Axis { whole: true, ..Axis::folded(4, 2) }];
+        let fold = |banks: [u32; 4]| Fold::new(&axes, &[&banks[..], &[3; 3]].concat(), 3).groups(0).to_vec();
+        assert_eq!(fold([3, 4, 3, 5]), [0, 1, 2, 3]);
+        assert_eq!(fold([3, 0, 3, 5]), [0, 1, 2, 3]);
+        assert!(fold([3, 4, 2, 5]).is_empty());
+        assert!(fold([3, 4, 3, 2]).is_empty());
+    }
+
+    #[test]
     fn sums_of_packed_indicators_are_counts() {
-        let axes = [Axis { cells: 5, words: 2, counts: 2 }, ONE];
+        let axes = [Axis::folded(5, 2), ONE];
         let present: Vec<bool> = (0..indicators(&axes)).map(|place| place % 3 == 0).collect();
         let words: Vec<i64> = pack(&present).into_iter().map(|word| word * 5).collect();
         assert_eq!(words.len(), packed_words(&axes));
@@ -288,7 +308,7 @@ mod tests {
             density in 0u32..100,
             least in 2u32..5,
         ) {
-            let axes = [Axis { cells: 6, words: 2, counts: 2 }, Axis { cells: 12, words: 1, counts: 1 }];
+            let axes = [Axis::folded(6, 2), Axis::folded(12, 1)];
             let tables: Vec<Vec<i64>> = banks
                 .iter()
                 .enumerate()

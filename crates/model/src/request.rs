@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use tally_crypto::transcript::Digest;
 
+use crate::metrics::ScoreCells;
 use crate::release::Fold;
 
 /// One sum over rows that a trainer asks for.
@@ -43,6 +44,10 @@ pub enum Kind {
         /// The cells.
         grid: ScoreGrid,
     },
+    /// Both scores of each row, once their histograms are known.
+    Compare(Comparison),
+    /// Good and bad rows by what two lines approve.
+    Swap(SwapLines),
 }
 
 /// Ranges of one numeric field: the parents are cut into `2^refine` ranges each.
@@ -101,6 +106,33 @@ pub struct ScoreGrid {
     pub cells: u32,
 }
 
+/// Sums over rows that are placed on the released histograms of two scores, the joint model's and the banks' own.
+///
+/// Words: products of placements over good rows and over bad rows; squared error, joint and bank-only; loss, joint and
+/// bank-only; then the probability of bad per reliability band, joint and bank-only. Log-odds are cut off at 32.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Comparison {
+    /// The joint model.
+    pub model: LinearModel,
+    /// Its released histogram.
+    pub joint: ScoreCells,
+    /// That of the banks' own models.
+    pub bank_only: ScoreCells,
+}
+
+/// Two cut-offs. Words: `good, bad` of what both approve, the joint model only, the bank's own only, neither.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SwapLines {
+    /// The joint model.
+    pub model: LinearModel,
+    /// The cells.
+    pub grid: ScoreGrid,
+    /// The first cell that the joint model declines.
+    pub joint: u32,
+    /// The first cell that the banks' own models decline.
+    pub bank_only: u32,
+}
+
 /// The answer to a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sums {
@@ -129,6 +161,8 @@ impl SumRequest {
             Kind::Counts(fields) => fields.iter().map(|bins| 2 * bins.codes()).sum(),
             Kind::Moments(model) => model.moment_words(),
             Kind::Scores { grid, .. } => 4 * grid.cells as usize,
+            Kind::Compare(comparison) => comparison.words(),
+            Kind::Swap(_) => 8,
         }
     }
 
@@ -139,17 +173,21 @@ impl SumRequest {
             Kind::Ranges(fields) => (fields.len() as f64).sqrt(),
             Kind::Counts(fields) => (fields.len() as f64).sqrt(),
             Kind::Scores { .. } => std::f64::consts::SQRT_2,
-            Kind::Moments(model) => {
-                let scale = libm::ldexp(1.0, i32::try_from(self.scale_bits).unwrap_or(0));
-                // Each of the words is rounded by half a unit at most.
-                scale * model.moment_norm() + 0.5 * (self.words() as f64).sqrt()
-            }
+            Kind::Swap(_) => 1.0,
+            Kind::Moments(model) => self.scaled(model.moment_norm()),
+            Kind::Compare(_) => self.scaled(Comparison::row_norm()),
         }
+    }
+
+    /// A norm in the sum's units; each of the words is rounded by half a unit at most.
+    fn scaled(&self, norm: f64) -> f64 {
+        let scale = libm::ldexp(1.0, i32::try_from(self.scale_bits).unwrap_or(0));
+        scale * norm + 0.5 * (self.words() as f64).sqrt()
     }
 
     /// True for the sums that judge a fitted model.
     pub fn evaluates(&self) -> bool {
-        matches!(self.kind, Kind::Scores { .. })
+        self.rows == RowSet::Holdout || matches!(self.kind, Kind::Scores { .. })
     }
 }
 
@@ -189,6 +227,31 @@ impl LinearModel {
     fn moment_words(&self) -> usize {
         let width = self.width();
         1 + width + width * (width + 1) / 2
+    }
+}
+
+impl Comparison {
+    /// Quantile bands of the reliability tables.
+    pub(crate) const BANDS: usize = 10;
+    /// Largest log-odds, either sign.
+    pub(crate) const REACH: f64 = 32.0;
+
+    fn words(&self) -> usize {
+        let bands = |scores: &ScoreCells| scores.histogram().map_or(0, |histogram| histogram.bands(Self::BANDS).len());
+        6 + bands(&self.joint) + bands(&self.bank_only)
+    }
+
+    /// Largest Euclidean norm of one row's words: a product and two probabilities, two squared errors, two losses of at
+    /// most the reach and `ln 2`.
+    fn row_norm() -> f64 {
+        let loss = Self::REACH + std::f64::consts::LN_2;
+        (5.0 + 2.0 * loss * loss).sqrt()
+    }
+
+    /// The largest power of two with `row cap x largest loss x scale < 2^62`.
+    pub(crate) fn scale_bits(&self, row_cap: u64) -> u32 {
+        let bits = 61 - libm::ilogb((Self::REACH + 1.0) * row_cap as f64);
+        u32::try_from(bits.clamp(0, 52)).unwrap_or(0)
     }
 }
 

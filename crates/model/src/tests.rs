@@ -7,7 +7,7 @@ use tally_crypto::transcript::Digest;
 
 use super::*;
 
-fn plan(fields: Vec<FieldPlan>) -> Plan {
+pub(crate) fn plan(fields: Vec<FieldPlan>) -> Plan {
     Plan {
         fields,
         bins: 10,
@@ -29,7 +29,7 @@ fn values(name: &str) -> FieldPlan {
 }
 
 /// A table whose label depends on two of three columns, by a fixed recurrence.
-fn table(rows: usize, seed: u64) -> Table {
+pub(crate) fn table(rows: usize, seed: u64) -> Table {
     let mut state = seed;
     let mut next = move || {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -55,17 +55,17 @@ fn table(rows: usize, seed: u64) -> Table {
     table
 }
 
-fn three_fields() -> Plan {
+pub(crate) fn three_fields() -> Plan {
     plan(vec![values("a"), values("b"), FieldPlan { name: "c".into(), source: FieldSource::Codes { bins: 3 } }])
 }
 
 /// The fit where every cell is shown, whoever fills it.
-fn fit(plan: &Plan, tables: &BTreeMap<String, Table>, cohort: impl Fn(usize) -> Vec<String>) -> Fit {
+pub(crate) fn fit(plan: &Plan, tables: &BTreeMap<String, Table>, cohort: impl Fn(usize) -> Vec<String>) -> Fit {
     fit_released(plan, tables, 1, cohort)
 }
 
 /// The fit where `least` banks stand behind every cell.
-fn fit_released(
+pub(crate) fn fit_released(
     plan: &Plan,
     tables: &BTreeMap<String, Table>,
     least: u32,
@@ -89,7 +89,7 @@ fn fit_released(
     unreachable!()
 }
 
-fn split(table: &Table, parts: usize) -> BTreeMap<String, Table> {
+pub(crate) fn split(table: &Table, parts: usize) -> BTreeMap<String, Table> {
     let take = |part: usize| {
         let rows: Vec<_> = (0..table.rows()).filter(|row| row % parts == part).collect();
         let columns = table.columns.iter().map(|column| match column {
@@ -106,7 +106,7 @@ fn split(table: &Table, parts: usize) -> BTreeMap<String, Table> {
     (0..parts).map(|part| (format!("bank-{}", part + 1), take(part))).collect()
 }
 
-fn names(banks: usize) -> Vec<String> {
+pub(crate) fn names(banks: usize) -> Vec<String> {
     (1..=banks).map(|bank| format!("bank-{bank}")).collect()
 }
 

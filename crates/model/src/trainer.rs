@@ -1,17 +1,18 @@
 //! The trainer of a scorecard: a deterministic state machine over released sums.
 //!
 //! ```text
-//! Ranges x 3 (quantiles) -> Counts (WOE, IV) -> Moments … (Newton) -> Scores (hold-out) -> Done
+//! Ranges x 3 (quantiles) -> Counts (WOE, IV) -> Moments … (Newton) -> Scores … (judge) -> Done
 //! ```
 
 use tally_crypto::transcript::Digest;
 
 use crate::fit::{FieldFit, Fit, RoundRecord};
+use crate::judge::Judge;
 use crate::logistic::{Newton, Progress};
-use crate::metrics;
+use crate::metrics::{Cell, ScoreCells};
 use crate::plan::{FieldSource, Plan, PlanError};
 use crate::quantiles::QuantileSearch;
-use crate::request::{FieldBins, Kind, LinearModel, RangeField, RowSet, ScoreGrid, SumRequest, Sums, Term};
+use crate::request::{FieldBins, Kind, LinearModel, RangeField, RowSet, SumRequest, Sums, Term};
 use crate::woe::woe;
 
 /// What a trainer wants.
@@ -68,11 +69,9 @@ enum Step {
     Quantiles(Vec<QuantileSearch>),
     Counts(Vec<FieldBins>),
     Newton { model: LinearModel, search: Newton },
-    Scores(LinearModel),
+    Judge { judge: Judge, request: SumRequest },
     Done(Box<Fit>),
 }
-
-const GRID: ScoreGrid = ScoreGrid { low: -10.0, step: 0.05, cells: 402 };
 
 impl Trainer {
     /// A trainer of the plan's scorecard.
@@ -101,7 +100,7 @@ impl Trainer {
                 search.place(&mut model);
                 (RowSet::Train, scale_bits(&model, self.plan.row_cap), Kind::Moments(model))
             }
-            Step::Scores(model) => (RowSet::Holdout, 0, Kind::Scores { model: model.clone(), grid: GRID }),
+            Step::Judge { request, .. } => return Ask::Sum(request.clone()),
             Step::Done(fit) => return Ask::Done((**fit).clone()),
         };
         Ask::Sum(SumRequest { rows, scale_bits, kind })
@@ -123,6 +122,12 @@ impl Trainer {
             }
             sums.values.iter_mut().for_each(|count| *count = (*count).max(0));
         }
+        if let Step::Judge { judge, .. } = &self.step {
+            let mut judge = judge.clone();
+            judge.answer(&request, &sums);
+            self.go_on(judge);
+            return Ok(());
+        }
         match request.kind {
             Kind::Ranges(asked) => {
                 self.refine(&asked, &sums);
@@ -131,10 +136,8 @@ impl Trainer {
             }
             Kind::Counts(bins) => self.select(&bins, &sums),
             Kind::Moments(model) => self.step_newton(model, request.scale_bits, &sums),
-            Kind::Scores { model, grid } => {
-                self.finish(&model, grid, &sums.values);
-                Ok(())
-            }
+            // Asked by the judge only.
+            Kind::Scores { .. } | Kind::Compare(_) | Kind::Swap(_) => Err(TrainError::NotAsked),
         }
     }
 
@@ -220,24 +223,32 @@ impl Trainer {
             Progress::Continue => Ok(()),
             Progress::Converged => {
                 search.finish(&mut model);
-                self.step = Step::Scores(model);
+                self.go_on(Judge::new(model, &self.fields, self.plan.row_cap, self.plan.newton_steps.is_some()));
                 Ok(())
             }
         }
     }
 
-    fn finish(&mut self, model: &LinearModel, grid: ScoreGrid, counts: &[i64]) {
+    /// The next sum that judges the model, or the fit.
+    fn go_on(&mut self, judge: Judge) {
+        self.step = match judge.ask() {
+            Some(request) => Step::Judge { judge, request },
+            None => Step::Done(Box::new(self.finish(judge))),
+        };
+    }
+
+    fn finish(&mut self, judge: Judge) -> Fit {
         let factor = self.plan.pdo / std::f64::consts::LN_2;
         let offset = self.plan.base_score - factor * libm::log(self.plan.base_odds);
+        let (model, validation) = judge.verdict();
         for term in &model.terms {
             let field = &mut self.fields[term.field];
             field.coefficient = Some(term.coefficient);
             field.points = term.woe.iter().map(|woe| points(-factor * term.coefficient * woe)).collect();
         }
-        let cells: Vec<_> = counts.chunks_exact(2).map(|cell| (cell[0], cell[1])).collect();
-        let (joint, bank_only) = cells.split_at(grid.cells as usize);
-        let (good, bad) = joint.iter().fold((0, 0), |(good, bad), cell| (good + cell.0, bad + cell.1));
-        self.step = Step::Done(Box::new(Fit {
+        let holdout = validation.joint.groups.iter().fold(Cell::default(), |sum, group| sum.plus(group.rows));
+        let figures = |scores: &ScoreCells| scores.histogram().map(|histogram| histogram.figures());
+        Fit {
             fields: std::mem::take(&mut self.fields),
             intercept: model.intercept,
             base_points: points(offset - factor * model.intercept),
@@ -245,12 +256,13 @@ impl Trainer {
             offset,
             train_rows: self.train.0 + self.train.1,
             train_bad: self.train.1,
-            holdout_rows: good + bad,
-            holdout_bad: bad,
-            joint: metrics::from_cells(joint.iter().copied()),
-            bank_only: metrics::from_cells(bank_only.iter().copied()),
+            holdout_rows: holdout.rows(),
+            holdout_bad: holdout.bad,
+            joint: figures(&validation.joint),
+            bank_only: figures(&validation.bank_only),
+            validation,
             rounds: std::mem::take(&mut self.rounds),
-        }));
+        }
     }
 }
 

@@ -1,4 +1,9 @@
 //! Two scores of the same rows: the difference of their AUCs, and who changes sides at the same approval rate.
+//!
+//! One holder's rows are compared by a [`PairHistogram`]. Over several holders the two histograms and the sums of
+//! [`Placed`] do, which say the same of the difference and nothing of single pairs of cells.
+
+use serde::{Deserialize, Serialize};
 
 use super::estimate::{Estimate, two_sided};
 use super::histogram::{Cell, Histogram, total};
@@ -12,6 +17,16 @@ pub struct PairHistogram {
     width: usize,
     first: Histogram,
     second: Histogram,
+}
+
+/// Sums over rows of the product of a row's placements under two scores, good rows and bad rows.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Placed {
+    /// Over good rows: share of the bad rows that score worse.
+    pub good: f64,
+    /// Over bad rows: share of the good rows that score better.
+    pub bad: f64,
 }
 
 /// The AUCs of two scores and their difference.
@@ -28,7 +43,8 @@ pub struct AucDifference {
 }
 
 /// What two cut-offs with about the same approval rate do to the same applicants.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct SwapSet {
     /// Approved by both.
     pub both: Cell,
@@ -75,13 +91,7 @@ impl PairHistogram {
         let cells = || self.cells.iter().enumerate();
         let bad = cells().map(|(place, cell)| (cell.bad, deviation(&of_first.bad, &of_second.bad, place)));
         let good = cells().map(|(place, cell)| (cell.good, deviation(&of_first.good, &of_second.good, place)));
-        let variance = variance_of_mean(bad) + variance_of_mean(good);
-        let gap = first - second;
-        let p_value = match (variance > 0.0, gap == 0.0) {
-            (true, _) => two_sided(gap / variance.sqrt()),
-            (false, same) => f64::from(u8::from(same)),
-        };
-        AucDifference { first, second, difference: Estimate::normal(gap, variance, -1.0, 1.0), p_value }
+        AucDifference::new(first, second, variance_of_mean(bad) + variance_of_mean(good))
     }
 
     /// Swap set where each score approves its least risky rows: the first about `approval` of them, the second as nearly
@@ -105,6 +115,29 @@ impl PairHistogram {
     }
 }
 
+/// The same from the scores' histograms over the same rows and the sums of products of placements on them.
+pub fn auc_difference(first: &Histogram, second: &Histogram, products: Placed) -> AucDifference {
+    let (left, right) = (first.area(), second.area());
+    let covariance = |product: f64, rows: i64| {
+        let rows = rows as f64;
+        if rows < 2.0 { 0.0 } else { (product / rows - left * right) / (rows - 1.0) }
+    };
+    let all = first.total();
+    let shared = covariance(products.good, all.good) + covariance(products.bad, all.bad);
+    AucDifference::new(left, right, first.auc_variance() + second.auc_variance() - 2.0 * shared)
+}
+
+impl AucDifference {
+    fn new(first: f64, second: f64, variance: f64) -> Self {
+        let gap = first - second;
+        let p_value = match (variance > 0.0, gap == 0.0) {
+            (true, _) => two_sided(gap / variance.sqrt()),
+            (false, same) => f64::from(u8::from(same)),
+        };
+        Self { first, second, difference: Estimate::normal(gap, variance, -1.0, 1.0), p_value }
+    }
+}
+
 impl SwapSet {
     /// Share of the rows that the first and the second score approve.
     pub fn approval(&self) -> (f64, f64) {
@@ -120,7 +153,7 @@ impl SwapSet {
 }
 
 /// Cells below the cut, and their rows, where these are nearest to `wanted`.
-fn nearest_cut(histogram: &Histogram, wanted: f64) -> (usize, i64) {
+pub(crate) fn nearest_cut(histogram: &Histogram, wanted: f64) -> (usize, i64) {
     let (mut rows, mut best) = (0i64, (0, 0i64));
     for (place, cell) in histogram.cells().iter().enumerate() {
         rows += cell.rows();

@@ -63,11 +63,11 @@ pub struct Gain {
 
 /// For each cell, the share of opposite rows that a row of the cell is on the right side of, ties half
 /// (DeLong's structural components; Sun and Xu's midranks come to the same).
-pub(super) struct Placements {
+pub(crate) struct Placements {
     /// Of a bad row: share of the good rows below.
-    pub(super) bad: Vec<f64>,
+    pub(crate) bad: Vec<f64>,
     /// Of a good row: share of the bad rows above.
-    pub(super) good: Vec<f64>,
+    pub(crate) good: Vec<f64>,
 }
 
 impl Histogram {
@@ -79,11 +79,7 @@ impl Histogram {
 
     /// Area under the ROC curve with DeLong's interval; without width where a kind has one row only.
     pub fn auc(&self) -> Estimate {
-        let auc = self.area();
-        let placements = self.placements();
-        let bad = self.cells().iter().zip(&placements.bad).map(|(cell, place)| (cell.bad, place - auc));
-        let good = self.cells().iter().zip(&placements.good).map(|(cell, place)| (cell.good, place - auc));
-        Estimate::normal(auc, variance_of_mean(bad) + variance_of_mean(good), 0.0, 1.0)
+        Estimate::normal(self.area(), self.auc_variance(), 0.0, 1.0)
     }
 
     /// Gini coefficient, `2 AUC - 1`, with the interval of the AUC.
@@ -150,7 +146,7 @@ impl Histogram {
     }
 
     /// Placements of the rows of each cell.
-    pub(super) fn placements(&self) -> Placements {
+    pub(crate) fn placements(&self) -> Placements {
         let (all_good, all_bad) = (self.total().good as f64, self.total().bad as f64);
         let (mut good, mut bad) = (0i64, 0i64);
         let mut placements = Placements { bad: Vec::new(), good: Vec::new() };
@@ -161,6 +157,15 @@ impl Histogram {
             good += cell.good;
         }
         placements
+    }
+
+    /// DeLong's variance of the AUC.
+    pub(super) fn auc_variance(&self) -> f64 {
+        let auc = self.area();
+        let placements = self.placements();
+        let bad = self.cells().iter().zip(&placements.bad).map(|(cell, place)| (cell.bad, place - auc));
+        let good = self.cells().iter().zip(&placements.good).map(|(cell, place)| (cell.good, place - auc));
+        variance_of_mean(bad) + variance_of_mean(good)
     }
 
     /// Area under the ROC curve; pairs are counted in integers.

@@ -183,6 +183,17 @@ fn correlated_aucs_and_swap_sets_equal_the_oracle() {
         assert!(close(found.difference.value, pair.difference), "{}", pair.name);
         assert!(close(standard_error(found.difference), pair.variance.sqrt()), "{}", pair.name);
         assert!(close(found.p_value, pair.p_value), "{}", pair.name);
+
+        let (first, second) = (histogram.first().placements(), histogram.second().placements());
+        let mut products = Placed { good: 0.0, bad: 0.0 };
+        for (a, b, good, bad) in &pair.cells {
+            products.good += *good as f64 * first.good[*a] * second.good[*b];
+            products.bad += *bad as f64 * first.bad[*a] * second.bad[*b];
+        }
+        let by_products = auc_difference(histogram.first(), histogram.second(), products);
+        assert!(close(standard_error(by_products.difference), pair.variance.sqrt()), "{}", pair.name);
+        assert!(close(by_products.p_value, pair.p_value), "{}", pair.name);
+
         for swap in pair.swap {
             let found = histogram.swap_set(swap.approval);
             let expected =
