@@ -91,7 +91,8 @@ impl Newton {
             gradient[index] += weight;
             hessian[index][index] += 1.0;
         }
-        let step = solve(hessian, &gradient).ok_or("the Hessian is not positive definite")?;
+        let step = if self.steps.is_some() { solve_noisy(hessian, &gradient) } else { solve(hessian, &gradient) };
+        let step = step.ok_or("the Hessian is not positive definite")?;
         let largest = step.iter().fold(0.0f64, |largest, change| largest.max(change.abs()));
         let point = std::mem::take(&mut self.trial);
         if self.steps == Some(self.evaluations) {
@@ -126,6 +127,18 @@ fn full(upper: &[f64], width: usize, factor: f64) -> Vec<Vec<f64>> {
         matrix[column][row] = value;
     }
     matrix
+}
+
+/// As [`solve`], for a matrix that noise may have made indefinite: its diagonal is raised until it is positive definite, which
+/// shortens the step (Levenberg, Marquardt).
+fn solve_noisy(matrix: Vec<Vec<f64>>, right: &[f64]) -> Option<Vec<f64>> {
+    let largest = (0..right.len()).map(|index| matrix[index][index].abs()).fold(0.0, f64::max);
+    let shifts = std::iter::once(0.0).chain((0..16).map(|power| largest * libm::ldexp(1.0, power - 8)));
+    shifts.into_iter().find_map(|shift| {
+        let mut raised = matrix.clone();
+        (0..right.len()).for_each(|index| raised[index][index] += shift);
+        solve(raised, right)
+    })
 }
 
 /// Solves `matrix x = right` for a symmetric positive definite matrix by Cholesky's method, in a fixed order of operations.

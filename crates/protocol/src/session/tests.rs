@@ -368,7 +368,7 @@ fn noisy(rho_round: f64, rho_session: f64) -> Contract {
 
 #[test]
 fn noise_reaches_every_sum_and_every_party_alike() {
-    let mut world = World::under(&noisy(0.5, 20.0));
+    let mut world = World::under(&noisy(1.0, 20.0));
     let (platform, data) = world.prepare(1200, 6);
     world.settle().unwrap();
     let fit = &world.fits["platform"];
