@@ -162,6 +162,14 @@ pub enum Body {
         /// Sums that led to it.
         rounds: u32,
     },
+    /// An operator passed a model into use, or took it out.
+    #[serde(rename = "model.state")]
+    ModelState {
+        /// Digest of the fit.
+        model: Digest,
+        /// `champion`, `challenger` or `retired`.
+        state: String,
+    },
     /// A message leaves for a peer.
     #[serde(rename = "egress")]
     Egress(Passage),

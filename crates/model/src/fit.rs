@@ -5,6 +5,7 @@ use tally_crypto::transcript::Digest;
 
 use crate::binning;
 use crate::contribution::{ContributionError, log_odds, woe_columns};
+use crate::golden::Scoring;
 use crate::judge::Validation;
 use crate::metrics::Figures;
 use crate::request::{FieldBins, LinearModel, Term};
@@ -98,6 +99,28 @@ impl Fit {
             Some(Term { field, bins: fit.bins.clone(), woe: fit.woe.clone(), coefficient })
         };
         LinearModel { intercept: self.intercept, terms: self.fields.iter().enumerate().filter_map(term).collect() }
+    }
+}
+
+impl Scoring for Fit {
+    fn widths(&self) -> Vec<usize> {
+        self.fields.iter().map(|field| field.bins.codes()).collect()
+    }
+
+    fn cuts(&self, field: usize) -> &[f64] {
+        match &self.fields[field].bins {
+            FieldBins::Cuts(cuts) => cuts,
+            FieldBins::Codes(_) => &[],
+        }
+    }
+
+    fn code(&self, field: usize, value: f64) -> u16 {
+        self.fields[field].code(value)
+    }
+
+    fn score(&self, codes: &[u16]) -> f64 {
+        let points = self.fields.iter().zip(codes).map(|(field, code)| field.points(*code));
+        (self.base_points + points.sum::<i64>()) as f64
     }
 }
 

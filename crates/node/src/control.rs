@@ -16,6 +16,7 @@ use tally_crypto::sign::{Signature, VerifyKey};
 use tally_crypto::transcript::Digest;
 
 use crate::failure::{self, Failure};
+use crate::store::OperatorRole;
 
 /// What a node can be told to do. Paths are absolute and read by the node.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -29,6 +30,9 @@ pub enum Command {
         name: String,
         /// Public key.
         key: VerifyKey,
+        /// What the operator may do.
+        #[serde(default)]
+        role: OperatorRole,
     },
     /// Lists operators.
     OperatorList,
@@ -109,6 +113,26 @@ pub enum Command {
     SessionResults {
         /// Session name.
         session: String,
+    },
+    /// Lists released models.
+    ModelList,
+    /// Shows a model: its state, its fit, and where it came from.
+    ModelShow {
+        /// Digest or its first digits, or the session that made it; the champion if absent.
+        model: Option<String>,
+    },
+    /// Changes whether a model scores.
+    ModelChange {
+        /// Digest of the model.
+        model: Digest,
+        /// `champion`, `challenger` or `retired`.
+        state: String,
+        /// Who decides.
+        operator: String,
+        /// Why.
+        reason: Option<String>,
+        /// The operator's signature over model and state.
+        signature: Signature,
     },
     /// Scores one applicant.
     Score(ScoreOrder),

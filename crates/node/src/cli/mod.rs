@@ -2,6 +2,7 @@
 
 mod audit;
 mod consortium;
+mod model;
 mod node;
 mod session;
 mod words;
@@ -76,6 +77,9 @@ enum Verb {
     Session(session::SessionVerb),
     /// Find the enterprises that two parties share, outside any session.
     Align(Box<crate::align::AlignArguments>),
+    /// Released models: which one is in use, how they compare.
+    #[command(subcommand)]
+    Model(model::ModelVerb),
     /// Score applicants with a released model.
     #[command(subcommand)]
     Score(session::ScoreVerb),
@@ -128,6 +132,7 @@ pub fn main() -> ExitCode {
         Verb::Session(verb) => verb.run(language),
         Verb::Bench(verb) => verb.run(),
         Verb::Align(arguments) => arguments.run(language, json),
+        Verb::Model(verb) => verb.run(),
         Verb::Score(verb) => verb.run(language),
         Verb::Audit(verb) => verb.run(),
     };

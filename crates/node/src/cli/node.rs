@@ -12,6 +12,7 @@ use crate::config::Role;
 use crate::control::{Command, DatasetImport};
 use crate::directory::Directory;
 use crate::failure::{self, Failure};
+use crate::store::OperatorRole;
 use crate::{keys, secret};
 
 /// `tallystick init`.
@@ -101,6 +102,9 @@ pub(super) enum OperatorVerb {
         name: String,
         #[command(flatten)]
         node: NodeArgument,
+        /// What the operator may do: approve sessions, or pass models into use.
+        #[arg(long, value_enum, default_value = "development")]
+        role: OperatorRole,
         /// File with the operator's own passphrase; asked for if absent.
         #[arg(long, value_name = "FILE")]
         secret_file: Option<PathBuf>,
@@ -115,12 +119,12 @@ pub(super) enum OperatorVerb {
 impl OperatorVerb {
     pub(super) fn run(self) -> Result<Printed, Failure> {
         match self {
-            Self::Add { name, node, secret_file } => {
+            Self::Add { name, node, role, secret_file } => {
                 crate::config::check_name(&name).map_err(failure::usage)?;
                 let passphrase = secret::read(secret_file.as_deref(), &format!("operator-{name}"))?;
                 let path = Directory::new(&node.node).operator_key(&name);
                 let key = keys::create_operator(&path, &passphrase)?.verify_key();
-                let added = node.tell(&Command::OperatorAdd { name, key });
+                let added = node.tell(&Command::OperatorAdd { name, key, role });
                 if added.is_err() {
                     // The node does not know the key, so it is of no use.
                     let _ = std::fs::remove_file(&path);

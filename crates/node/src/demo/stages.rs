@@ -17,6 +17,7 @@ use crate::control::{Command, DatasetImport};
 use crate::directory::Directory;
 use crate::failure::{self, Failure, FailureKind};
 use crate::node_directory::{self, CertificateRequest};
+use crate::store::OperatorRole;
 
 /// `--kill NODE@STAGE`.
 #[derive(Clone, Debug)]
@@ -131,7 +132,7 @@ impl Stages {
             node.start()?;
             let directory = Directory::new(&node.directory);
             let key = crate::keys::create_operator(&directory.operator_key(OPERATOR), &passphrase)?.verify_key();
-            node.tell(&Command::OperatorAdd { name: OPERATOR.into(), key })?;
+            node.tell(&Command::OperatorAdd { name: OPERATOR.into(), key, role: OperatorRole::Development })?;
         }
         Ok(Run { root: root.into(), nodes, dead: None })
     }

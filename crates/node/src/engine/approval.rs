@@ -17,7 +17,7 @@ use tally_protocol::session::{
 use super::step::Step;
 use super::{Engine, book, now, random_bytes};
 use crate::failure::{self, Failure};
-use crate::store::SessionRecord;
+use crate::store::{OperatorRole, SessionRecord};
 
 /// Label under which operators sign the digest of a contract that they approve.
 pub(crate) const APPROVAL_LABEL: &str = "session-approval";
@@ -221,11 +221,11 @@ impl Engine {
         if self.contract_of(&record)?.terms().expires < now() {
             return Err(failure::refused(format!("session {session}: the contract has expired: propose a new one")));
         }
-        let operators = self.store.operators()?;
-        let (_, key) = operators.iter().find(|(name, _)| name == operator).ok_or_else(|| {
-            failure::refused(format!("operator `{operator}` is not known here: add it with `tallystick operator add`"))
-        })?;
-        if !key.verify(APPROVAL_LABEL, contract.as_bytes(), signature) {
+        let person = self.store.operator(operator)?;
+        if person.role != OperatorRole::Development {
+            return Err(failure::refused(format!("operator `{operator}` passes models and approves no sessions")));
+        }
+        if !person.key.verify(APPROVAL_LABEL, contract.as_bytes(), signature) {
             return Err(failure::refused(format!("the approval is not signed by operator `{operator}`")));
         }
         if record.approvals.iter().any(|name| name == operator) {

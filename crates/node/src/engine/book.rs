@@ -108,6 +108,10 @@ pub(super) fn fact(fact: &Fact) -> Body {
     }
 }
 
+pub(super) fn model_state(model: &Digest, state: &str) -> Body {
+    Body::ModelState { model: *model, state: state.into() }
+}
+
 pub(super) fn score_request(request: &ScoreRequest, applicant: Digest) -> Body {
     Body::ScoreRequest {
         request: name_of(&request.request),

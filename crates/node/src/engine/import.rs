@@ -16,7 +16,7 @@ use super::step::Step;
 use super::{Engine, book, now};
 use crate::control::DatasetImport;
 use crate::failure::{self, Failure};
-use crate::store::DatasetInfo;
+use crate::store::{DatasetInfo, Operator, OperatorRole};
 
 /// Consents verified at a time: bounds the memory of a large import.
 const CONSENTS_AT_A_TIME: usize = 4096;
@@ -30,15 +30,22 @@ impl Engine {
         Ok(())
     }
 
-    pub(super) fn add_operator(&mut self, step: &mut Step, name: &str, key: VerifyKey) -> Result<Value, Failure> {
-        self.store.add_operator(name, key, step.now)?;
+    pub(super) fn add_operator(
+        &mut self,
+        step: &mut Step,
+        name: &str,
+        key: VerifyKey,
+        role: OperatorRole,
+    ) -> Result<Value, Failure> {
+        self.store.add_operator(name, key, role, step.now)?;
         step.record(None, name, book::operator(&key));
-        Ok(json!({ "operator": name, "key": key }))
+        Ok(json!({ "operator": name, "key": key, "role": role }))
     }
 
     pub(super) fn list_operators(&self) -> Result<Value, Failure> {
         let operators = self.store.operators()?;
-        Ok(operators.into_iter().map(|(name, key)| json!({ "operator": name, "key": key })).collect())
+        let shown = |one: Operator| json!({ "operator": one.name, "key": one.key, "role": one.role });
+        Ok(operators.into_iter().map(shown).collect())
     }
 
     pub(super) fn import_dataset(&mut self, order: &DatasetImport) -> Result<Value, Failure> {

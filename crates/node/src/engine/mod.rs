@@ -10,6 +10,7 @@ mod book;
 mod clearance;
 mod import;
 mod letters;
+mod models;
 mod reports;
 mod scoring;
 mod sessions;
@@ -36,6 +37,7 @@ use crate::store::Store;
 pub(crate) use approval::APPROVAL_LABEL;
 pub(crate) use clearance::{bank_rows, platform_column, platform_rows};
 pub(crate) use import::dictionary_of;
+pub(crate) use models::{MODEL_LABEL, change_digest};
 use sessions::Live;
 
 /// What reaches the engine.
@@ -61,6 +63,8 @@ pub(crate) struct Engine {
     register: Register,
     live: BTreeMap<String, Live>,
     models: BTreeMap<String, scoring::Model>,
+    /// Why a released model does not serve, by session.
+    unfit: BTreeMap<String, String>,
     waiting_scores: BTreeMap<String, scoring::Waiting>,
     patience: BTreeMap<String, Instant>,
     connected: BTreeMap<String, Instant>,
@@ -83,6 +87,7 @@ impl Engine {
             register: Register::default(),
             live: BTreeMap::new(),
             models: BTreeMap::new(),
+            unfit: BTreeMap::new(),
             waiting_scores: BTreeMap::new(),
             patience: BTreeMap::new(),
             connected: BTreeMap::new(),
@@ -138,7 +143,9 @@ impl Engine {
     fn answer(&mut self, command: Command) -> Result<Value, Failure> {
         match command {
             Command::Status => self.status(),
-            Command::OperatorAdd { name, key } => self.step(|engine, step| engine.add_operator(step, &name, key)),
+            Command::OperatorAdd { name, key, role } => {
+                self.step(|engine, step| engine.add_operator(step, &name, key, role))
+            }
             Command::OperatorList => self.list_operators(),
             Command::DatasetImport(order) => self.import_dataset(&order),
             Command::DatasetList => self.list_datasets(),
@@ -158,6 +165,11 @@ impl Engine {
             Command::SessionAbort { session, reason } => self.abort_by_operator(&session, &reason),
             Command::SessionStatus { session } => self.session_status(session.as_deref()),
             Command::SessionResults { session } => self.session_results(&session),
+            Command::ModelList => self.list_models(),
+            Command::ModelShow { model } => self.show_model(model.as_deref()),
+            Command::ModelChange { model, state, operator, reason, signature } => {
+                self.change_model(model, &state, &operator, reason, &signature)
+            }
             Command::Score(_) => Err(failure::internal("scores are answered later")),
             Command::LogPublish => self.publish().map(|()| serde_json::json!({ "entries": self.published })),
         }

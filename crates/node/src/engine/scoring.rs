@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tally_crypto::transcript::{Digest, commit};
-use tally_model::{Fit, Scorecard};
+use tally_model::{Fit, Golden, Scorecard};
 use tally_protocol::scoring::{PointsLost, ScoreOutcome, ScoreRequest, ScoreResponse};
 use tally_protocol::session::{Holder, PlatformHalf};
 
@@ -13,13 +13,12 @@ use super::step::Step;
 use super::{Engine, book};
 use crate::control::{Reply, ScoreOrder};
 use crate::failure::{self, Failure};
-use crate::store::SessionRecord;
+use crate::store::{ModelState, SessionRecord};
 
 /// A released model, ready to score.
 pub(super) struct Model {
     digest: Digest,
     scorecard: Scorecard,
-    released: i64,
     side: Side,
 }
 
@@ -45,11 +44,34 @@ impl Engine {
     pub(super) fn load_model(&mut self, record: &SessionRecord) -> Result<(), Failure> {
         let Some(text) = self.store.result(&record.session, "fit")? else { return Ok(()) };
         let fit: Fit = serde_json::from_slice(&text).map_err(failure::internal)?;
+        if let Err(fault) = self.check_golden(record, &fit)? {
+            tracing::error!(session = record.session, %fault, "the model does not serve");
+            self.models.remove(&record.session);
+            self.unfit.insert(record.session.clone(), fault);
+            return Ok(());
+        }
         let side = if self.is_platform() { self.platform_side(record)? } else { self.bank_side()? };
-        let released = record.history.last().map_or(0, |(_, time)| *time);
-        let model = Model { digest: fit.digest(), scorecard: Scorecard::new(&fit), released, side };
+        let model = Model { digest: fit.digest(), scorecard: Scorecard::new(&fit), side };
         self.models.insert(record.session.clone(), model);
         Ok(())
+    }
+
+    /// Keeps what a model gives for fixed inputs, at its release.
+    pub(super) fn keep_golden(&self, session: &str, fit: &Fit) -> Result<(), Failure> {
+        let golden = serde_json::to_vec(&Golden::of(fit)).map_err(failure::internal)?;
+        self.store.put_result(session, "golden", &golden)
+    }
+
+    /// Whether the fit is the released one and gives what it gave at its release; if not, why.
+    fn check_golden(&self, record: &SessionRecord, fit: &Fit) -> Result<Result<(), String>, Failure> {
+        if record.model != Some(fit.digest()) {
+            return Ok(Err("the stored fit is not the one that was released".into()));
+        }
+        let Some(golden) = self.store.result(&record.session, "golden")? else {
+            return Ok(Err("its golden vectors are missing".into()));
+        };
+        let golden: Golden = serde_json::from_slice(&golden).map_err(failure::internal)?;
+        Ok(golden.check(fit).map_err(|found| found.to_string()))
     }
 
     /// Makes the models over a data set ready again after it was imported anew.
@@ -126,12 +148,18 @@ impl Engine {
     }
 
     fn choose_model(&self, session: Option<&str>) -> Result<String, Failure> {
-        let newest = || self.models.iter().max_by_key(|(_, model)| model.released).map(|(session, _)| session.clone());
-        match session {
-            Some(session) if self.models.contains_key(session) => Ok(session.into()),
-            Some(session) => Err(failure::data(format!("session {session} has no released model here"))),
-            None => newest().ok_or_else(|| failure::data("there is no released model here: run a session first")),
+        let record = self.find_model(session)?;
+        if record.state == ModelState::Retired {
+            return Err(failure::refused(format!("no score (model-retired): model {} is retired", record.model)));
         }
+        if let Some(fault) = self.unfit.get(&record.session) {
+            let text = format!(
+                "no score (model-unfit): model {} does not reproduce its golden vectors: {fault}",
+                record.model
+            );
+            return Err(failure::refused(text));
+        }
+        Ok(record.session)
     }
 
     /// Platform: answers a request; a refusal is an answer too.
@@ -153,7 +181,10 @@ impl Engine {
         let refuse = |code: &str, reason: String| Ok(ScoreOutcome::Refused { code: code.into(), reason });
         let known = self.models.get(&request.session).filter(|model| model.digest == request.model);
         if known.is_none() {
-            return refuse("unknown-model", "this model was not released here".into());
+            return refuse("unknown-model", "this model was not released here, or is not fit to serve".into());
+        }
+        if self.find_model(Some(&request.session))?.state == ModelState::Retired {
+            return refuse("model-retired", "the platform has retired this model".into());
         }
         let record = self.known_session(&request.session)?;
         let contract = self.contract_of(&record)?;

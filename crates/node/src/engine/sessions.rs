@@ -189,6 +189,7 @@ impl Engine {
         step.record(Some(&record.session), &me, book::session_state(stage, record.reason.as_deref()));
         tracing::info!(session = record.session, %stage, "session");
         if stage == Stage::Released {
+            self.register_model(step, record)?;
             self.load_model(record)?;
         }
         Ok(())
@@ -308,6 +309,7 @@ impl Engine {
     fn keep_model(&mut self, record: &mut SessionRecord, fit: &Fit, table: Option<&Table>) -> Result<(), Failure> {
         let text = serde_json::to_vec(fit).map_err(failure::internal)?;
         self.store.put_result(&record.session, "fit", &text)?;
+        self.keep_golden(&record.session, fit)?;
         record.model = Some(fit.digest());
         if let Some(Live::Platform(machine)) = self.live.get(&record.session) {
             let half = serde_json::to_vec(&machine.half()).map_err(failure::internal)?;

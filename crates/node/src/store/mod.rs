@@ -8,7 +8,8 @@ mod records;
 mod vault;
 
 pub(crate) use letters::Letter;
-pub(crate) use records::{DatasetInfo, SessionRecord};
+pub(crate) use records::OperatorRole;
+pub(crate) use records::{DatasetInfo, ModelChange, ModelRecord, ModelState, Operator, SessionRecord};
 pub(crate) use vault::Vault;
 
 use std::path::Path;

@@ -60,6 +60,70 @@ pub(crate) struct SessionRecord {
     pub(crate) model: Option<Digest>,
 }
 
+/// A person who acts at this node, by a key of their own.
+#[derive(Clone, Debug)]
+pub(crate) struct Operator {
+    /// Name.
+    pub(crate) name: String,
+    /// Public key.
+    pub(crate) key: VerifyKey,
+    /// What they may do.
+    pub(crate) role: OperatorRole,
+}
+
+/// What an operator may do: nobody both makes a model and passes it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum OperatorRole {
+    /// Approves sessions.
+    #[default]
+    Development,
+    /// Passes models into use and takes them out of it.
+    Validation,
+}
+
+/// A released model as this node uses it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct ModelRecord {
+    /// Digest of the fit.
+    pub(crate) model: Digest,
+    /// Session that made it.
+    pub(crate) session: String,
+    /// `scorecard` or `trees`.
+    pub(crate) algorithm: String,
+    /// Whether it scores.
+    pub(crate) state: ModelState,
+    /// When it was released, Unix milliseconds.
+    pub(crate) released: i64,
+    /// Every change of state: when, to what, by which operator, why.
+    pub(crate) changes: Vec<ModelChange>,
+}
+
+/// Whether a model scores.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum ModelState {
+    /// Scores where no model is named.
+    Champion,
+    /// Scores where it is named.
+    Challenger,
+    /// Scores no more.
+    Retired,
+}
+
+/// One change of a model's state.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct ModelChange {
+    /// When, Unix milliseconds.
+    pub(crate) time: i64,
+    /// The new state.
+    pub(crate) state: ModelState,
+    /// Who decided; the session itself at the release.
+    pub(crate) operator: Option<String>,
+    /// Why.
+    pub(crate) reason: Option<String>,
+}
+
 impl SessionRecord {
     /// True if nothing more can happen.
     pub(crate) fn ended(&self) -> bool {
@@ -68,20 +132,43 @@ impl SessionRecord {
 }
 
 impl Store {
-    pub(crate) fn add_operator(&self, name: &str, key: VerifyKey, now: i64) -> Result<(), Failure> {
+    pub(crate) fn add_operator(&self, name: &str, key: VerifyKey, role: OperatorRole, now: i64) -> Result<(), Failure> {
         let added = self.execute(
-            "INSERT OR IGNORE INTO operator (name, key, added) VALUES (?1, ?2, ?3)",
-            (name, key.to_string(), now),
+            "INSERT OR IGNORE INTO operator (name, key, role, added) VALUES (?1, ?2, ?3, ?4)",
+            (name, key.to_string(), text(&role)?, now),
         )?;
         let known = failure::refused(format!("operator {name} exists already: choose another name"));
         if added == 0 { Err(known) } else { Ok(()) }
     }
 
-    pub(crate) fn operators(&self) -> Result<Vec<(String, VerifyKey)>, Failure> {
-        let rows = self.rows("SELECT name, key FROM operator ORDER BY name", [], |row| {
-            Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))
+    pub(crate) fn operators(&self) -> Result<Vec<Operator>, Failure> {
+        let rows = self.rows("SELECT name, key, role FROM operator ORDER BY name", [], |row| {
+            Ok((row.get(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?))
         })?;
-        rows.into_iter().map(|(name, key)| Ok((name, parse(&format!("\"{key}\""))?))).collect()
+        let operator = |(name, key, role): (String, String, String)| {
+            Ok(Operator { name, key: parse(&format!("\"{key}\""))?, role: parse(&role)? })
+        };
+        rows.into_iter().map(operator).collect()
+    }
+
+    /// The operator called `name`.
+    pub(crate) fn operator(&self, name: &str) -> Result<Operator, Failure> {
+        self.operators()?.into_iter().find(|operator| operator.name == name).ok_or_else(|| {
+            failure::refused(format!("operator `{name}` is not known here: add it with `tallystick operator add`"))
+        })
+    }
+
+    pub(crate) fn put_model(&self, record: &ModelRecord) -> Result<(), Failure> {
+        let statement = "INSERT OR REPLACE INTO model (digest, record) VALUES (?1, ?2)";
+        self.execute(statement, (record.model.as_bytes(), text(record)?)).map(drop)
+    }
+
+    /// Released models, the oldest first.
+    pub(crate) fn models(&self) -> Result<Vec<ModelRecord>, Failure> {
+        let records: Vec<String> = self.column("SELECT record FROM model", [])?;
+        let mut records: Vec<ModelRecord> = records.iter().map(|record| parse(record)).collect::<Result<_, _>>()?;
+        records.sort_by_key(|record| record.released);
+        Ok(records)
     }
 
     pub(crate) fn put_list(&self, version: u32, envelope: &Envelope, now: i64) -> Result<(), Failure> {

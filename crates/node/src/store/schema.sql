@@ -1,6 +1,6 @@
 -- Version 2. Columns named `sealed` are AES-256-GCM under the node's storage key, bound to their table and row.
 CREATE TABLE entry (number INTEGER PRIMARY KEY, leaf BLOB NOT NULL) STRICT;
-CREATE TABLE operator (name TEXT PRIMARY KEY, key TEXT NOT NULL, added INTEGER NOT NULL) STRICT;
+CREATE TABLE operator (name TEXT PRIMARY KEY, key TEXT NOT NULL, role TEXT NOT NULL, added INTEGER NOT NULL) STRICT;
 CREATE TABLE list (version INTEGER PRIMARY KEY, envelope TEXT NOT NULL, imported INTEGER NOT NULL) STRICT;
 CREATE TABLE dataset (name TEXT PRIMARY KEY, info TEXT NOT NULL, sealed BLOB NOT NULL) STRICT;
 CREATE TABLE consent (number INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE, sealed BLOB NOT NULL) STRICT;
@@ -9,6 +9,7 @@ CREATE TABLE opening (entry INTEGER PRIMARY KEY, sealed BLOB NOT NULL) STRICT;
 CREATE TABLE session (id TEXT PRIMARY KEY, record TEXT NOT NULL) STRICT;
 CREATE TABLE journal (session TEXT NOT NULL, number INTEGER NOT NULL, sealed BLOB NOT NULL, PRIMARY KEY (session, number)) STRICT;
 CREATE TABLE result (session TEXT NOT NULL, name TEXT NOT NULL, sealed BLOB NOT NULL, PRIMARY KEY (session, name)) STRICT;
+CREATE TABLE model (digest BLOB PRIMARY KEY, record TEXT NOT NULL) STRICT;
 -- Sums that this bank helped to release: the query with the version of the data, and the banks in the sum.
 CREATE TABLE release (query BLOB NOT NULL, session TEXT NOT NULL, round INTEGER NOT NULL, cohort TEXT NOT NULL,
     PRIMARY KEY (query, session, round)) STRICT;

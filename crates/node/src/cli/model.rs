@@ -1,0 +1,127 @@
+//! Verbs of released models.
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+use serde_json::{Value, json};
+
+use super::{NodeArgument, Printed, words};
+use crate::control::Command;
+use crate::directory::Directory;
+use crate::engine::{MODEL_LABEL, change_digest};
+use crate::failure::{self, Failure};
+use crate::{keys, secret};
+
+/// `tallystick model …`.
+#[derive(Subcommand)]
+pub(super) enum ModelVerb {
+    /// List released models, the oldest first.
+    List {
+        #[command(flatten)]
+        node: NodeArgument,
+    },
+    /// Show a model: its state, its figures, and where it came from.
+    Show {
+        #[command(flatten)]
+        node: NodeArgument,
+        /// Digest or its first digits, or the session that made it; the champion if absent.
+        model: Option<String>,
+    },
+    /// Compare two models by their figures and fields.
+    Compare {
+        #[command(flatten)]
+        node: NodeArgument,
+        /// One model.
+        model: String,
+        /// The other; the champion if absent.
+        other: Option<String>,
+    },
+    /// Pass a model into use as the champion; the one before becomes a challenger.
+    Promote(ChangeArguments),
+    /// Take a model out of use: it scores no more.
+    Retire(ChangeArguments),
+}
+
+/// Arguments of a decision over a model.
+#[derive(clap::Args)]
+pub(super) struct ChangeArguments {
+    #[command(flatten)]
+    node: NodeArgument,
+    /// Digest or its first digits, or the session that made it.
+    model: String,
+    /// Operator of the validation role, who did not approve the session.
+    #[arg(long, value_name = "NAME")]
+    operator: String,
+    /// File with the operator's passphrase; asked for if absent.
+    #[arg(long, value_name = "FILE")]
+    secret_file: Option<PathBuf>,
+    /// Why, for the record.
+    #[arg(long)]
+    reason: Option<String>,
+}
+
+impl ModelVerb {
+    pub(super) fn run(self) -> Result<Printed, Failure> {
+        match self {
+            Self::List { node } => node.tell(&Command::ModelList).map(words::plain),
+            Self::Show { node, model } => node.tell(&Command::ModelShow { model }).map(words::plain),
+            Self::Compare { node, model, other } => compare(&node, model, other).map(words::plain),
+            Self::Promote(arguments) => arguments.change("champion"),
+            Self::Retire(arguments) => arguments.change("retired"),
+        }
+    }
+}
+
+impl ChangeArguments {
+    fn change(self, state: &str) -> Result<Printed, Failure> {
+        let shown = self.node.tell(&Command::ModelShow { model: Some(self.model) })?;
+        let model = serde_json::from_value(shown["model"].clone()).map_err(failure::internal)?;
+        let passphrase = secret::read(self.secret_file.as_deref(), &format!("operator-{}", self.operator))?;
+        let key = keys::open_operator(&Directory::new(&self.node.node).operator_key(&self.operator), &passphrase)?;
+        let signature = key.sign(MODEL_LABEL, change_digest(&model, state).as_bytes());
+        let change = Command::ModelChange {
+            model,
+            state: state.into(),
+            operator: self.operator,
+            reason: self.reason,
+            signature,
+        };
+        self.node.tell(&change).map(words::plain)
+    }
+}
+
+/// Figures of both on their own hold-out rows, and the fields that only one has.
+fn compare(node: &NodeArgument, model: String, other: Option<String>) -> Result<Value, Failure> {
+    let shown = [Some(model), other].map(|model| node.tell(&Command::ModelShow { model }));
+    let [one, two] = shown;
+    let (one, two) = (one?, two?);
+    let figure = |model: &Value, name: &str| model["results"]["fit"]["joint"][name].as_f64();
+    let difference = |name: &str| Some(figure(&one, name)? - figure(&two, name)?);
+    let fields = |model: &Value| -> Vec<String> {
+        let fields = model["results"]["fit"]["fields"].as_array().into_iter().flatten();
+        let used = fields.filter(|field| field["dropped"].is_null());
+        used.filter_map(|field| field["name"].as_str().map(Into::into)).collect()
+    };
+    let (first, second) = (fields(&one), fields(&two));
+    let only = |one: &[String], other: &[String]| -> Vec<String> {
+        one.iter().filter(|field| !other.contains(field)).cloned().collect()
+    };
+    let in_short = |model: &Value| {
+        json!({
+            "model": model["model"],
+            "state": model["state"],
+            "algorithm": model["algorithm"],
+            "released": model["released"],
+            "holdout_rows": model["results"]["fit"]["holdout_rows"],
+            "joint": model["results"]["fit"]["joint"],
+            "bank_only": model["results"]["fit"]["bank_only"],
+        })
+    };
+    Ok(json!({
+        "models": [in_short(&one), in_short(&two)],
+        "difference": { "auc": difference("auc"), "ks": difference("ks"), "gini": difference("gini") },
+        "same_holdout": one["results"]["fit"]["holdout_rows"] == two["results"]["fit"]["holdout_rows"],
+        "fields_only_in_first": only(&first, &second),
+        "fields_only_in_second": only(&second, &first),
+    }))
+}

@@ -1,0 +1,141 @@
+//! Released models at this node: which one scores where none is named, which score by name, which no more.
+//!
+//! A model that was released first, or while no other is in use, becomes the champion; later ones are challengers. Passing
+//! one into use, and taking one out of it, is the decision of an operator of the validation role, who must not have approved
+//! the session that made it, signed with that operator's key.
+
+use serde_json::{Value, json};
+use tally_crypto::sign::Signature;
+use tally_crypto::transcript::Digest;
+
+use super::step::Step;
+use super::{Engine, book, now};
+use crate::failure::{self, Failure};
+use crate::store::{ModelChange, ModelRecord, ModelState, OperatorRole, SessionRecord};
+
+/// Label under which operators sign a change of a model's state.
+pub(crate) const MODEL_LABEL: &str = "model-state";
+
+/// What an operator signs: the model and its new state.
+pub(crate) fn change_digest(model: &Digest, state: &str) -> Digest {
+    Digest::of("tallystick/model-state/v1", &[model.as_bytes(), state.as_bytes()])
+}
+
+impl Engine {
+    /// Enters a model that a session has released.
+    pub(super) fn register_model(&mut self, step: &mut Step, session: &SessionRecord) -> Result<(), Failure> {
+        let (Some(model), algorithm) = (session.model, self.contract_of(session)?.terms().model.algorithm.clone())
+        else {
+            return Ok(());
+        };
+        let used = self.store.models()?.iter().any(|record| record.state == ModelState::Champion);
+        let state = if used { ModelState::Challenger } else { ModelState::Champion };
+        let change = ModelChange { time: step.now, state, operator: None, reason: None };
+        self.store.put_model(&ModelRecord {
+            model,
+            session: session.session.clone(),
+            algorithm,
+            state,
+            released: step.now,
+            changes: vec![change],
+        })
+    }
+
+    pub(super) fn list_models(&self) -> Result<Value, Failure> {
+        Ok(self.store.models()?.iter().map(|record| self.in_short(record)).collect())
+    }
+
+    fn in_short(&self, record: &ModelRecord) -> Value {
+        let serves = record.state != ModelState::Retired && self.models.contains_key(&record.session);
+        json!({
+            "model": record.model,
+            "session": record.session,
+            "algorithm": record.algorithm,
+            "state": record.state,
+            "released": record.released,
+            "serves": serves,
+            "fault": self.unfit.get(&record.session),
+        })
+    }
+
+    pub(super) fn show_model(&self, named: Option<&str>) -> Result<Value, Failure> {
+        let record = self.find_model(named)?;
+        let session = self.known_session(&record.session)?;
+        let mut shown = self.in_short(&record);
+        shown["changes"] = json!(record.changes);
+        shown["approvals"] = json!(session.approvals);
+        shown["history"] = json!(session.history);
+        shown["envelope"] = json!(session.envelope);
+        shown["results"] = self.session_results(&record.session)?;
+        Ok(shown)
+    }
+
+    /// A model by its digest, the digest's first digits, or its session; the champion where nothing is named.
+    pub(super) fn find_model(&self, named: Option<&str>) -> Result<ModelRecord, Failure> {
+        let mut models = self.store.models()?;
+        let Some(named) = named else {
+            let champion = models.into_iter().find(|record| record.state == ModelState::Champion);
+            return champion.ok_or_else(|| failure::data("there is no champion here: name a model, see `model list`"));
+        };
+        let fits = |record: &ModelRecord| {
+            record.session == named || (named.len() >= 6 && record.model.to_string().starts_with(named))
+        };
+        models.retain(fits);
+        match (models.pop(), models.is_empty()) {
+            (Some(record), true) => Ok(record),
+            (None, _) => Err(failure::data(format!("model `{named}` is not known here: see `tallystick model list`"))),
+            (Some(_), false) => Err(failure::usage(format!("`{named}` fits several models: give more digits"))),
+        }
+    }
+
+    pub(super) fn change_model(
+        &mut self,
+        model: Digest,
+        state: &str,
+        operator: &str,
+        reason: Option<String>,
+        signature: &Signature,
+    ) -> Result<Value, Failure> {
+        let mut record = self.find_model(Some(&model.to_string()))?;
+        let session = self.known_session(&record.session)?;
+        let person = self.store.operator(operator)?;
+        if person.role != OperatorRole::Validation {
+            let text =
+                format!("operator `{operator}` has the development role: models are passed by the validation role");
+            return Err(failure::refused(text));
+        }
+        if session.approvals.iter().any(|name| name == operator) {
+            return Err(failure::refused(format!("operator `{operator}` approved the session that made this model")));
+        }
+        if !person.key.verify(MODEL_LABEL, change_digest(&model, state).as_bytes(), signature) {
+            return Err(failure::refused(format!("the decision is not signed by operator `{operator}`")));
+        }
+        let new = serde_json::from_value(json!(state)).map_err(|_| {
+            failure::usage(format!("`{state}` is no state of a model: champion, challenger or retired"))
+        })?;
+        if record.state == new {
+            return Err(failure::refused(format!("the model is {state} already")));
+        }
+        if new != ModelState::Retired
+            && let Some(fault) = self.unfit.get(&record.session)
+        {
+            return Err(failure::refused(format!("the model does not reproduce its golden vectors: {fault}")));
+        }
+        let change = ModelChange { time: now(), state: new, operator: Some(operator.into()), reason };
+        let others = self.store.models()?;
+        self.step(|engine, step| {
+            let before = others.into_iter().filter(|other| new == ModelState::Champion && other.model != model);
+            for mut other in before.filter(|other| other.state == ModelState::Champion) {
+                other.state = ModelState::Challenger;
+                other.changes.push(ModelChange { state: ModelState::Challenger, reason: None, ..change.clone() });
+                step.record(Some(&other.session), operator, book::model_state(&other.model, "challenger"));
+                engine.store.put_model(&other)?;
+            }
+            record.state = new;
+            record.changes.push(change);
+            step.record(Some(&record.session), operator, book::model_state(&model, state));
+            engine.store.put_model(&record)?;
+            Ok(engine.in_short(&record))
+        })
+    }
+}
