@@ -1,8 +1,9 @@
 //! The meaning of a request: what the rows at hand add to its sum.
 
 use crate::binning::{code, order_key};
+use crate::boosted;
 use crate::metrics::{Histogram, Placements, ScoreCells};
-use crate::request::{Comparison, FieldBins, Kind, LinearModel, RangeField, RowSet, ScoreGrid, SumRequest, SwapLines};
+use crate::request::{Comparison, FieldBins, Kind, LinearModel, Model, RangeField, ScoreGrid, SumRequest, SwapLines};
 use crate::rows::{Column, Table};
 
 /// Why rows cannot answer a request.
@@ -17,6 +18,9 @@ pub enum ContributionError {
     /// A released histogram holds no good or no bad rows.
     #[error("the request compares scores by a histogram without good or without bad rows")]
     Histogram,
+    /// The hashes that draw rows are not there.
+    #[error("the table has no hashes of its rows' identifiers")]
+    Hashes,
     /// A column, the labels or the splits differ in length.
     #[error("the table's columns differ in length")]
     Length,
@@ -27,24 +31,18 @@ pub enum ContributionError {
 /// # Errors
 /// Fails if the table does not have the columns that the request names.
 pub fn contribution(request: &SumRequest, table: &Table) -> Result<Vec<i64>, ContributionError> {
-    let rows = table.rows();
-    let even = table.holdout.len() == rows
-        && table.columns.iter().all(|column| match column {
-            Column::Values(values) => values.len() == rows,
-            Column::Codes(codes) => codes.len() == rows,
-        });
-    if !even {
-        return Err(ContributionError::Length);
-    }
-    let chosen: Vec<usize> = (0..rows).filter(|&row| table.holdout[row] == (request.rows == RowSet::Holdout)).collect();
+    table.check()?;
+    let chosen: Vec<usize> = request.rows.of(table).collect();
     let mut words = vec![0i64; request.words()];
     match &request.kind {
         Kind::Ranges(fields) => ranges(fields, table, &chosen, &mut words)?,
         Kind::Counts(fields) => counts(fields, table, &chosen, &mut words)?,
         Kind::Moments(model) => moments(model, request.scale_bits, table, &chosen, &mut words)?,
-        Kind::Scores { model, grid } => scores(model, *grid, table, &chosen, &mut words)?,
-        Kind::Compare(comparison) => compare(comparison, request.scale_bits, table, &chosen, &mut words)?,
-        Kind::Swap(lines) => swap(lines, table, &chosen, &mut words)?,
+        Kind::Histogram(asked) => boosted::histogram(asked, request.scale_bits, table, &chosen, &mut words)?,
+        Kind::Loss(asked) => boosted::loss(asked, request.scale_bits, table, &chosen, &mut words)?,
+        Kind::Scores { model, .. } | Kind::Compare(Comparison { model, .. }) | Kind::Swap(SwapLines { model, .. }) => {
+            judge(request, &model.log_odds(table)?, table, &chosen, &mut words)?;
+        }
     }
     Ok(words)
 }
@@ -82,6 +80,19 @@ pub(crate) fn log_odds(model: &LinearModel, columns: &[Vec<f64>], row: usize) ->
         sum += term.coefficient * column[row];
     }
     sum
+}
+
+impl Model {
+    /// Log-odds of bad of every row of a table in plan order.
+    pub(crate) fn log_odds(&self, table: &Table) -> Result<Vec<f64>, ContributionError> {
+        match self {
+            Self::Linear(model) => {
+                let columns = woe_columns(model, table)?;
+                Ok((0..table.rows()).map(|row| log_odds(model, &columns, row)).collect())
+            }
+            Self::Forest(forest) => boosted::log_odds(forest, table),
+        }
+    }
 }
 
 fn ranges(fields: &[RangeField], table: &Table, rows: &[usize], words: &mut [i64]) -> Result<(), ContributionError> {
@@ -152,43 +163,52 @@ fn moments(
     Ok(())
 }
 
-fn scores(
-    model: &LinearModel,
-    grid: ScoreGrid,
+/// What the rows add to a sum that judges a model, by the log-odds that it gives to every row of the table.
+pub(crate) fn judge(
+    request: &SumRequest,
+    joint: &[f64],
     table: &Table,
     rows: &[usize],
     words: &mut [i64],
 ) -> Result<(), ContributionError> {
-    let half = 2 * grid.cells as usize;
-    for row in both_scores(model, table, rows)? {
-        words[2 * grid.cell(row.joint) + usize::from(row.bad)] += 1;
-        words[half + 2 * grid.cell(row.bank_only) + usize::from(row.bad)] += 1;
+    let rows = both_scores(joint, table, rows)?;
+    match &request.kind {
+        Kind::Scores { grid, .. } => scores(*grid, rows, words),
+        Kind::Compare(comparison) => compare(comparison, request.scale_bits, rows, words)?,
+        Kind::Swap(lines) => swap(lines, rows, words),
+        Kind::Ranges(_) | Kind::Counts(_) | Kind::Moments(_) | Kind::Histogram(_) | Kind::Loss(_) => {}
     }
     Ok(())
 }
 
-fn swap(lines: &SwapLines, table: &Table, rows: &[usize], words: &mut [i64]) -> Result<(), ContributionError> {
-    for row in both_scores(&lines.model, table, rows)? {
+fn scores(grid: ScoreGrid, rows: impl Iterator<Item = BothScores>, words: &mut [i64]) {
+    let half = 2 * grid.cells as usize;
+    for row in rows {
+        words[2 * grid.cell(row.joint) + usize::from(row.bad)] += 1;
+        words[half + 2 * grid.cell(row.bank_only) + usize::from(row.bad)] += 1;
+    }
+}
+
+fn swap(lines: &SwapLines, rows: impl Iterator<Item = BothScores>, words: &mut [i64]) {
+    for row in rows {
         let declined = |score, line| usize::from(lines.grid.cell(score) >= line as usize);
         // Both, the joint model only, the bank's own only, neither.
         let part = declined(row.bank_only, lines.bank_only) + 2 * declined(row.joint, lines.joint);
         words[2 * part + usize::from(row.bad)] += 1;
     }
-    Ok(())
 }
 
 fn compare(
     comparison: &Comparison,
     scale_bits: u32,
-    table: &Table,
-    rows: &[usize],
+    rows: impl Iterator<Item = BothScores>,
     words: &mut [i64],
 ) -> Result<(), ContributionError> {
     let joint = Placing::new(&comparison.joint)?;
     let bank_only = Placing::new(&comparison.bank_only)?;
     let scale = libm::ldexp(1.0, i32::try_from(scale_bits).unwrap_or(0));
     let mut add = |word: usize, value: f64| words[word] += (value * scale).round_ties_even() as i64;
-    for row in both_scores(&comparison.model, table, rows)? {
+    for row in rows {
         let product = joint.placement(row.joint, row.bad) * bank_only.placement(row.bank_only, row.bad);
         add(usize::from(row.bad), product);
         let reach = |score: f64| score.clamp(-Comparison::REACH, Comparison::REACH);
@@ -212,16 +232,15 @@ struct BothScores {
 }
 
 fn both_scores<'a>(
-    model: &'a LinearModel,
+    joint: &'a [f64],
     table: &'a Table,
     rows: &'a [usize],
 ) -> Result<impl Iterator<Item = BothScores> + 'a, ContributionError> {
     if table.baseline.len() != table.rows() {
         return Err(ContributionError::Baseline);
     }
-    let columns = woe_columns(model, table)?;
     Ok(rows.iter().map(move |&row| BothScores {
-        joint: log_odds(model, &columns, row),
+        joint: joint[row],
         bank_only: table.baseline[row],
         bad: table.label[row] == 1,
     }))

@@ -1,4 +1,4 @@
-//! Credit models from sums over rows: binning, scorecard, logistic regression, evaluation.
+//! Credit models from sums over rows: binning, scorecard, logistic regression, boosted trees, evaluation.
 //!
 //! **The idea.** Every fit is a sequence of sums over rows. A [`Trainer`] is a deterministic state machine: it says which
 //! [`SumRequest`] it wants next and takes in the [`Sums`]; it never sees a row and cannot tell who answers. [`contribution`]
@@ -10,6 +10,7 @@
 
 mod baseline;
 pub mod binning;
+pub mod boosted;
 mod contribution;
 mod fit;
 mod golden;
@@ -36,7 +37,7 @@ pub use judge::{Compared, FieldRows, Validation};
 pub use plain::Plain;
 pub use plan::{FieldPlan, FieldSource, Plan, PlanError};
 pub use request::{
-    Comparison, FieldBins, Kind, LinearModel, RangeField, RowSet, ScoreGrid, SumRequest, Sums, SwapLines,
+    Comparison, FieldBins, Kind, LinearModel, Model, RangeField, RowSet, ScoreGrid, SumRequest, Sums, SwapLines,
 };
 pub use rows::{Column, Table, is_holdout};
 pub use trainer::{Ask, TrainError, Trainer};

@@ -1,10 +1,75 @@
 //! Quantiles of pooled values by counting: a few passes of dyadic refinement, no sketch, since a sketch is not a sum.
 
 use crate::binning::{from_order_key, roundest};
-use crate::request::RangeField;
+use crate::plan::FieldSource;
+use crate::request::{FieldBins, RangeField, Sums};
 
 /// Bits counted in each pass: sign and exponent first, then the mantissa to about five digits.
 const PASSES: [u32; 3] = [12, 8, 8];
+
+/// The bins of every field: numbers at the banks are searched for, the others are given.
+#[derive(Clone, Debug)]
+pub(crate) struct BinSearch {
+    fields: Vec<Binned>,
+    min_rows: u64,
+}
+
+#[derive(Clone, Debug)]
+enum Binned {
+    Searched(QuantileSearch),
+    Given(FieldBins),
+}
+
+impl BinSearch {
+    /// Bins for the fields of a plan, in order; a range with fewer than `min_rows` rows is not refined.
+    pub(crate) fn new<'a>(sources: impl Iterator<Item = &'a FieldSource>, bins: u16, min_rows: u64) -> Self {
+        let binned = |(field, source): (usize, &FieldSource)| match source {
+            FieldSource::Values => Binned::Searched(QuantileSearch::new(field, bins)),
+            FieldSource::Categories { values } => {
+                Binned::Given(FieldBins::Codes(u16::try_from(values.len()).unwrap_or(u16::MAX)))
+            }
+            FieldSource::Codes { bins } => Binned::Given(FieldBins::Codes(*bins)),
+        };
+        Self { fields: sources.enumerate().map(binned).collect(), min_rows }
+    }
+
+    /// What to count next; nothing when all bins are known.
+    pub(crate) fn ask(&self) -> Vec<RangeField> {
+        self.fields.iter().filter_map(Binned::ask).collect()
+    }
+
+    /// Takes in the counts of what was asked.
+    pub(crate) fn answer(&mut self, asked: &[RangeField], sums: &Sums) {
+        let mut counts = sums.values.iter().map(|count| count.unsigned_abs());
+        let mut axis = 0;
+        for one in asked {
+            let cells: Vec<_> = counts.by_ref().take(one.words()).collect();
+            let groups: Vec<_> = (axis..axis + one.parents.len()).map(|axis| sums.fold.groups(axis)).collect();
+            axis += one.parents.len();
+            if let Some(Binned::Searched(search)) = self.fields.get_mut(one.field) {
+                search.answer(one, &cells, &groups, self.min_rows);
+            }
+        }
+    }
+
+    /// The bins, once nothing is asked any more.
+    pub(crate) fn bins(&self) -> Vec<FieldBins> {
+        let bins = |field: &Binned| match field {
+            Binned::Searched(search) => FieldBins::Cuts(search.cuts()),
+            Binned::Given(bins) => bins.clone(),
+        };
+        self.fields.iter().map(bins).collect()
+    }
+}
+
+impl Binned {
+    fn ask(&self) -> Option<RangeField> {
+        match self {
+            Self::Searched(search) => search.ask(),
+            Self::Given(_) => None,
+        }
+    }
+}
 
 /// The search for the equal-frequency cuts of one field.
 #[derive(Clone, Debug)]

@@ -51,7 +51,8 @@ impl SumRequest {
             Kind::Scores { grid, .. } => vec![Axis::folded(grid.cells as usize, 2); 2],
             // The margins are known, so any part of the table gives the others.
             Kind::Swap(_) => vec![Axis { whole: true, ..Axis::folded(4, 2) }],
-            Kind::Moments(_) | Kind::Compare(_) => Vec::new(),
+            Kind::Histogram(asked) => asked.axes(),
+            Kind::Moments(_) | Kind::Compare(_) | Kind::Loss(_) => Vec::new(),
         }
     }
 }

@@ -1,10 +1,14 @@
 //! Sum requests: public, canonical, named by a digest.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use tally_crypto::transcript::Digest;
 
+use crate::boosted::{Forest, Histogram, Loss};
 use crate::metrics::ScoreCells;
 use crate::release::Fold;
+use crate::rows::Table;
 
 /// One sum over rows that a trainer asks for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -40,7 +44,7 @@ pub enum Kind {
     /// Good and bad rows per score cell, of the model and then of the banks' own models.
     Scores {
         /// The joint model.
-        model: LinearModel,
+        model: Model,
         /// The cells.
         grid: ScoreGrid,
     },
@@ -48,6 +52,10 @@ pub enum Kind {
     Compare(Comparison),
     /// Good and bad rows by what two lines approve.
     Swap(SwapLines),
+    /// Gradient histograms of boosted trees.
+    Histogram(Histogram),
+    /// Loss of boosted trees, then good and bad rows.
+    Loss(Loss),
 }
 
 /// Ranges of one numeric field: the parents are cut into `2^refine` ranges each.
@@ -71,6 +79,16 @@ pub enum FieldBins {
     Cuts(Vec<f64>),
     /// As many codes as this, the missing code not counted.
     Codes(u16),
+}
+
+/// A model that gives every row its log-odds of bad.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Model {
+    /// A scorecard's.
+    Linear(LinearModel),
+    /// Boosted trees.
+    Forest(Arc<Forest>),
 }
 
 /// A logistic model over WOE columns: the log-odds of bad are `intercept + sum of coefficient x WOE`.
@@ -113,7 +131,7 @@ pub struct ScoreGrid {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Comparison {
     /// The joint model.
-    pub model: LinearModel,
+    pub model: Model,
     /// Its released histogram.
     pub joint: ScoreCells,
     /// That of the banks' own models.
@@ -124,7 +142,7 @@ pub struct Comparison {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SwapLines {
     /// The joint model.
-    pub model: LinearModel,
+    pub model: Model,
     /// The cells.
     pub grid: ScoreGrid,
     /// The first cell that the joint model declines.
@@ -150,8 +168,15 @@ pub struct Sums {
 impl SumRequest {
     /// Names the request; equal requests have equal digests at every party.
     pub fn digest(&self) -> Digest {
+        // A forest is named, not written out: its digest grows with it, tree by tree.
+        let mut rest = self.clone();
+        let forest = rest.kind.forest_mut().map(std::mem::take);
         // Panic safety: the type holds only finite numbers and lists.
-        Digest::of("tallystick/sum-request/v1", &[&serde_json::to_vec(self).expect("requests serialise")])
+        let rest = serde_json::to_vec(&rest).expect("requests serialise");
+        match forest {
+            Some(forest) => Digest::of("tallystick/sum-request/v1", &[&rest, forest.digest().as_bytes()]),
+            None => Digest::of("tallystick/sum-request/v1", &[&rest]),
+        }
     }
 
     /// Words of the answer.
@@ -163,6 +188,8 @@ impl SumRequest {
             Kind::Scores { grid, .. } => 4 * grid.cells as usize,
             Kind::Compare(comparison) => comparison.words(),
             Kind::Swap(_) => 8,
+            Kind::Histogram(asked) => asked.words(),
+            Kind::Loss(_) => Loss::WORDS,
         }
     }
 
@@ -176,6 +203,8 @@ impl SumRequest {
             Kind::Swap(_) => 1.0,
             Kind::Moments(model) => self.scaled(model.moment_norm()),
             Kind::Compare(_) => self.scaled(Comparison::row_norm()),
+            Kind::Histogram(asked) => Histogram::sensitivity(asked.fields.len(), self.scale_bits),
+            Kind::Loss(asked) => asked.sensitivity(self.scale_bits),
         }
     }
 
@@ -187,7 +216,38 @@ impl SumRequest {
 
     /// True for the sums that judge a fitted model.
     pub fn evaluates(&self) -> bool {
-        self.rows == RowSet::Holdout || matches!(self.kind, Kind::Scores { .. })
+        // Losses on the hold-out rows say when to stop.
+        self.rows == RowSet::Holdout && !matches!(self.kind, Kind::Loss(_)) || matches!(self.kind, Kind::Scores { .. })
+    }
+}
+
+impl Kind {
+    /// The forest in it.
+    pub(crate) fn forest(&self) -> Option<&Arc<Forest>> {
+        match self {
+            Self::Histogram(Histogram { forest, .. }) | Self::Loss(Loss { forest, .. }) => Some(forest),
+            Self::Scores { model: Model::Forest(forest), .. }
+            | Self::Compare(Comparison { model: Model::Forest(forest), .. })
+            | Self::Swap(SwapLines { model: Model::Forest(forest), .. }) => Some(forest),
+            _ => None,
+        }
+    }
+
+    fn forest_mut(&mut self) -> Option<&mut Arc<Forest>> {
+        match self {
+            Self::Histogram(Histogram { forest, .. }) | Self::Loss(Loss { forest, .. }) => Some(forest),
+            Self::Scores { model: Model::Forest(forest), .. }
+            | Self::Compare(Comparison { model: Model::Forest(forest), .. })
+            | Self::Swap(SwapLines { model: Model::Forest(forest), .. }) => Some(forest),
+            _ => None,
+        }
+    }
+}
+
+impl RowSet {
+    /// The rows of the table that are in it, upwards.
+    pub(crate) fn of(self, table: &Table) -> impl Iterator<Item = usize> {
+        (0..table.rows()).filter(move |&row| table.holdout[row] == (self == Self::Holdout))
     }
 }
 

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use tally_crypto::transcript::Digest;
 
+use crate::contribution::ContributionError;
+
 /// Rows in columns, in a plan's field order.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Table {
@@ -12,6 +14,8 @@ pub struct Table {
     pub label: Vec<u8>,
     /// True for a hold-out row.
     pub holdout: Vec<bool>,
+    /// [`row_hash`](crate::boosted::row_hash) of each row's identifier; empty where nothing is drawn.
+    pub hashes: Vec<u64>,
     /// Log-odds of bad under the bank's own model; empty until there is one.
     pub baseline: Vec<f64>,
 }
@@ -29,6 +33,19 @@ impl Table {
     /// Number of rows.
     pub fn rows(&self) -> usize {
         self.label.len()
+    }
+
+    /// Refuses columns that differ in length.
+    pub(crate) fn check(&self) -> Result<(), ContributionError> {
+        let even = |column: &Column| match column {
+            Column::Values(values) => values.len() == self.rows(),
+            Column::Codes(codes) => codes.len() == self.rows(),
+        };
+        if self.holdout.len() == self.rows() && self.columns.iter().all(even) {
+            Ok(())
+        } else {
+            Err(ContributionError::Length)
+        }
     }
 }
 

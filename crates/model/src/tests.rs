@@ -100,7 +100,8 @@ pub(crate) fn split(table: &Table, parts: usize) -> BTreeMap<String, Table> {
             columns: columns.collect(),
             label: rows.iter().map(|&row| table.label[row]).collect(),
             holdout: rows.iter().map(|&row| table.holdout[row]).collect(),
-            baseline: Vec::new(),
+            hashes: rows.iter().filter_map(|&row| table.hashes.get(row).copied()).collect(),
+            baseline: rows.iter().filter_map(|&row| table.baseline.get(row).copied()).collect(),
         }
     };
     (0..parts).map(|part| (format!("bank-{}", part + 1), take(part))).collect()
@@ -250,7 +251,7 @@ fn public_data_reach_the_joined_reference() {
             columns: columns.into_values().map(Column::Values).collect(),
             label,
             holdout: ids.iter().map(|id| is_holdout(id)).collect(),
-            baseline: Vec::new(),
+            ..Table::default()
         };
         let fit = fit_released(&plan, &split(&table, 3), 3, |_| names(3));
         let auc = fit.joint.unwrap().auc;
@@ -259,7 +260,7 @@ fn public_data_reach_the_joined_reference() {
     }
 }
 
-fn data(name: &str) -> Option<PathBuf> {
+pub(crate) fn data(name: &str) -> Option<PathBuf> {
     let Some(folder) = std::env::var_os("TALLYSTICK_DATA") else {
         eprintln!("SKIPPED: set TALLYSTICK_DATA to the folder of public credit data to run this test");
         return None;
@@ -268,7 +269,7 @@ fn data(name: &str) -> Option<PathBuf> {
 }
 
 /// Identifiers, numeric columns and labels of a file of the public data; texts become missing.
-fn read(path: &std::path::Path) -> (Vec<String>, BTreeMap<String, Vec<f64>>, Vec<u8>) {
+pub(crate) fn read(path: &std::path::Path) -> (Vec<String>, BTreeMap<String, Vec<f64>>, Vec<u8>) {
     let text = std::fs::read_to_string(path).unwrap();
     let mut lines = text.lines();
     let header: Vec<_> = lines.next().unwrap().split(',').collect();

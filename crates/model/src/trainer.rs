@@ -7,21 +7,20 @@
 use tally_crypto::transcript::Digest;
 
 use crate::fit::{FieldFit, Fit, RoundRecord};
-use crate::judge::Judge;
+use crate::judge::{Judge, Validation};
 use crate::logistic::{Newton, Progress};
-use crate::metrics::{Cell, ScoreCells};
-use crate::plan::{FieldSource, Plan, PlanError};
-use crate::quantiles::QuantileSearch;
-use crate::request::{FieldBins, Kind, LinearModel, RangeField, RowSet, SumRequest, Sums, Term};
+use crate::plan::{Plan, PlanError};
+use crate::quantiles::BinSearch;
+use crate::request::{FieldBins, Kind, LinearModel, Model, RowSet, SumRequest, Sums, Term};
 use crate::woe::woe;
 
 /// What a trainer wants.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Ask {
+pub enum Ask<F = Fit> {
     /// This sum.
     Sum(SumRequest),
     /// Nothing: the fit is done.
-    Done(Fit),
+    Done(F),
 }
 
 /// Why released sums cannot be used.
@@ -66,10 +65,10 @@ pub struct Trainer {
 
 #[derive(Clone, Debug)]
 enum Step {
-    Quantiles(Vec<QuantileSearch>),
+    Quantiles(BinSearch),
     Counts(Vec<FieldBins>),
     Newton { model: LinearModel, search: Newton },
-    Judge { judge: Judge, request: SumRequest },
+    Judge { model: LinearModel, judge: Judge, request: SumRequest },
     Done(Box<Fit>),
 }
 
@@ -80,10 +79,9 @@ impl Trainer {
     /// Refuses a plan out of bounds.
     pub fn new(plan: Plan) -> Result<Self, PlanError> {
         plan.check()?;
-        let searches = plan.fields.iter().enumerate().filter(|(_, field)| field.source == FieldSource::Values);
-        let searches: Vec<_> = searches.map(|(field, _)| QuantileSearch::new(field, plan.bins)).collect();
+        let search = BinSearch::new(plan.fields.iter().map(|field| &field.source), plan.bins, plan.min_rows);
         let mut trainer =
-            Self { step: Step::Quantiles(searches), fields: Vec::new(), rounds: Vec::new(), train: (0, 0), plan };
+            Self { step: Step::Quantiles(search), fields: Vec::new(), rounds: Vec::new(), train: (0, 0), plan };
         trainer.settle_quantiles();
         Ok(trainer)
     }
@@ -91,9 +89,7 @@ impl Trainer {
     /// What is wanted next; the same until an answer comes.
     pub fn next(&self) -> Ask {
         let (rows, scale_bits, kind) = match &self.step {
-            Step::Quantiles(searches) => {
-                (RowSet::Train, 0, Kind::Ranges(searches.iter().filter_map(QuantileSearch::ask).collect()))
-            }
+            Step::Quantiles(search) => (RowSet::Train, 0, Kind::Ranges(search.ask())),
             Step::Counts(bins) => (RowSet::Train, 0, Kind::Counts(bins.clone())),
             Step::Newton { model, search } => {
                 let mut model = model.clone();
@@ -122,52 +118,36 @@ impl Trainer {
             }
             sums.values.iter_mut().for_each(|count| *count = (*count).max(0));
         }
-        if let Step::Judge { judge, .. } = &self.step {
-            let mut judge = judge.clone();
+        if let Step::Judge { model, judge, .. } = &self.step {
+            let (model, mut judge) = (model.clone(), judge.clone());
             judge.answer(&request, &sums);
-            self.go_on(judge);
+            self.go_on(model, judge);
             return Ok(());
         }
         match request.kind {
             Kind::Ranges(asked) => {
-                self.refine(&asked, &sums);
+                if let Step::Quantiles(search) = &mut self.step {
+                    search.answer(&asked, &sums);
+                }
                 self.settle_quantiles();
                 Ok(())
             }
             Kind::Counts(bins) => self.select(&bins, &sums),
             Kind::Moments(model) => self.step_newton(model, request.scale_bits, &sums),
-            // Asked by the judge only.
-            Kind::Scores { .. } | Kind::Compare(_) | Kind::Swap(_) => Err(TrainError::NotAsked),
-        }
-    }
-
-    fn refine(&mut self, asked: &[RangeField], sums: &Sums) {
-        let Step::Quantiles(searches) = &mut self.step else { return };
-        let mut counts = sums.values.iter().map(|count| count.unsigned_abs());
-        let mut axis = 0;
-        for one in asked {
-            let cells: Vec<_> = counts.by_ref().take(one.words()).collect();
-            let groups: Vec<_> = (axis..axis + one.parents.len()).map(|axis| sums.fold.groups(axis)).collect();
-            axis += one.parents.len();
-            if let Some(search) = searches.iter_mut().find(|search| search.ask().as_ref() == Some(one)) {
-                search.answer(one, &cells, &groups, self.plan.min_rows);
+            // Asked by the judge or by boosted trees only.
+            Kind::Scores { .. } | Kind::Compare(_) | Kind::Swap(_) | Kind::Histogram(_) | Kind::Loss(_) => {
+                Err(TrainError::NotAsked)
             }
         }
     }
 
     /// Goes on to counting once no quantile is open.
     fn settle_quantiles(&mut self) {
-        let Step::Quantiles(searches) = &self.step else { return };
-        if searches.iter().any(|search| search.ask().is_some()) {
-            return;
+        if let Step::Quantiles(search) = &self.step
+            && search.ask().is_empty()
+        {
+            self.step = Step::Counts(search.bins());
         }
-        let mut cuts = searches.iter().map(QuantileSearch::cuts);
-        let bins = self.plan.fields.iter().map(|field| match &field.source {
-            FieldSource::Values => FieldBins::Cuts(cuts.next().unwrap_or_default()),
-            FieldSource::Categories { values } => FieldBins::Codes(u16::try_from(values.len()).unwrap_or(u16::MAX)),
-            FieldSource::Codes { bins } => FieldBins::Codes(*bins),
-        });
-        self.step = Step::Counts(bins.collect());
     }
 
     fn select(&mut self, bins: &[FieldBins], sums: &Sums) -> Result<(), TrainError> {
@@ -223,31 +203,32 @@ impl Trainer {
             Progress::Continue => Ok(()),
             Progress::Converged => {
                 search.finish(&mut model);
-                self.go_on(Judge::new(model, &self.fields, self.plan.row_cap, self.plan.newton_steps.is_some()));
+                let bins = self.fields.iter().map(|field| field.bins.clone()).collect();
+                let noisy = self.plan.newton_steps.is_some();
+                let judge = Judge::new(Model::Linear(model.clone()), bins, self.plan.row_cap, noisy);
+                self.go_on(model, judge);
                 Ok(())
             }
         }
     }
 
     /// The next sum that judges the model, or the fit.
-    fn go_on(&mut self, judge: Judge) {
+    fn go_on(&mut self, model: LinearModel, judge: Judge) {
         self.step = match judge.ask() {
-            Some(request) => Step::Judge { judge, request },
-            None => Step::Done(Box::new(self.finish(judge))),
+            Some(request) => Step::Judge { model, judge, request },
+            None => Step::Done(Box::new(self.finish(&model, judge.verdict()))),
         };
     }
 
-    fn finish(&mut self, judge: Judge) -> Fit {
+    fn finish(&mut self, model: &LinearModel, validation: Validation) -> Fit {
         let factor = self.plan.pdo / std::f64::consts::LN_2;
         let offset = self.plan.base_score - factor * libm::log(self.plan.base_odds);
-        let (model, validation) = judge.verdict();
         for term in &model.terms {
             let field = &mut self.fields[term.field];
             field.coefficient = Some(term.coefficient);
             field.points = term.woe.iter().map(|woe| points(-factor * term.coefficient * woe)).collect();
         }
-        let holdout = validation.joint.groups.iter().fold(Cell::default(), |sum, group| sum.plus(group.rows));
-        let figures = |scores: &ScoreCells| scores.histogram().map(|histogram| histogram.figures());
+        let holdout = validation.holdout();
         Fit {
             fields: std::mem::take(&mut self.fields),
             intercept: model.intercept,
@@ -258,8 +239,8 @@ impl Trainer {
             train_bad: self.train.1,
             holdout_rows: holdout.rows(),
             holdout_bad: holdout.bad,
-            joint: figures(&validation.joint),
-            bank_only: figures(&validation.bank_only),
+            joint: validation.joint.figures(),
+            bank_only: validation.bank_only.figures(),
             validation,
             rounds: std::mem::take(&mut self.rounds),
         }
@@ -270,7 +251,8 @@ fn points(value: f64) -> i64 {
     value.round_ties_even() as i64
 }
 
-fn record(request: &SumRequest, sums: &Sums) -> RoundRecord {
+/// What is kept of a released sum.
+pub(crate) fn record(request: &SumRequest, sums: &Sums) -> RoundRecord {
     let bytes: Vec<u8> = sums.values.iter().flat_map(|word| word.to_be_bytes()).collect();
     let digest = Digest::of("tallystick/sums/v1", &[&bytes]);
     RoundRecord { request: request.digest(), sums: digest, cohort: sums.cohort.clone(), seen: sums.seen.clone() }
@@ -281,7 +263,11 @@ fn scale_bits(model: &LinearModel, row_cap: u64) -> u32 {
     let largest = |woe: &[f64]| woe.iter().fold(0.0f64, |largest, value| largest.max(value.abs()));
     let extent = model.terms.iter().fold(1.0f64, |extent, term| extent.max(largest(&term.woe)));
     let reach = model.terms.iter().map(|term| term.coefficient.abs() * largest(&term.woe)).sum::<f64>();
-    let bound = (extent * extent).max(model.intercept.abs() + reach + 1.0) * row_cap as f64;
-    let bits = 61 - libm::ilogb(bound);
+    scale_of((extent * extent).max(model.intercept.abs() + reach + 1.0), row_cap)
+}
+
+/// Bits of the largest power of two with `row cap x bound x scale < 2^62`.
+pub(crate) fn scale_of(bound: f64, row_cap: u64) -> u32 {
+    let bits = 61 - libm::ilogb(bound * row_cap as f64);
     u32::try_from(bits.clamp(0, 52)).unwrap_or(0)
 }

@@ -11,9 +11,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::fit::FieldFit;
 use crate::metrics::{AucDifference, Cell, Placed, ScoreCells, SwapSet, auc_difference, nearest_cut};
-use crate::request::{Comparison, FieldBins, Kind, LinearModel, RowSet, ScoreGrid, SumRequest, Sums, SwapLines};
+use crate::request::{Comparison, FieldBins, Kind, Model, RowSet, ScoreGrid, SumRequest, Sums, SwapLines};
 
 #[cfg(test)]
 mod tests;
@@ -70,7 +69,7 @@ pub struct Compared {
 /// Asks for the sums in turn.
 #[derive(Clone, Debug)]
 pub(crate) struct Judge {
-    model: LinearModel,
+    model: Model,
     bins: Vec<FieldBins>,
     row_cap: u64,
     noisy: bool,
@@ -91,6 +90,11 @@ enum Stage {
 }
 
 impl Validation {
+    /// The hold-out rows.
+    pub fn holdout(&self) -> Cell {
+        self.joint.groups.iter().fold(Cell::default(), |sum, group| sum.plus(group.rows))
+    }
+
     /// The difference of the AUCs, joint less bank-only, with DeLong's interval; `None` without the sums for it.
     pub fn auc_difference(&self) -> Option<AucDifference> {
         let products = self.compared.as_ref()?.products;
@@ -100,7 +104,7 @@ impl Validation {
 
 impl Judge {
     /// Where sums carry noise, each costs privacy: the model is then judged by its hold-out histogram alone.
-    pub(crate) fn new(model: LinearModel, fields: &[FieldFit], row_cap: u64, noisy: bool) -> Self {
+    pub(crate) fn new(model: Model, bins: Vec<FieldBins>, row_cap: u64, noisy: bool) -> Self {
         let none = ScoreCells { grid: GRID, groups: Vec::new() };
         let found = Validation {
             joint: none.clone(),
@@ -111,7 +115,6 @@ impl Judge {
             compared: None,
             swap: None,
         };
-        let bins = fields.iter().map(|field| field.bins.clone()).collect();
         Self { model, bins, row_cap, noisy, cohort: Vec::new(), stage: Stage::Holdout, found }
     }
 
@@ -141,7 +144,7 @@ impl Judge {
             Kind::Counts(bins) => self.fields(bins, sums),
             Kind::Compare(comparison) => self.compare(comparison, request.scale_bits, sums),
             Kind::Swap(_) => self.found.swap = swap_set(sums),
-            Kind::Ranges(_) | Kind::Moments(_) => {}
+            Kind::Ranges(_) | Kind::Moments(_) | Kind::Histogram(_) | Kind::Loss(_) => {}
         }
         self.stage = match self.stage {
             Stage::Holdout if self.noisy => Stage::Done,
@@ -153,9 +156,9 @@ impl Judge {
         };
     }
 
-    /// The model, and what the sums say of it.
-    pub(crate) fn verdict(self) -> (LinearModel, Validation) {
-        (self.model, self.found)
+    /// What the sums say of the model.
+    pub(crate) fn verdict(self) -> Validation {
+        self.found
     }
 
     fn scores(&mut self, grid: ScoreGrid, sums: &Sums) {
@@ -202,7 +205,7 @@ impl Judge {
     }
 
     /// The lines of the swap set; `None` where a score has no histogram.
-    fn lines(&self, model: LinearModel) -> Option<SwapLines> {
+    fn lines(&self, model: Model) -> Option<SwapLines> {
         let (joint, bank_only) = (&self.found.joint, &self.found.bank_only);
         let (first, second) = (joint.histogram()?, bank_only.histogram()?);
         let (cut, approved) = nearest_cut(&first, APPROVAL * first.total().rows() as f64);

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::histogram::{Cell, Histogram};
+use super::ranking::Figures;
 use crate::request::ScoreGrid;
 
 /// A released histogram of log-odds of bad.
@@ -58,6 +59,11 @@ impl ScoreCells {
     /// The histogram of the groups; `None` under the conditions of [`Histogram::new`].
     pub fn histogram(&self) -> Option<Histogram> {
         Histogram::new(self.groups.iter().map(|group| group.rows).collect())
+    }
+
+    /// Its AUC, KS and Gini; `None` under the same conditions.
+    pub fn figures(&self) -> Option<Figures> {
+        self.histogram().map(|histogram| histogram.figures())
     }
 
     /// The group that a score is counted in: the last one that begins at or below it, or the first.

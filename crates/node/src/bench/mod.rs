@@ -6,6 +6,7 @@
 mod aggregation;
 mod alignment;
 mod floor;
+mod training;
 
 use clap::Subcommand;
 
@@ -19,6 +20,8 @@ pub(crate) enum BenchVerb {
     Aggregation(aggregation::AggregationArguments),
     /// Two processes align two files over mutual TLS.
     Alignment(alignment::AlignmentArguments),
+    /// Boosted trees on one node's rows.
+    Training(training::TrainingArguments),
 }
 
 impl BenchVerb {
@@ -27,6 +30,7 @@ impl BenchVerb {
         match self {
             Self::Aggregation(arguments) => arguments.run(),
             Self::Alignment(arguments) => arguments.run(),
+            Self::Training(arguments) => arguments.run(),
         }
     }
 }

@@ -1,0 +1,100 @@
+//! What boosting leaves: the forest with its figures.
+
+use serde::{Deserialize, Serialize};
+use tally_crypto::transcript::Digest;
+
+use super::contribution::log_odds;
+use super::forest::Forest;
+use super::plan::{BoostedFieldPlan, Monotone};
+use super::shap::Contributions;
+use crate::binning;
+use crate::contribution::{ContributionError, logistic};
+use crate::fit::RoundRecord;
+use crate::judge::Validation;
+use crate::metrics::Figures;
+use crate::request::FieldBins;
+use crate::rows::Table;
+
+/// Fitted boosted trees: the same at every party, since all of it follows from released sums.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BoostedFit {
+    /// Every field of the plan, in order; its bins stand in the forest, the cuts of a platform field at the platform.
+    pub fields: Vec<BoostedField>,
+    /// The trees.
+    pub forest: Forest,
+    /// Mean loss on the rows that decide when to stop, after each tree that was grown; empty without early stopping.
+    pub losses: Vec<f64>,
+    /// Rows that the trees are grown on.
+    pub train_rows: i64,
+    /// Of these, bad.
+    pub train_bad: i64,
+    /// Rows that the model is judged on.
+    pub holdout_rows: i64,
+    /// Of these, bad.
+    pub holdout_bad: i64,
+    /// Figures of the joint model on the hold-out rows.
+    pub joint: Option<Figures>,
+    /// Figures of the banks' own models on the same rows.
+    pub bank_only: Option<Figures>,
+    /// What the sums that judge the model say.
+    pub validation: Validation,
+    /// Every released sum that led here.
+    pub rounds: Vec<RoundRecord>,
+}
+
+/// One field of a [`BoostedFit`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BoostedField {
+    /// Name.
+    pub name: String,
+    /// Whether the risk may only rise or only fall with it.
+    pub monotone: Monotone,
+    /// Splits on it.
+    pub splits: u32,
+    /// Sum of their gains.
+    pub gain: f64,
+}
+
+impl BoostedFit {
+    /// Names the model; equal fits have equal digests.
+    pub fn digest(&self) -> Digest {
+        // Panic safety: the type holds only finite numbers, texts and lists.
+        Digest::of("tallystick/boosted-fit/v1", &[&serde_json::to_vec(self).expect("fits serialise")])
+    }
+
+    /// Log-odds of bad of every row of a table in plan order.
+    ///
+    /// # Errors
+    /// Fails if the table does not have the model's columns.
+    pub fn log_odds(&self, table: &Table) -> Result<Vec<f64>, ContributionError> {
+        table.check()?;
+        log_odds(&self.forest, table)
+    }
+
+    /// Probability of bad at these log-odds.
+    pub fn probability(&self, log_odds: f64) -> f64 {
+        logistic(log_odds)
+    }
+
+    /// The code of a number in a field; 0 where the field or its cuts are not known here.
+    pub fn code(&self, field: usize, value: f64) -> u16 {
+        match self.forest.bins().get(field) {
+            Some(FieldBins::Cuts(cuts)) => binning::code(cuts, value),
+            Some(FieldBins::Codes(_)) | None => 0,
+        }
+    }
+
+    /// What each field adds to an applicant's log-odds, by the applicant's codes in plan order.
+    pub fn contributions(&self, codes: &[u16]) -> Contributions {
+        Contributions::new(&self.forest, codes)
+    }
+}
+
+impl BoostedField {
+    /// A field without splits.
+    pub(super) fn unused(plan: &BoostedFieldPlan) -> Self {
+        Self { name: plan.name.clone(), monotone: plan.monotone, splits: 0, gain: 0.0 }
+    }
+}
