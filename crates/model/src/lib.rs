@@ -15,6 +15,7 @@ mod contribution;
 mod fit;
 mod golden;
 mod judge;
+mod learner;
 mod logistic;
 pub mod metrics;
 mod plain;
@@ -34,6 +35,7 @@ pub use contribution::{ContributionError, contribution};
 pub use fit::{FieldFit, Fit, RoundRecord, Scorecard};
 pub use golden::{Golden, NotGolden, Scoring};
 pub use judge::{Compared, FieldRows, Validation};
+pub use learner::{Course, Fitted, Learner};
 pub use plain::Plain;
 pub use plan::{FieldPlan, FieldSource, Plan, PlanError};
 pub use request::{

@@ -10,6 +10,7 @@ use super::shap::Contributions;
 use crate::binning;
 use crate::contribution::{ContributionError, logistic};
 use crate::fit::RoundRecord;
+use crate::golden::Scoring;
 use crate::judge::Validation;
 use crate::metrics::Figures;
 use crate::request::FieldBins;
@@ -89,6 +90,28 @@ impl BoostedFit {
     /// What each field adds to an applicant's log-odds, by the applicant's codes in plan order.
     pub fn contributions(&self, codes: &[u16]) -> Contributions {
         Contributions::new(&self.forest, codes)
+    }
+}
+
+impl Scoring for BoostedFit {
+    fn widths(&self) -> Vec<usize> {
+        self.forest.bins().iter().map(FieldBins::codes).collect()
+    }
+
+    fn cuts(&self, field: usize) -> &[f64] {
+        match &self.forest.bins()[field] {
+            FieldBins::Cuts(cuts) => cuts,
+            FieldBins::Codes(_) => &[],
+        }
+    }
+
+    fn code(&self, field: usize, value: f64) -> u16 {
+        Self::code(self, field, value)
+    }
+
+    /// Log-odds of bad.
+    fn score(&self, codes: &[u16]) -> f64 {
+        self.forest.log_odds(|field| codes.get(field as usize).copied().unwrap_or(0))
     }
 }
 

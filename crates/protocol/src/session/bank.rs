@@ -7,7 +7,8 @@ use tally_crypto::seed::Seed;
 use tally_crypto::sign::SigningKey;
 use tally_crypto::transcript::Digest;
 use tally_model::release::{pack, presence};
-use tally_model::{Ask, Column, ContributionError, SumRequest, Table, Trainer, bank_only, contribution};
+use tally_model::boosted::Holder as RowHolder;
+use tally_model::{Ask, Column, ContributionError, Learner, SumRequest, Table};
 
 use super::join::{decode_codes, join};
 use super::messages::{FromBank, FromPlatform};
@@ -69,8 +70,8 @@ struct Opening {
 }
 
 struct Training {
-    table: Table,
-    trainer: Trainer,
+    rows: RowHolder,
+    trainer: Learner,
     contributor: Contributor,
     asked: Asked,
     /// What this bank's rows add to the sum that is asked, once it was computed.
@@ -239,9 +240,9 @@ impl BankSession {
     }
 
     fn start_training(&mut self, mut table: Table, bins: &[u16]) -> Result<(), Fault> {
-        let plan = self.contract.terms().plan(bins);
-        table.baseline = bank_only(&plan, &table).map_err(|error| Fault::new(&self.me, error))?;
-        let trainer = Trainer::new(plan).map_err(|error| Fault::new(&self.me, error))?;
+        let course = self.contract.terms().course(bins);
+        table.baseline = course.bank_only(&table).map_err(|error| Fault::new(&self.me, error))?;
+        let trainer = course.learner().map_err(|error| Fault::new(&self.me, error))?;
         let Ask::Sum(request) = trainer.next() else {
             return Err(Fault::new(&self.me, "the trainer asks for nothing"));
         };
@@ -251,7 +252,7 @@ impl BankSession {
         let asked = Asked::new(request);
         let noise = self.contract.terms().noise.map(Noise::new);
         self.phase =
-            Phase::Training(Box::new(Training { table, trainer, contributor, asked, own: None, noise, round: 0 }));
+            Phase::Training(Box::new(Training { rows: RowHolder::new(table), trainer, contributor, asked, own: None, noise, round: 0 }));
         Ok(())
     }
 
@@ -331,11 +332,11 @@ impl BankSession {
             }
             Ask::Done(fit) => {
                 let model = fit.digest();
-                let rounds = u32::try_from(fit.rounds.len()).unwrap_or(u32::MAX);
+                let rounds = u32::try_from(fit.rounds().len()).unwrap_or(u32::MAX);
                 outputs.extend([
                     Output::Stage(Stage::Evaluated),
                     Output::Record(Fact::Model { model, rounds }),
-                    Output::Table(Box::new(std::mem::take(&mut training.table))),
+                    Output::Table(Box::new(training.rows.table().clone())),
                     Output::Model(Box::new(fit)),
                     Output::Send { to: self.platform.clone(), message: FromBank::Fitted { model } },
                 ]);
@@ -351,7 +352,7 @@ impl Training {
     fn values(&mut self, offer: &Offer, least: u32) -> Result<Option<Vec<i64>>, ContributionError> {
         let own = match self.own.take() {
             Some(own) => own,
-            None => contribution(self.asked.request(), &self.table)?,
+            None => self.rows.contribution(self.asked.request())?,
         };
         let axes = self.asked.axes();
         let values = match self.asked.part() {

@@ -2,12 +2,15 @@
 //!
 //! JSON in a DSSE envelope; the digest of the payload names the session in every message, key derivation and log entry.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use tally_crypto::sign::{Envelope, VerifyKey};
 use tally_crypto::transcript::Digest;
 use tally_model::release::MAX_BANKS;
 use tally_model::text::Text;
-use tally_model::{FieldPlan, FieldSource, Plan};
+use tally_model::boosted::{BoostedFieldPlan, BoostedPlan, EarlyStopping, Growth, Monotone};
+use tally_model::{Course, FieldPlan, FieldSource, Plan};
 use tally_policy::{Form, Level, Purpose};
 
 use crate::aggregation::{NoiseTerms, Roster, RosterError, RosterMember};
@@ -128,7 +131,7 @@ pub struct AlignmentTerms {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelTerms {
-    /// `scorecard`.
+    /// `scorecard` or `trees`.
     pub algorithm: String,
     /// Equal-frequency bins of a number.
     pub bins: u16,
@@ -144,6 +147,37 @@ pub struct ModelTerms {
     pub base_score: f64,
     /// Good-to-bad odds at the base score.
     pub base_odds: f64,
+    /// Parameters of boosted trees, where the algorithm is `trees`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trees: Option<TreeTerms>,
+}
+
+/// Parameters of boosted trees; named and defined as XGBoost's, where it has them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TreeTerms {
+    /// Most trees.
+    pub trees: u32,
+    /// In which order nodes are split, and how far.
+    pub growth: Growth,
+    /// Each tree's values are multiplied by this.
+    pub learning_rate: f64,
+    /// L2 penalty of the values.
+    pub lambda: f64,
+    /// Least gain of a split.
+    pub gamma: f64,
+    /// Least sum of the rows' weights `p (1 - p)` in a child.
+    pub min_child_weight: f64,
+    /// Share of the rows that a tree is grown on, drawn by the contract's seed.
+    pub row_share: f64,
+    /// Share of the fields that a tree may use, drawn by the contract's seed.
+    pub field_share: f64,
+    /// When to stop before the last tree.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub early_stopping: Option<EarlyStopping>,
+    /// Fields with which the risk may only rise or only fall.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub monotone: BTreeMap<String, Monotone>,
 }
 
 /// Caps and minimums.
@@ -221,21 +255,28 @@ impl Contract {
         self.fields.iter().filter(move |field| field.holder == holder)
     }
 
-    /// The trainer's plan: the banks' fields first, then the platform's with the number of bins that it announced.
-    pub fn plan(&self, platform_bins: &[u16]) -> Plan {
-        let own = self.fields_of(Holder::Banks).map(|field| FieldPlan {
-            name: field.name.clone(),
-            source: match field.categories.as_slice() {
-                [] => FieldSource::Values,
-                values => FieldSource::Categories { values: values.to_vec() },
-            },
+    /// What is fitted: the banks' fields first, then the platform's with the number of bins that it announced.
+    pub fn course(&self, platform_bins: &[u16]) -> Course {
+        match &self.model.trees {
+            Some(trees) if self.model.algorithm == "trees" => Course::Trees(self.boosted_plan(trees, platform_bins)),
+            _ => Course::Scorecard(self.plan(platform_bins)),
+        }
+    }
+
+    /// Names and sources of the trainer's fields, in the order of a table's columns.
+    fn sources(&self, platform_bins: &[u16]) -> Vec<(String, FieldSource)> {
+        let own = self.fields_of(Holder::Banks).map(|field| match field.categories.as_slice() {
+            [] => (field.name.clone(), FieldSource::Values),
+            values => (field.name.clone(), FieldSource::Categories { values: values.to_vec() }),
         });
-        let offered = self
-            .fields_of(Holder::Platform)
-            .zip(platform_bins)
-            .map(|(field, &bins)| FieldPlan { name: field.name.clone(), source: FieldSource::Codes { bins } });
+        let offered = self.fields_of(Holder::Platform).zip(platform_bins);
+        own.chain(offered.map(|(field, &bins)| (field.name.clone(), FieldSource::Codes { bins }))).collect()
+    }
+
+    fn plan(&self, platform_bins: &[u16]) -> Plan {
+        let field = |(name, source)| FieldPlan { name, source };
         Plan {
-            fields: own.chain(offered).collect(),
+            fields: self.sources(platform_bins).into_iter().map(field).collect(),
             bins: self.model.bins,
             smoothing: self.model.smoothing,
             min_iv: self.model.min_iv,
@@ -247,6 +288,30 @@ impl Contract {
             base_odds: self.model.base_odds,
             seed: self.seed,
             newton_steps: self.noise.map(|noise| noise.newton_steps),
+        }
+    }
+
+    fn boosted_plan(&self, trees: &TreeTerms, platform_bins: &[u16]) -> BoostedPlan {
+        let field = |(name, source): (String, FieldSource)| {
+            let monotone = trees.monotone.get(&name).copied().unwrap_or_default();
+            BoostedFieldPlan { name, source, monotone }
+        };
+        BoostedPlan {
+            fields: self.sources(platform_bins).into_iter().map(field).collect(),
+            bins: self.model.bins,
+            trees: trees.trees,
+            growth: trees.growth,
+            learning_rate: trees.learning_rate,
+            lambda: trees.lambda,
+            gamma: trees.gamma,
+            min_child_weight: trees.min_child_weight,
+            row_share: trees.row_share,
+            field_share: trees.field_share,
+            early_stopping: trees.early_stopping,
+            row_cap: self.limits.row_cap,
+            min_rows: self.limits.min_rows,
+            seed: self.seed,
+            noisy: self.noise.is_some(),
         }
     }
 
@@ -291,17 +356,23 @@ impl Contract {
         term("fields", refused.is_none(), "a level 4 field never takes part")?;
         let unbinned = self.fields_of(Holder::Platform).find(|field| field.form != Form::Binned);
         term("fields", unbinned.is_none(), "this algorithm takes the platform's fields in binned form")?;
-        term("model.algorithm", self.model.algorithm == "scorecard", "this node knows `scorecard`")?;
+        let known = ["scorecard", "trees"].contains(&self.model.algorithm.as_str());
+        term("model.algorithm", known, "this node knows `scorecard` and `trees`")?;
+        let fits = (self.model.algorithm == "trees") == self.model.trees.is_some();
+        term("model.trees", fits, "the parameters of trees belong to the algorithm `trees`, and to no other")?;
+        let monotone = self.model.trees.iter().flat_map(|trees| trees.monotone.keys());
+        let named = monotone.clone().all(|name| names.contains(&name));
+        term("model.trees.monotone", named, "names a field that the contract does not have")?;
         let evaluations = (1..=1 << 27).contains(&self.limits.evaluations);
         term("limits.evaluations", evaluations, "between 1 and 2^27: larger sets take several sessions")?;
         term("patience_seconds", (1..=86_400).contains(&self.patience_seconds), "between 1 second and a day")?;
         term("expires", self.expires > self.created, "the contract ends before it begins")?;
-        let plan = self.plan(&vec![self.model.bins; self.fields_of(Holder::Platform).count()]);
-        plan.check().map_err(|error| ContractError::Term { term: "model", reason: error.to_string() })?;
+        let course = self.course(&vec![self.model.bins; self.fields_of(Holder::Platform).count()]);
+        course.check().map_err(|error| ContractError::Term { term: "model", reason: error.to_string() })?;
         let noise = self.noise.map_or(Ok(()), |noise| {
             let roster = self.roster(Digest::default()).map_err(|error| error.to_string())?;
             noise.check().map_err(|error| error.to_string())?;
-            noise.fits(&roster, plan.largest_sensitivity()).map_err(|error| error.to_string())
+            noise.fits(&roster, course.largest_sensitivity()).map_err(|error| error.to_string())
         });
         noise.map_err(|reason| ContractError::Term { term: "noise", reason })
     }

@@ -1,10 +1,10 @@
 //! The ideal functionality of a session: everyone hands everything to one honest party, which joins, fits and forgets.
 //!
-//! The real session must give the same [`Fit`], bit for bit; tests and the demo compare the two.
+//! The real session must give the same [`Fitted`], bit for bit; tests and the demo compare the two.
 
 use std::collections::{BTreeMap, HashMap};
 
-use tally_model::{Ask, Fit, Plain, RoundRecord, Trainer, bank_only};
+use tally_model::{Ask, Fitted, Plain, RoundRecord};
 
 use super::join::join;
 use super::platform::bin;
@@ -20,12 +20,12 @@ pub fn ideal(
     platform: &PlatformData,
     banks: &BTreeMap<String, BankData>,
     rounds: &[RoundRecord],
-) -> Result<Fit, Fault> {
+) -> Result<Fitted, Fault> {
     let blame = |error: &dyn std::fmt::Display| Fault::new("ideal", error);
     let (tables, codes): (Vec<_>, Vec<_>) =
         platform.columns.iter().map(|column| bin(column, contract.terms().model.bins)).unzip();
     let bins: Vec<_> = tables.iter().map(super::BinTable::bins).collect();
-    let plan = contract.terms().plan(&bins);
+    let course = contract.terms().course(&bins);
     let mut pooled = BTreeMap::new();
     for (name, data) in banks {
         let offered = platform.consented.get(name).map(Vec::as_slice).unwrap_or_default();
@@ -41,12 +41,12 @@ pub fn ideal(
             })
             .collect();
         let mut table = join(data, &opened, codes.len());
-        table.baseline = bank_only(&plan, &table).map_err(|error| blame(&error))?;
+        table.baseline = course.bank_only(&table).map_err(|error| blame(&error))?;
         pooled.insert(name.clone(), table);
     }
     let plain = Plain { tables: pooled, least: contract.terms().limits.min_cell };
     let everyone: Vec<_> = banks.keys().cloned().collect();
-    let mut trainer = Trainer::new(plan).map_err(|error| blame(&error))?;
+    let mut trainer = course.learner().map_err(|error| blame(&error))?;
     let mut rounds = rounds.iter();
     loop {
         match trainer.next() {

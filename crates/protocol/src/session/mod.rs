@@ -5,7 +5,7 @@
 //! **Inputs.** The signed [`Contract`]. Platform: its fields for enterprises that consented, per bank ([`PlatformData`]).
 //! Bank: its cleared loan rows with labels and own fields ([`BankData`]).
 //!
-//! **Outputs.** The same [`Fit`] at every party, bit for bit what the plain fit of the pooled rows gives.
+//! **Outputs.** The same [`Fitted`] model at every party, bit for bit what the plain fit of the pooled rows gives.
 //!
 //! **What each learns.** The platform: set sizes, the released sums, the model; never which enterprises a bank holds, nor
 //! any label. A bank: binned fields of those of its own enterprises that consented, the released sums, the model. Sums
@@ -50,7 +50,7 @@ mod transcript;
 pub use bank::{BankData, BankInput, BankSession};
 pub use contract::{
     AlignmentTerms, CONTRACT_TYPE, Contract, ContractError, FieldTerms, Holder, Limits, ListReference, ModelTerms,
-    Party, PartyRole, SealedContract,
+    Party, PartyRole, SealedContract, TreeTerms,
 };
 pub use ideal::ideal;
 pub use messages::{FromBank, FromPlatform, Stop};
@@ -59,7 +59,7 @@ pub use replay::{Replayed, replay};
 
 use serde::{Deserialize, Serialize};
 use tally_crypto::transcript::Digest;
-use tally_model::{Fit, Table};
+use tally_model::{Fitted, Table};
 
 use crate::aggregation::Release;
 
@@ -82,7 +82,7 @@ pub enum Output<M> {
     /// The bank's joined table, for its own evaluation of the model that follows; never sent.
     Table(Box<Table>),
     /// The fitted model, once per session.
-    Model(Box<Fit>),
+    Model(Box<Fitted>),
     /// A party's message was refused; the session goes on.
     Refused(Fault),
     /// Evidence to keep for auditors: a round's transcript, encoded.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use tally_crypto::seed::Seed;
 use tally_crypto::transcript::Digest;
 use tally_model::binning;
-use tally_model::{Ask, Fit, Trainer};
+use tally_model::{Ask, Fitted, Learner};
 
 use super::join::{ROWS_PER_MESSAGE, encode_codes};
 use super::messages::{FromBank, FromPlatform};
@@ -89,7 +89,7 @@ enum Phase {
     Preparing,
     Aligning(BTreeMap<String, BankAlignment>),
     Training(Box<Training>),
-    Comparing { fit: Box<Fit>, waiting: BTreeSet<String> },
+    Comparing { fit: Box<Fitted>, waiting: BTreeSet<String> },
     Finished,
 }
 
@@ -103,7 +103,7 @@ struct BankAlignment {
 }
 
 struct Training {
-    trainer: Trainer,
+    trainer: Learner,
     aggregator: Aggregator,
     asked: Asked,
     round: u32,
@@ -258,7 +258,7 @@ impl PlatformSession {
 
     fn train(&mut self) -> Result<Outputs, Fault> {
         let terms = self.contract.terms();
-        let trainer = Trainer::new(terms.plan(&self.bins)).map_err(|error| Fault::new(&self.me, error))?;
+        let trainer = terms.course(&self.bins).learner().map_err(|error| Fault::new(&self.me, error))?;
         let roster = self.contract.roster()?;
         let Ask::Sum(request) = trainer.next() else {
             return Err(Fault::new(&self.me, "the trainer asks for nothing"));
@@ -354,7 +354,7 @@ impl PlatformSession {
             return Ok(Vec::new());
         };
         let model = fit.digest();
-        let rounds = u32::try_from(fit.rounds.len()).unwrap_or(u32::MAX);
+        let rounds = u32::try_from(fit.rounds().len()).unwrap_or(u32::MAX);
         let mut outputs = vec![Output::Record(Fact::Model { model, rounds }), Output::Model(fit)];
         for bank in self.contract.terms().banks() {
             outputs.push(Output::Send { to: bank.name.clone(), message: FromPlatform::Complete { model } });

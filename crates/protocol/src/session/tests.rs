@@ -6,7 +6,7 @@ use tally_crypto::seed::Seed;
 use tally_crypto::sign::SigningKey;
 use tally_crypto::transcript::Digest;
 use tally_model::text::Text;
-use tally_model::{Column, Fit};
+use tally_model::{Column, Fitted};
 use tally_policy::{Form, Level, Purpose};
 
 use super::*;
@@ -20,7 +20,7 @@ struct World {
     journals: BTreeMap<String, Vec<Input>>,
     post: VecDeque<(String, String, Vec<u8>)>,
     sent: BTreeMap<String, Vec<Vec<u8>>>,
-    fits: BTreeMap<String, Fit>,
+    fits: BTreeMap<String, Fitted>,
     facts: BTreeMap<String, Vec<Fact>>,
     stages: BTreeMap<String, Vec<Stage>>,
     ledgers: BTreeMap<String, Vec<crate::aggregation::Release>>,
@@ -79,6 +79,7 @@ fn contract(banks: usize) -> Contract {
             pdo: 20.0,
             base_score: 600.0,
             base_odds: 50.0,
+            trees: None,
         },
         limits: Limits { min_cohort: 3, min_cell: 2, min_rows: 1, row_cap: 1 << 20, evaluations: 1000, rounds: 64 },
         noise: None,
@@ -328,8 +329,8 @@ fn four_banks_go_on_without_one_and_three_stop_and_say_why() {
         if banks == 4 {
             outcome.unwrap();
             let fit = &world.fits["platform"];
-            assert_eq!(*fit, ideal(&world.contract, &platform, &data, &fit.rounds).unwrap());
-            assert_eq!(fit.rounds.last().unwrap().cohort, ["bank-1", "bank-3", "bank-4"]);
+            assert_eq!(*fit, ideal(&world.contract, &platform, &data, fit.rounds()).unwrap());
+            assert_eq!(fit.rounds().last().unwrap().cohort, ["bank-1", "bank-3", "bank-4"]);
             assert_eq!(world.fits["bank-3"], *fit);
         } else {
             let fault = outcome.unwrap_err();
@@ -355,9 +356,50 @@ fn a_bank_that_leaves_between_indicators_and_cells_leaves_enough_behind_every_ce
         world.give("platform", Input::PatienceOver).and_then(|()| world.settle()).unwrap();
     }
     let fit = &world.fits["platform"];
-    assert_eq!((fit.rounds[0].seen.len(), fit.rounds[0].cohort.len()), (4, 3));
-    assert_eq!(*fit, ideal(&world.contract, &platform, &data, &fit.rounds).unwrap());
+    assert_eq!((fit.rounds()[0].seen.len(), fit.rounds()[0].cohort.len()), (4, 3));
+    assert_eq!(*fit, ideal(&world.contract, &platform, &data, fit.rounds()).unwrap());
     assert_eq!(world.fits["bank-4"], *fit);
+    world.replay();
+}
+
+fn trees(banks: usize) -> Contract {
+    let mut contract = contract(banks);
+    contract.model.algorithm = "trees".into();
+    contract.model.bins = 16;
+    contract.limits.rounds = 400;
+    contract.model.trees = Some(TreeTerms {
+        trees: 6,
+        growth: tally_model::boosted::Growth::DepthWise { max_depth: 3 },
+        learning_rate: 0.3,
+        lambda: 1.0,
+        gamma: 0.0,
+        min_child_weight: 1.0,
+        row_share: 0.8,
+        field_share: 1.0,
+        early_stopping: None,
+        monotone: BTreeMap::new(),
+    });
+    contract
+}
+
+#[test]
+fn boosted_trees_are_those_of_the_pooled_rows() {
+    let mut world = World::under(&trees(4));
+    let (platform, data) = world.prepare(600, 8);
+    let far = |fact: &Fact| matches!(fact, Fact::Contributed { round, .. } if *round > 30);
+    while !world.facts.get("bank-3").is_some_and(|facts| facts.iter().any(far)) {
+        let (from, to, body) = world.post.pop_front().unwrap();
+        world.give(&to, Input::Message { from, body }).unwrap();
+    }
+    world.dead.push("bank-3".into());
+    world.settle().unwrap();
+    while !world.platform.waiting_for().is_empty() {
+        world.give("platform", Input::PatienceOver).and_then(|()| world.settle()).unwrap();
+    }
+    let fit = &world.fits["platform"];
+    assert_eq!(*fit, ideal(&world.contract, &platform, &data, fit.rounds()).unwrap());
+    assert_eq!(world.fits["bank-1"], *fit);
+    assert!(fit.rounds().iter().any(|round| round.cohort.len() == 3));
     world.replay();
 }
 
@@ -374,6 +416,7 @@ fn noise_reaches_every_sum_and_every_party_alike() {
     let fit = &world.fits["platform"];
     assert!(world.fits.len() == 4 && world.fits.values().all(|other| other == fit));
     let exact = ideal(&SealedContract::read(&contract(3).envelope()).unwrap(), &platform, &data, &[]).unwrap();
+    let (fit, exact) = (fit.scorecard().unwrap(), exact.scorecard().unwrap());
     assert_ne!(fit.fields[0].good, exact.fields[0].good);
     let moved = |(noisy, exact): (&i64, &i64)| (noisy - exact).abs();
     let largest = fit.fields[3].good.iter().zip(&exact.fields[3].good).map(moved).max().unwrap();

@@ -1,0 +1,188 @@
+//! Either kind of model behind one face: what is fitted, who fits it, what comes out.
+
+use serde::{Deserialize, Serialize};
+use tally_crypto::transcript::Digest;
+
+use crate::baseline::BaselineError;
+use crate::boosted::{self, Booster, BoostedFit, BoostedPlan};
+use crate::contribution::ContributionError;
+use crate::fit::{Fit, RoundRecord, Scorecard};
+use crate::golden::Scoring;
+use crate::metrics::Figures;
+use crate::plan::{Plan, PlanError};
+use crate::request::Sums;
+use crate::rows::Table;
+use crate::trainer::{Ask, TrainError, Trainer};
+
+/// What is fitted: public, part of the contract.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Course {
+    /// A scorecard.
+    Scorecard(Plan),
+    /// Boosted trees.
+    Trees(BoostedPlan),
+}
+
+/// The trainer of either kind.
+#[derive(Clone, Debug)]
+pub enum Learner {
+    /// Of a scorecard.
+    Scorecard(Box<Trainer>),
+    /// Of boosted trees.
+    Trees(Box<Booster>),
+}
+
+/// What a trainer leaves.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "algorithm", rename_all = "kebab-case")]
+pub enum Fitted {
+    /// A scorecard.
+    Scorecard(Box<Fit>),
+    /// Boosted trees.
+    Trees(Box<BoostedFit>),
+}
+
+impl Course {
+    /// Checks the bounds of every parameter.
+    ///
+    /// # Errors
+    /// Names the parameter.
+    pub fn check(&self) -> Result<(), PlanError> {
+        match self {
+            Self::Scorecard(plan) => plan.check(),
+            Self::Trees(plan) => plan.check(),
+        }
+    }
+
+    /// No sum of the course has a larger [sensitivity](crate::SumRequest::sensitivity).
+    pub fn largest_sensitivity(&self) -> f64 {
+        match self {
+            Self::Scorecard(plan) => plan.largest_sensitivity(),
+            Self::Trees(plan) => plan.largest_sensitivity(),
+        }
+    }
+
+    /// Its trainer.
+    ///
+    /// # Errors
+    /// Refuses a plan out of bounds.
+    pub fn learner(self) -> Result<Learner, PlanError> {
+        Ok(match self {
+            Self::Scorecard(plan) => Learner::Scorecard(Box::new(Trainer::new(plan)?)),
+            Self::Trees(plan) => Learner::Trees(Box::new(Booster::new(plan)?)),
+        })
+    }
+
+    /// Log-odds of bad of every row under a bank's own model, fitted by the bank's library on its own fields.
+    ///
+    /// # Errors
+    /// Fails where the rows do not fit the plan.
+    pub fn bank_only(&self, table: &Table) -> Result<Vec<f64>, BaselineError> {
+        match self {
+            Self::Scorecard(plan) => crate::bank_only(plan, table),
+            Self::Trees(plan) => boosted::bank_only(plan, table),
+        }
+    }
+}
+
+impl Learner {
+    /// What is wanted next; the same until an answer comes.
+    pub fn next(&self) -> Ask<Fitted> {
+        match self {
+            Self::Scorecard(trainer) => match trainer.next() {
+                Ask::Sum(request) => Ask::Sum(request),
+                Ask::Done(fit) => Ask::Done(Fitted::Scorecard(Box::new(fit))),
+            },
+            Self::Trees(booster) => match booster.next() {
+                Ask::Sum(request) => Ask::Sum(request),
+                Ask::Done(fit) => Ask::Done(Fitted::Trees(Box::new(fit))),
+            },
+        }
+    }
+
+    /// Takes in the sum that was asked.
+    ///
+    /// # Errors
+    /// Refuses a sum that cannot be the answer to the request.
+    pub fn answer(&mut self, sums: Sums) -> Result<(), TrainError> {
+        match self {
+            Self::Scorecard(trainer) => trainer.answer(sums),
+            Self::Trees(booster) => booster.answer(sums),
+        }
+    }
+}
+
+impl Fitted {
+    /// Names the model; equal fits have equal digests.
+    pub fn digest(&self) -> Digest {
+        match self {
+            Self::Scorecard(fit) => fit.digest(),
+            Self::Trees(fit) => fit.digest(),
+        }
+    }
+
+    /// Every released sum that led here.
+    pub fn rounds(&self) -> &[RoundRecord] {
+        match self {
+            Self::Scorecard(fit) => &fit.rounds,
+            Self::Trees(fit) => &fit.rounds,
+        }
+    }
+
+    /// Figures of the joint model on the hold-out rows.
+    pub fn joint(&self) -> Option<Figures> {
+        match self {
+            Self::Scorecard(fit) => fit.joint,
+            Self::Trees(fit) => fit.joint,
+        }
+    }
+
+    /// The scorecard, if it is one.
+    pub fn scorecard(&self) -> Option<&Fit> {
+        match self {
+            Self::Scorecard(fit) => Some(fit),
+            Self::Trees(_) => None,
+        }
+    }
+
+    /// Log-odds of bad of every row of a table in plan order.
+    ///
+    /// # Errors
+    /// Fails if the table does not have the model's columns.
+    pub fn log_odds(&self, table: &Table) -> Result<Vec<f64>, ContributionError> {
+        match self {
+            Self::Scorecard(fit) => Scorecard::new(fit).log_odds(table),
+            Self::Trees(fit) => fit.log_odds(table),
+        }
+    }
+}
+
+impl Scoring for Fitted {
+    fn widths(&self) -> Vec<usize> {
+        match self {
+            Self::Scorecard(fit) => fit.widths(),
+            Self::Trees(fit) => fit.widths(),
+        }
+    }
+
+    fn cuts(&self, field: usize) -> &[f64] {
+        match self {
+            Self::Scorecard(fit) => fit.cuts(field),
+            Self::Trees(fit) => fit.cuts(field),
+        }
+    }
+
+    fn code(&self, field: usize, value: f64) -> u16 {
+        match self {
+            Self::Scorecard(fit) => Scoring::code(&**fit, field, value),
+            Self::Trees(fit) => Scoring::code(&**fit, field, value),
+        }
+    }
+
+    fn score(&self, codes: &[u16]) -> f64 {
+        match self {
+            Self::Scorecard(fit) => fit.score(codes),
+            Self::Trees(fit) => fit.score(codes),
+        }
+    }
+}
