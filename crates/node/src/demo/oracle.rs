@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use serde_json::Value;
 use tally_crypto::sign::Envelope;
 use tally_data::{Dataset, Dictionary, IdentifierKind, ReadOptions, read_csv};
-use tally_model::Fit;
+use tally_model::Fitted;
 use tally_policy::{SharingList, verify_all};
 use tally_protocol::session::{BankData, PlatformData, SealedContract, ideal};
 
@@ -30,17 +30,17 @@ pub(super) fn compare(inputs: &Inputs, envelope: &Value, results: &[(String, Val
     let fits = results
         .iter()
         .map(|(name, value)| Ok((name, serde_json::from_value(value["fit"].clone()).map_err(failure::internal)?)))
-        .collect::<Result<Vec<(_, Fit)>, Failure>>()?;
+        .collect::<Result<Vec<(_, Fitted)>, Failure>>()?;
     let (_, first) = fits.first().ok_or_else(|| failure::internal("no node has a fit"))?;
     let platform = pooled_platform(inputs, &contract)?;
     let banks = pooled_banks(inputs, &contract)?;
-    let pooled = ideal(&contract, &platform, &banks, &first.rounds).map_err(failure::internal)?;
+    let pooled = ideal(&contract, &platform, &banks, first.rounds()).map_err(failure::internal)?;
     let difference = fits.iter().find_map(|(name, fit)| differs(&pooled, fit).map(|what| format!("{name}: {what}")));
-    Ok(Comparison { identical: difference.is_none(), rounds: pooled.rounds.len(), difference })
+    Ok(Comparison { identical: difference.is_none(), rounds: pooled.rounds().len(), difference })
 }
 
-fn differs(pooled: &Fit, fit: &Fit) -> Option<String> {
-    for (round, (plain, released)) in pooled.rounds.iter().zip(&fit.rounds).enumerate() {
+fn differs(pooled: &Fitted, fit: &Fitted) -> Option<String> {
+    for (round, (plain, released)) in pooled.rounds().iter().zip(fit.rounds()).enumerate() {
         if plain.request != released.request {
             return Some(format!("round {round} asked for another sum"));
         }

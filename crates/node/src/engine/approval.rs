@@ -9,7 +9,7 @@ use tally_model::text::Text;
 use tally_policy::{Form, Level, Purpose};
 use tally_protocol::aggregation::NoiseTerms;
 use tally_protocol::alignment::Engine as AlignmentEngine;
-use tally_protocol::session::{
+use tally_protocol::session::{TreeTerms, 
     AlignmentTerms, Contract, Fault, FieldTerms, Holder, Limits, ListReference, ModelTerms, Party, PartyRole,
     SealedContract, Stage,
 };
@@ -38,6 +38,8 @@ pub(crate) struct Template {
     pdo: f64,
     base_score: f64,
     base_odds: f64,
+    #[serde(default)]
+    trees: Option<TreeTerms>,
     min_cohort: u32,
     #[serde(default)]
     min_cell: Option<u32>,
@@ -167,6 +169,7 @@ impl Engine {
                 pdo: template.pdo,
                 base_score: template.base_score,
                 base_odds: template.base_odds,
+                trees: template.trees.clone(),
             },
             limits: Limits {
                 min_cohort: template.min_cohort,

@@ -123,7 +123,7 @@ pub(super) fn score_request(request: &ScoreRequest, applicant: Digest) -> Body {
 
 pub(super) fn score_response(request: &str, outcome: &ScoreOutcome) -> Body {
     let outcome = match outcome {
-        ScoreOutcome::Scored { .. } => "scored",
+        ScoreOutcome::Scored { .. } | ScoreOutcome::Coded { .. } => "scored",
         ScoreOutcome::Refused { code, .. } => code,
     };
     Body::ScoreResponse { request: name_of(request), outcome: outcome.into() }

@@ -1,7 +1,7 @@
 //! What the node tells of itself.
 
 use serde_json::{Value, json};
-use tally_model::{Fit, Scorecard, Table, metrics};
+use tally_model::{Fitted, Table, metrics};
 use tally_protocol::session::Stage;
 
 use super::Engine;
@@ -115,8 +115,8 @@ impl Engine {
 }
 
 /// A bank's own figures: its hold-out rows under its own model and under the joint one. They stay here.
-pub(super) fn own_evaluation(fit: &Fit, table: &Table) -> Result<Value, Failure> {
-    let joint = Scorecard::new(fit).log_odds(table).map_err(failure::internal)?;
+pub(super) fn own_evaluation(fit: &Fitted, table: &Table) -> Result<Value, Failure> {
+    let joint = fit.log_odds(table).map_err(failure::internal)?;
     let holdout: Vec<_> = (0..table.label.len()).filter(|&row| table.holdout[row]).collect();
     let labels: Vec<_> = holdout.iter().map(|&row| table.label[row]).collect();
     let figures = |scores: &[f64]| {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tally_crypto::transcript::{Digest, commit};
-use tally_model::{Fit, Golden, Scorecard};
+use tally_model::{Fitted, Golden, Scorecard, Scoring as _};
 use tally_protocol::scoring::{PointsLost, ScoreOutcome, ScoreRequest, ScoreResponse};
 use tally_protocol::session::{Holder, PlatformHalf};
 
@@ -18,7 +18,7 @@ use crate::store::{ModelState, SessionRecord};
 /// A released model, ready to score.
 pub(super) struct Model {
     digest: Digest,
-    scorecard: Scorecard,
+    fitted: Fitted,
     side: Side,
 }
 
@@ -32,8 +32,8 @@ pub(super) struct Waiting {
     reply: Reply,
     deadline: Instant,
     session: String,
-    own: Vec<PointsLost>,
-    own_points: i64,
+    /// Codes of the bank's own fields, in contract order.
+    own: Vec<u16>,
     reasons: usize,
 }
 
@@ -43,7 +43,7 @@ impl Engine {
     /// Makes a released model ready.
     pub(super) fn load_model(&mut self, record: &SessionRecord) -> Result<(), Failure> {
         let Some(text) = self.store.result(&record.session, "fit")? else { return Ok(()) };
-        let fit: Fit = serde_json::from_slice(&text).map_err(failure::internal)?;
+        let fit: Fitted = serde_json::from_slice(&text).map_err(failure::internal)?;
         if let Err(fault) = self.check_golden(record, &fit)? {
             tracing::error!(session = record.session, %fault, "the model does not serve");
             self.models.remove(&record.session);
@@ -51,19 +51,19 @@ impl Engine {
             return Ok(());
         }
         let side = if self.is_platform() { self.platform_side(record)? } else { self.bank_side()? };
-        let model = Model { digest: fit.digest(), scorecard: Scorecard::new(&fit), side };
+        let model = Model { digest: fit.digest(), fitted: fit, side };
         self.models.insert(record.session.clone(), model);
         Ok(())
     }
 
     /// Keeps what a model gives for fixed inputs, at its release.
-    pub(super) fn keep_golden(&self, session: &str, fit: &Fit) -> Result<(), Failure> {
+    pub(super) fn keep_golden(&self, session: &str, fit: &Fitted) -> Result<(), Failure> {
         let golden = serde_json::to_vec(&Golden::of(fit)).map_err(failure::internal)?;
         self.store.put_result(session, "golden", &golden)
     }
 
     /// Whether the fit is the released one and gives what it gave at its release; if not, why.
-    fn check_golden(&self, record: &SessionRecord, fit: &Fit) -> Result<Result<(), String>, Failure> {
+    fn check_golden(&self, record: &SessionRecord, fit: &Fitted) -> Result<Result<(), String>, Failure> {
         if record.model != Some(fit.digest()) {
             return Ok(Err("the stored fit is not the one that was released".into()));
         }
@@ -119,7 +119,7 @@ impl Engine {
         let record = self.known_session(&session)?;
         let contract = self.contract_of(&record)?;
         let model = &self.models[&session];
-        let own = own_points(&model.scorecard, contract.terms(), &order)?;
+        let own = own_codes(&model.fitted, contract.terms(), &order)?;
         let platform = contract.terms().platform().map(|platform| platform.name.clone()).unwrap_or_default();
         if !self.connected.contains_key(&platform) {
             return Err(failure::retry(format!("no score: {platform} is out of reach; try again when it is back")));
@@ -139,10 +139,8 @@ impl Engine {
             engine.store.put_opening(entry, &random, &request.subject)?;
             engine.write(step, &platform, &session, "score-request", "score", request.encode())
         })?;
-        let own_points = own.iter().map(|(points, _)| points).sum();
-        let own = own.into_iter().map(|(_, lost)| lost).collect();
         let deadline = Instant::now() + PATIENCE;
-        let waiting = Waiting { reply, deadline, session, own, own_points, reasons: order.reasons };
+        let waiting = Waiting { reply, deadline, session, own, reasons: order.reasons };
         self.waiting_scores.insert(request.request, waiting);
         Ok(())
     }
@@ -204,14 +202,20 @@ impl Engine {
         let Some(codes) = rows.get(&request.subject) else {
             return refuse("unknown-enterprise", "the platform's data set does not hold this enterprise".into());
         };
-        let mut points = 0;
-        let mut lost = Vec::new();
-        for ((name, _), code) in half.tables.iter().zip(codes) {
-            let Some(field) = model.scorecard.field(name) else { continue };
-            points += field.points(*code);
-            lost.push(PointsLost { field: name.clone(), points: field.best() - field.points(*code) });
-        }
-        Ok(ScoreOutcome::Scored { points, lost, consent: consent.to_string() })
+        let consent = consent.to_string();
+        Ok(match &model.fitted {
+            Fitted::Scorecard(fit) => {
+                let scorecard = Scorecard::new(fit);
+                let names = half.tables.iter().map(|(name, _)| name.as_str());
+                let (points, lost) = points_of(&scorecard, names, codes);
+                ScoreOutcome::Scored { points, lost, consent }
+            }
+            Fitted::Trees(fit) => {
+                let offered = fit.fields.iter().skip(fit.fields.len().saturating_sub(codes.len()));
+                let codes = offered.zip(codes).map(|(field, code)| if field.splits > 0 { *code } else { 0 }).collect();
+                ScoreOutcome::Coded { codes, consent }
+            }
+        })
     }
 
     /// Bank: the platform's answer completes the score.
@@ -220,43 +224,67 @@ impl Engine {
             .ok_or_else(|| failure::refused(format!("{peer} sent something that is not a score response")))?;
         let Some(waiting) = self.waiting_scores.remove(&response.request) else { return Ok(()) };
         step.record(Some(&waiting.session), peer, book::score_response(&response.request, &response.outcome));
-        let answer = match response.outcome {
-            ScoreOutcome::Refused { code, reason } => Err(failure::refused(format!("no score ({code}): {reason}"))),
-            ScoreOutcome::Scored { points, lost, consent } => {
-                Ok(self.complete(&waiting, &response.request, points, lost, &consent))
-            }
-        };
+        let answer = self.complete(&waiting, &response);
         // The one who asked may have gone.
         let _ = waiting.reply.send(answer);
         Ok(())
     }
 
-    fn complete(&self, waiting: &Waiting, request: &str, points: i64, lost: Vec<PointsLost>, consent: &str) -> Value {
-        let model = &self.models[&waiting.session];
-        let score = model.scorecard.base_points() + waiting.own_points + points;
-        let mut reasons: Vec<_> = waiting.own.iter().cloned().chain(lost).filter(|lost| lost.points > 0).collect();
-        reasons.sort_by(|a, b| b.points.cmp(&a.points).then_with(|| a.field.cmp(&b.field)));
-        reasons.truncate(waiting.reasons);
+    fn complete(&self, waiting: &Waiting, response: &ScoreResponse) -> Result<Value, Failure> {
+        let gone = || failure::refused("no score (unknown-model): the model went out of use meanwhile");
+        let model = self.models.get(&waiting.session).ok_or_else(gone)?;
+        let contract = self.contract_of(&self.known_session(&waiting.session)?)?;
+        let terms = contract.terms();
+        let own = terms.fields_of(Holder::Banks).map(|field| field.name.as_str());
+        let strange = || failure::refused("the platform answered for another kind of model");
+        let (score, probability, mut lost, consent) = match (&model.fitted, &response.outcome) {
+            (_, ScoreOutcome::Refused { code, reason }) => {
+                return Err(failure::refused(format!("no score ({code}): {reason}")));
+            }
+            (Fitted::Scorecard(fit), ScoreOutcome::Scored { points, lost, consent }) => {
+                let scorecard = Scorecard::new(fit);
+                let (own_points, mut all) = points_of(&scorecard, own, &waiting.own);
+                all.extend(lost.iter().cloned());
+                let score = scorecard.base_points() + own_points + points;
+                (score, scorecard.probability(score), all, consent)
+            }
+            (Fitted::Trees(fit), ScoreOutcome::Coded { codes, consent }) => {
+                let all: Vec<u16> = waiting.own.iter().chain(codes).copied().collect();
+                if all.len() != fit.fields.len() {
+                    return Err(strange());
+                }
+                let log_odds = fit.score(&all);
+                let (factor, offset) = terms.model.scale();
+                let reasons = fit.contributions(&all).reasons(fit.fields.len());
+                let lost = reasons.into_iter().map(|(field, log_odds)| PointsLost {
+                    field: fit.fields[field].name.clone(),
+                    points: (factor * log_odds).round() as i64,
+                });
+                let score = (offset - factor * log_odds).round() as i64;
+                (score, fit.probability(log_odds), lost.collect(), consent)
+            }
+            _ => return Err(strange()),
+        };
+        lost.retain(|lost| lost.points > 0);
+        lost.sort_by(|a, b| b.points.cmp(&a.points).then_with(|| a.field.cmp(&b.field)));
+        lost.truncate(waiting.reasons);
         let titles = match &model.side {
             Side::Bank { titles } => Some(titles),
             Side::Platform { .. } => None,
         };
-        let reasons: Vec<_> = reasons
-            .into_iter()
-            .map(|reason| {
-                let text = titles.and_then(|titles| titles.get(&reason.field)).cloned();
-                json!({ "field": reason.field, "points": reason.points, "text": text })
-            })
-            .collect();
-        json!({
-            "request": request,
+        let reasons = lost.into_iter().map(|reason| {
+            let text = titles.and_then(|titles| titles.get(&reason.field)).cloned();
+            json!({ "field": reason.field, "points": reason.points, "text": text })
+        });
+        Ok(json!({
+            "request": response.request,
             "score": score,
-            "probability": model.scorecard.probability(score),
-            "reasons": reasons,
+            "probability": probability,
+            "reasons": reasons.collect::<Vec<_>>(),
             "session": waiting.session,
             "model": model.digest,
             "consent": consent,
-        })
+        }))
     }
 
     /// Scores that the platform did not answer in time are no scores.
@@ -283,12 +311,28 @@ fn applicant_commitment(request: &ScoreRequest) -> Option<Digest> {
     Some(commit("applicant", &salt, request.subject.as_bytes()))
 }
 
-/// Points of the bank's own fields, each with what it lost.
-fn own_points(
+/// Summed points of fields by their codes, and what each lost against its best bin.
+fn points_of<'a>(
     scorecard: &Scorecard,
+    names: impl Iterator<Item = &'a str>,
+    codes: &[u16],
+) -> (i64, Vec<PointsLost>) {
+    let mut points = 0;
+    let mut lost = Vec::new();
+    for (name, code) in names.zip(codes) {
+        let Some(field) = scorecard.field(name) else { continue };
+        points += field.points(*code);
+        lost.push(PointsLost { field: name.into(), points: field.best() - field.points(*code) });
+    }
+    (points, lost)
+}
+
+/// Codes of the bank's own fields of an applicant, in contract order, which is the trainer's.
+fn own_codes(
+    fitted: &Fitted,
     terms: &tally_protocol::session::Contract,
     order: &ScoreOrder,
-) -> Result<Vec<(i64, PointsLost)>, Failure> {
+) -> Result<Vec<u16>, Failure> {
     let known: Vec<_> = terms.fields_of(Holder::Banks).map(|field| field.name.as_str()).collect();
     if let Some(unknown) = order.fields.keys().find(|name| !known.contains(&name.as_str())) {
         return Err(failure::data(format!(
@@ -296,22 +340,20 @@ fn own_points(
             known.join(", ")
         )));
     }
-    let mut points = Vec::new();
-    for terms in terms.fields_of(Holder::Banks) {
-        let Some(field) = scorecard.field(&terms.name) else { continue };
-        let code = match order.fields.get(&terms.name).unwrap_or(&Value::Null) {
-            Value::Null => 0,
-            Value::Number(number) if terms.categories.is_empty() => field.code(number.as_f64().unwrap_or(f64::NAN)),
+    let code = |(place, terms): (usize, &tally_protocol::session::FieldTerms)| {
+        match order.fields.get(&terms.name).unwrap_or(&Value::Null) {
+            Value::Null => Ok(0),
+            Value::Number(number) if terms.categories.is_empty() => {
+                Ok(fitted.code(place, number.as_f64().unwrap_or(f64::NAN)))
+            }
             value => category_code(&terms.categories, value).ok_or_else(|| {
                 let expected =
                     if terms.categories.is_empty() { "a number".into() } else { terms.categories.join(", ") };
                 failure::data(format!("field `{}` of the applicant: expected {expected}, or null", terms.name))
-            })?,
-        };
-        let lost = PointsLost { field: terms.name.clone(), points: field.best() - field.points(code) };
-        points.push((field.points(code), lost));
-    }
-    Ok(points)
+            }),
+        }
+    };
+    terms.fields_of(Holder::Banks).enumerate().map(code).collect()
 }
 
 fn category_code(categories: &[String], value: &Value) -> Option<u16> {

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use tally_crypto::transcript::Digest;
-use tally_model::{Fit, Table};
+use tally_model::{Fitted, Table};
 use tally_protocol::session::{
     BankData, BankInput, BankSession, Fault, FromBank, FromPlatform, Output, PlatformData, PlatformInput,
     PlatformSession, SealedContract, Stage, Stop,
@@ -306,7 +306,7 @@ impl Engine {
         }
     }
 
-    fn keep_model(&mut self, record: &mut SessionRecord, fit: &Fit, table: Option<&Table>) -> Result<(), Failure> {
+    fn keep_model(&mut self, record: &mut SessionRecord, fit: &Fitted, table: Option<&Table>) -> Result<(), Failure> {
         let text = serde_json::to_vec(fit).map_err(failure::internal)?;
         self.store.put_result(&record.session, "fit", &text)?;
         self.keep_golden(&record.session, fit)?;

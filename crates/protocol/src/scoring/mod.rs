@@ -1,4 +1,4 @@
-//! Online scoring of one applicant with the two halves of a scorecard.
+//! Online scoring of one applicant with the two halves of a model.
 //!
 //! **Parties.** A bank with an applicant; the platform.
 //!
@@ -9,7 +9,8 @@
 //!
 //! **What each learns.** The platform: that this bank asks about this enterprise, for which purpose. The bank: the
 //! platform's summed points of the applicant and, for each platform field, the points lost against its best bin, which
-//! are its reason codes. Raw values do not travel.
+//! are its reason codes; of boosted trees, whose parts do not add up, the bins of the fields that the trees split on. Raw
+//! values do not travel.
 //!
 //! **Assumptions.** Semi-honest parties, an authenticated link; consent is checked and its use counted by the platform
 //! before it answers.
@@ -56,6 +57,13 @@ pub enum ScoreOutcome {
         /// Points of each of its fields below the field's best bin, in contract order.
         lost: Vec<PointsLost>,
         /// Consent under which it was computed.
+        consent: String,
+    },
+    /// The platform's bins, for a model whose parts do not add up.
+    Coded {
+        /// Its fields' codes in contract order; 0 for fields that the model does not use.
+        codes: Vec<u16>,
+        /// Consent under which they are given.
         consent: String,
     },
     /// No score, and why.

@@ -225,6 +225,14 @@ pub enum ContractError {
     },
 }
 
+impl ModelTerms {
+    /// Points a unit of log-odds of bad, and the score at even odds: `score = offset - factor x log-odds`.
+    pub fn scale(&self) -> (f64, f64) {
+        let factor = self.pdo / std::f64::consts::LN_2;
+        (factor, self.base_score - factor * libm::log(self.base_odds))
+    }
+}
+
 impl Contract {
     /// The contract in an envelope without signatures.
     pub fn envelope(&self) -> Envelope {
