@@ -2,6 +2,7 @@
 
 use curve25519_dalek::ristretto::{CompressedRistretto, RistrettoPoint};
 use curve25519_dalek::traits::IsIdentity;
+use rayon::prelude::*;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 pub use curve25519_dalek::scalar::Scalar;
@@ -50,6 +51,32 @@ impl Point {
     }
 }
 
+/// The inverse of two: what is encoded in batches has to be given by halves.
+pub(crate) fn half() -> Scalar {
+    Scalar::from(2u8).invert()
+}
+
+/// Encodings of the generator times each scalar.
+pub fn base_products(scalars: &[Scalar]) -> Vec<[u8; 32]> {
+    let half = half();
+    let halves: Vec<_> = scalars.par_iter().map(|scalar| RistrettoPoint::mul_base(&(scalar * half))).collect();
+    encode_doubles(&halves)
+}
+
+/// Encodings of each scalar times its point, on every core. In variable time: only for scalars that are public.
+pub fn public_products(factors: &[(Scalar, &Point)]) -> Vec<[u8; 32]> {
+    let half = half();
+    let product = |(scalar, point): &(Scalar, &Point)| {
+        RistrettoPoint::vartime_double_scalar_mul_basepoint(&(scalar * half), point.element(), &Scalar::ZERO)
+    };
+    let halves: Vec<_> = factors.par_iter().map(product).collect();
+    encode_doubles(&halves)
+}
+
+fn encode_doubles(halves: &[RistrettoPoint]) -> Vec<[u8; 32]> {
+    RistrettoPoint::double_and_compress_batch(halves).into_iter().map(|encoding| encoding.0).collect()
+}
+
 impl std::fmt::Debug for Point {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Point({}…)", hex::encode(&self.encoding[..4]))
@@ -76,5 +103,25 @@ impl<'de> Deserialize<'de> for Point {
             <[u8; 32]>::deserialize(deserializer)?
         };
         Self::from_bytes(&bytes).ok_or_else(|| de::Error::custom("not a point of ristretto255 other than the identity"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seed::Seed;
+
+    #[test]
+    fn products_in_batches_are_the_products() {
+        let mut rng = Seed::new([4; 32]).rng("group", &[]);
+        let scalars: Vec<_> = (0..5).map(|_| Scalar::random(&mut rng)).chain([Scalar::ONE]).collect();
+        let point = Point::base(&scalars[0]).unwrap();
+        for (scalar, encoding) in scalars.iter().zip(base_products(&scalars)) {
+            assert_eq!(encoding, RistrettoPoint::mul_base(scalar).compress().0);
+        }
+        let factors: Vec<_> = scalars.iter().map(|scalar| (*scalar, &point)).collect();
+        for (scalar, encoding) in scalars.iter().zip(public_products(&factors)) {
+            assert_eq!(encoding, (point.element() * scalar).compress().0);
+        }
     }
 }

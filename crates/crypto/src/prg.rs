@@ -4,6 +4,7 @@
 //! in blocks that stay in the first-level cache.
 
 use aes::Aes128;
+use aes::cipher::consts::U16;
 use aes::cipher::{Array, BlockCipherEncrypt as _, KeyInit as _};
 use rayon::prelude::*;
 use zeroize::Zeroize as _;
@@ -27,16 +28,39 @@ pub enum Sign {
 
 /// Applies the mask of every seed to `words`, modulo 2^64, on every core.
 pub fn apply_masks(masks: &[(Seed, Sign)], words: &mut [u64]) {
-    let ciphers: Vec<_> = masks.iter().map(|(seed, sign)| (cipher(seed), *sign)).collect();
-    words.par_chunks_mut(WORDS).enumerate().for_each(|(number, words)| {
-        let first = (number * WORDS / 2) as u64;
-        for (cipher, sign) in &ciphers {
-            match sign {
-                Sign::Add => apply(cipher, first, words, u64::wrapping_add),
-                Sign::Subtract => apply(cipher, first, words, u64::wrapping_sub),
-            }
-        }
+    let ciphers = ciphers(masks);
+    words.par_chunks_mut(WORDS).enumerate().for_each(|(number, words)| apply(&ciphers, number, words));
+}
+
+/// The sum of `vectors`, `length` words each, modulo 2^64 with the mask of every seed applied. Every vector is read once; one
+/// of another length is left out.
+pub fn masked_sum(vectors: &[&[u64]], masks: &[(Seed, Sign)], length: usize) -> Vec<u64> {
+    let ciphers = ciphers(masks);
+    let vectors: Vec<_> = vectors.iter().filter(|vector| vector.len() == length).collect();
+    let mut sum = vec![0u64; length];
+    sum.par_chunks_mut(WORDS).enumerate().for_each(|(number, sum)| {
+        let chunks: Vec<_> = vectors.iter().map(|vector| &vector[number * WORDS..]).collect();
+        add(&chunks, sum);
+        apply(&ciphers, number, sum);
     });
+    sum
+}
+
+/// Adds four vectors at a time, since one stream alone does not fill the memory bus.
+fn add(vectors: &[&[u64]], sum: &mut [u64]) {
+    let (fours, rest) = vectors.as_chunks::<4>();
+    for [a, b, c, d] in fours {
+        for ((((total, a), b), c), d) in sum.iter_mut().zip(*a).zip(*b).zip(*c).zip(*d) {
+            *total = total.wrapping_add(*a).wrapping_add(*b).wrapping_add(*c).wrapping_add(*d);
+        }
+    }
+    for words in rest {
+        sum.iter_mut().zip(*words).for_each(|(total, word)| *total = total.wrapping_add(*word));
+    }
+}
+
+fn ciphers(masks: &[(Seed, Sign)]) -> Vec<(Aes128, Sign)> {
+    masks.iter().map(|(seed, sign)| (cipher(seed), *sign)).collect()
 }
 
 fn cipher(seed: &Seed) -> Aes128 {
@@ -48,30 +72,43 @@ fn cipher(seed: &Seed) -> Aes128 {
     cipher
 }
 
-/// Counter blocks are little-endian; `first` is the number of the first.
-#[inline(always)]
-fn apply(cipher: &Aes128, first: u64, words: &mut [u64], combine: impl Fn(u64, u64) -> u64) {
+/// Applies every mask to chunk `number` of a vector. Counter blocks are little-endian, and the same for every mask.
+fn apply(ciphers: &[(Aes128, Sign)], number: usize, words: &mut [u64]) {
+    let mut counters = [Array::from([0; 16]); BLOCKS];
     let mut keystream = [Array::from([0; 16]); BLOCKS];
+    let first = (number * WORDS / 2) as u64;
     for (first, words) in (first..).step_by(BLOCKS).zip(words.chunks_mut(2 * BLOCKS)) {
-        let blocks = &mut keystream[..words.len().div_ceil(2)];
-        for (number, block) in (first..).zip(blocks.iter_mut()) {
-            *block = u128::from(number).to_le_bytes().into();
+        let counters = &mut counters[..words.len().div_ceil(2)];
+        let keystream = &mut keystream[..words.len().div_ceil(2)];
+        for (number, counter) in (first..).zip(counters.iter_mut()) {
+            *counter = u128::from(number).to_le_bytes().into();
         }
-        cipher.encrypt_blocks(blocks);
-        let (pairs, rest) = words.as_chunks_mut::<2>();
-        for (pair, block) in pairs.iter_mut().zip(blocks.iter()) {
-            let [low, high] = halves(block);
-            *pair = [combine(pair[0], low), combine(pair[1], high)];
-        }
-        if let ([word], Some(block)) = (rest, blocks.last()) {
-            *word = combine(*word, halves(block)[0]);
+        for (cipher, sign) in ciphers {
+            // Panic safety: both slices were cut to the same length.
+            cipher.encrypt_blocks_b2b(counters, keystream).expect("as many counters as blocks");
+            match sign {
+                Sign::Add => combine(words, keystream, u64::wrapping_add),
+                Sign::Subtract => combine(words, keystream, u64::wrapping_sub),
+            }
         }
     }
     keystream.iter_mut().for_each(|block| block.zeroize());
 }
 
 #[inline(always)]
-fn halves(block: &Array<u8, aes::cipher::consts::U16>) -> [u64; 2] {
+fn combine(words: &mut [u64], keystream: &[Array<u8, U16>], with: impl Fn(u64, u64) -> u64) {
+    let (pairs, rest) = words.as_chunks_mut::<2>();
+    for (pair, block) in pairs.iter_mut().zip(keystream) {
+        let [low, high] = halves(block);
+        *pair = [with(pair[0], low), with(pair[1], high)];
+    }
+    if let ([word], Some(block)) = (rest, keystream.last()) {
+        *word = with(*word, halves(block)[0]);
+    }
+}
+
+#[inline(always)]
+fn halves(block: &Array<u8, U16>) -> [u64; 2] {
     let word = u128::from_le_bytes((*block).into());
     [word as u64, (word >> 64) as u64]
 }
@@ -92,6 +129,22 @@ mod tests {
         assert_eq!(short, masked[..10]);
         apply_masks(&mask(Sign::Subtract), &mut masked);
         assert_eq!(masked, plain);
+    }
+
+    #[test]
+    fn a_masked_sum_is_sum_and_masks() {
+        let long: Vec<u64> = (0..10_001).map(|n: u64| n.wrapping_mul(0x0123_4567_89ab_cdef)).collect();
+        let other: Vec<_> = long.iter().rev().copied().collect();
+        let masks = [(Seed::new([8; 32]), Sign::Subtract), (Seed::new([7; 32]), Sign::Add)];
+        for count in 0..10 {
+            let vectors: Vec<&[u64]> = [&long[..], &other].into_iter().cycle().take(count).collect();
+            let mut expected = vec![0u64; long.len()];
+            for vector in &vectors {
+                expected.iter_mut().zip(*vector).for_each(|(total, word)| *total = total.wrapping_add(*word));
+            }
+            apply_masks(&masks, &mut expected);
+            assert_eq!(masked_sum(&vectors, &masks, long.len()), expected);
+        }
     }
 
     #[test]

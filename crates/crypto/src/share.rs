@@ -9,10 +9,9 @@
 use curve25519_dalek::ristretto::RistrettoPoint;
 use curve25519_dalek::traits::VartimeMultiscalarMul;
 use rand_core::CryptoRng;
-use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-use crate::group::{Point, Scalar};
+use crate::group::{Point, Scalar, half};
 
 /// A secret polynomial; erased on drop.
 #[derive(Zeroize, ZeroizeOnDrop)]
@@ -31,50 +30,26 @@ impl Polynomial {
         self.0.iter().rev().fold(Scalar::ZERO, |value, coefficient| value * x + coefficient)
     }
 
-    /// The coefficients times the generator; `None` if one of them is zero, which chance does not bring about.
-    pub fn commitments(&self) -> Option<Commitments> {
-        let half = Scalar::from(2u8).invert();
-        let halves: Vec<_> = self.0.iter().map(|coefficient| RistrettoPoint::mul_base(&(coefficient * half))).collect();
-        let points = Point::from_halves(&halves)?;
-        let (public, rest) = points.split_first()?;
-        Some(Commitments { public: *public, rest: rest.iter().map(|point| *point.as_bytes()).collect() })
+    /// The coefficients times the generator, the constant one first; `None` if one of them is zero, which chance does not
+    /// bring about.
+    pub fn commitments(&self) -> Option<Vec<Point>> {
+        let halves: Vec<_> =
+            self.0.iter().map(|coefficient| RistrettoPoint::mul_base(&(coefficient * half()))).collect();
+        Point::from_halves(&halves)
     }
 }
 
-/// Feldman commitments to a polynomial. The constant term is a public key and validated when it is decoded; the others are
-/// needed only to find out who sent a wrong share, and validated then.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Commitments {
-    /// The secret times the generator.
-    pub public: Point,
-    rest: Vec<[u8; 32]>,
-}
-
-impl Commitments {
-    /// Shares that determine the secret.
-    pub fn threshold(&self) -> usize {
-        self.rest.len() + 1
-    }
-
-    /// The encodings of all terms, the constant one first.
-    pub fn encodings(&self) -> impl Iterator<Item = &[u8; 32]> {
-        std::iter::once(self.public.as_bytes()).chain(&self.rest)
-    }
-
-    /// True if `share` is what the committed polynomial gives holder `index`; false if a term is not a point.
-    pub fn check(&self, index: u32, share: &Scalar) -> bool {
-        let x = Scalar::from(index);
-        let powers = std::iter::successors(Some(Scalar::ONE), |power| Some(power * x));
-        let powers: Vec<_> = powers.take(self.threshold()).collect();
-        let Some(terms) = self.encodings().map(Point::from_bytes).collect::<Option<Vec<_>>>() else { return false };
+/// True if `share` is what the polynomial gives holder `index` whose commitments are `public` and, from the linear term on,
+/// `rest`; false if one of them is not a point.
+pub fn check(public: &[u8; 32], rest: &[[u8; 32]], index: u32, share: &Scalar) -> bool {
+    let x = Scalar::from(index);
+    let powers = std::iter::successors(Some(Scalar::ONE), |power| Some(power * x));
+    let powers: Vec<_> = powers.take(rest.len() + 1).collect();
+    let terms: Option<Vec<_>> = std::iter::once(public).chain(rest).map(Point::from_bytes).collect();
+    terms.is_some_and(|terms| {
         let expected = RistrettoPoint::vartime_multiscalar_mul(&powers, terms.iter().map(Point::element));
         RistrettoPoint::mul_base(share) == expected
-    }
-
-    /// True if `secret` is the committed one.
-    pub fn opens(&self, secret: &Scalar) -> bool {
-        RistrettoPoint::mul_base(secret) == *self.public.element()
-    }
+    })
 }
 
 /// The Lagrange coefficients that take the shares of distinct holders `indices` to the value at zero.
@@ -98,6 +73,7 @@ fn others(points: &[Scalar], left_out: usize) -> impl Iterator<Item = &Scalar> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::group::base_products;
     use crate::seed::Seed;
 
     #[test]
@@ -117,10 +93,12 @@ mod tests {
     fn a_wrong_share_is_seen() {
         let mut rng = Seed::new([6; 32]).rng("share", &[]);
         let polynomial = Polynomial::random(Scalar::random(&mut rng), 4, &mut rng);
-        let commitments = polynomial.commitments().unwrap();
-        assert!(commitments.check(3, &polynomial.share(3)));
-        assert!(!commitments.check(4, &polynomial.share(3)));
-        assert!(!commitments.check(3, &(polynomial.share(3) + Scalar::ONE)));
-        assert!(commitments.opens(&polynomial.share(0)) && !commitments.opens(&polynomial.share(1)));
+        let commitments: Vec<_> = polynomial.commitments().unwrap().iter().map(|point| *point.as_bytes()).collect();
+        let (public, rest) = commitments.split_first().unwrap();
+        assert!(check(public, rest, 3, &polynomial.share(3)));
+        assert!(!check(public, rest, 4, &polynomial.share(3)));
+        assert!(!check(public, rest, 3, &(polynomial.share(3) + Scalar::ONE)));
+        assert!(!check(public, &[[0xff; 32]; 3], 3, &polynomial.share(3)));
+        assert_eq!(*public, base_products(&[polynomial.share(0)])[0]);
     }
 }

@@ -4,3 +4,4 @@ pub mod aggregation;
 pub mod alignment;
 pub mod scoring;
 pub mod session;
+pub mod wire;

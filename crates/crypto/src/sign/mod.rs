@@ -1,10 +1,12 @@
 //! Signatures: Ed25519 (RFC 8032) under a domain label, and DSSE envelopes ([`Envelope`]).
 //!
 //! A label goes before every message, so that a signature made for one purpose is worth nothing for another. Verification
-//! is strict (no small-order keys, no malleable scalars).
+//! is strict (no small-order keys, no malleable scalars); many signatures are checked at once by [`refuted`].
 
+mod batch;
 mod envelope;
 
+pub use batch::{Claim, refuted};
 pub use envelope::{Envelope, EnvelopeError, EnvelopeSignature};
 
 use std::fmt;

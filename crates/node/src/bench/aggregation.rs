@@ -1,8 +1,8 @@
 //! `tallystick bench aggregation`: one round of secure aggregation, every message encoded and decoded as on the wire, without a
 //! network.
 //!
-//! A bank's figure is its whole round, with the round's share of the keys and shares that a batch of rounds exchanges once;
-//! the platform's likewise. Floors: the keystream of the masks that each side must compute, and nothing else.
+//! A bank's figure is its whole round, with the round's share of the keys and shares that a batch of rounds exchanges once,
+//! the median over the banks that answer to the end; the platform's likewise. Floors: the keystream of the masks that each side must compute, and nothing else.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -14,9 +14,9 @@ use tally_crypto::seed::Seed;
 use tally_crypto::sign::SigningKey;
 use tally_crypto::transcript::Digest;
 use tally_protocol::aggregation::{
-    Aggregator, Contributor, Event, Part, ROUNDS_PER_BATCH, Reaction, Roster, RosterMember, RoundSpec, ToAggregator,
-    ToMember,
+    Aggregator, Contributor, Event, Part, ROUNDS_PER_BATCH, Reaction, Roster, RosterMember, RoundSpec, ToMember,
 };
+use tally_protocol::wire;
 
 use crate::cli::Printed;
 use crate::failure::{self, Failure};
@@ -34,74 +34,112 @@ pub(crate) struct AggregationArguments {
     /// Banks that fall silent after the shares, before their masked vector.
     #[arg(long, default_value_t = 0, value_name = "D")]
     dropped: u32,
+    /// Rounds, each with its own keys; the figures are medians.
+    #[arg(long, default_value_t = 3, value_name = "R", value_parser = clap::value_parser!(u32).range(1..))]
+    repeat: u32,
 }
 
-/// Processor seconds and bytes of one side.
+/// Seconds or bytes.
 #[derive(Clone, Copy, Default)]
-struct Spent {
+struct Amount {
     /// On keys and shares, once a batch.
     batch: f64,
     /// In the round.
     round: f64,
-    bytes: u64,
-    batch_bytes: u64,
 }
 
-impl Spent {
-    fn per_round(&self) -> f64 {
-        self.round + self.batch / f64::from(ROUNDS_PER_BATCH)
-    }
+/// What one bank spends.
+#[derive(Clone, Copy, Default)]
+struct Spent {
+    cpu: Amount,
+    sent: Amount,
+    received: Amount,
+}
+
+/// What one bank spends a round.
+struct PerRound {
+    cpu: f64,
+    sent: f64,
+    received: f64,
+}
+
+/// One whole round.
+struct Run {
+    client: PerRound,
+    server: f64,
+    exact: bool,
+}
+
+/// What a message belongs to: keys and shares of a batch, the offer that a bank answers with its vector, the rest of a round.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Batch,
+    Offer,
+    Round,
 }
 
 struct Bench {
     aggregator: Aggregator,
     banks: BTreeMap<String, Contributor>,
+    /// Made before the clock starts, so that the round finds touched memory, as in a node that has run one before.
+    inputs: BTreeMap<String, Vec<i64>>,
     silent: Vec<String>,
     length: u32,
-    server: Spent,
-    /// Of the bank that is measured, the first one.
-    client: Spent,
-    measured: String,
+    server: Amount,
+    clients: BTreeMap<String, Spent>,
 }
 
 impl AggregationArguments {
-    /// Runs one round.
+    /// Runs rounds, each with fresh keys.
     pub(super) fn run(&self) -> Result<Printed, Failure> {
         let names: Vec<_> = (0..self.banks).map(|bank| format!("bank-{bank:04}")).collect();
-        let mut bench = Bench::new(&names, self.length, self.dropped as usize)?;
-        let sums = bench.round()?;
-        let exact = (0..self.length as usize).all(|word| {
-            let survivors = 0..i64::from(self.banks - self.dropped);
-            sums[word] == survivors.map(|bank| value(bank, word)).fold(0, i64::wrapping_add)
-        });
-        let (client, server) = (bench.client, bench.server);
+        let mut runs = Vec::new();
+        for _ in 0..self.repeat {
+            runs.push(self.once(&names)?);
+        }
+        let exact = runs.iter().all(|run| run.exact);
+        let middle = |figure: fn(&Run) -> f64| median(runs.iter().map(figure));
+        let (client, server) = (middle(|run| run.client.cpu), middle(|run| run.server));
+        let (sent, received) = (middle(|run| run.client.sent) as u64, middle(|run| run.client.received) as u64);
         let floors = self.floors();
-        let bytes = client.bytes + client.batch_bytes / u64::from(ROUNDS_PER_BATCH);
         let value = json!({
             "banks": self.banks,
             "length": self.length,
             "dropped": self.dropped,
-            "client_cpu_s": client.per_round(),
-            "server_cpu_s": server.per_round(),
-            "bytes_per_client": bytes,
+            "client_cpu_s": client,
+            "server_cpu_s": server,
+            "bytes_per_client": sent,
+            "bytes_to_client": received,
             "floor_client_s": floors.0,
             "floor_server_s": floors.1,
             "exact": exact,
         });
         let text = format!(
-            "{} banks, {} words, {} dropped: bank {:.4} s (keystream {:.4}), platform {:.4} s (keystream {:.4}), {} bytes \
-             from a bank, sum {}",
+            "{} banks, {} words, {} dropped: bank {client:.4} s (keystream {:.4}), platform {server:.4} s (keystream \
+             {:.4}), {sent} bytes from a bank, {received} to it, sum {}",
             self.banks,
             self.length,
             self.dropped,
-            client.per_round(),
             floors.0,
-            server.per_round(),
             floors.1,
-            bytes,
             if exact { "exact" } else { "WRONG" }
         );
         Ok(Printed { value, text, holds: exact })
+    }
+
+    fn once(&self, names: &[String]) -> Result<Run, Failure> {
+        let mut bench = Bench::new(names, self.length, self.dropped as usize)?;
+        let sums = bench.round()?;
+        let survivors = 0..i64::from(self.banks - self.dropped);
+        let sum = |word| survivors.clone().map(|bank| value(bank, word)).fold(0, i64::wrapping_add);
+        let exact = sums.iter().copied().eq((0..self.length as usize).map(sum));
+        let middle = |amount: fn(&Spent) -> Amount| median(bench.answering().map(|spent| amount(spent).per_round()));
+        let client = PerRound {
+            cpu: middle(|spent| spent.cpu),
+            sent: middle(|spent| spent.sent),
+            received: middle(|spent| spent.received),
+        };
+        Ok(Run { client, server: bench.server.per_round(), exact })
     }
 
     /// Keystream of a bank: one mask for every other and its own. Of the platform: one for each survivor, and one for each
@@ -145,11 +183,11 @@ impl Bench {
         Ok(Self {
             aggregator: Aggregator::new(roster),
             banks: banks.map_err(failure::internal)?,
+            inputs: names.iter().zip(0..).map(|(name, bank)| (name.clone(), input(bank, length))).collect(),
             silent: names[names.len() - dropped..].to_vec(),
             length,
-            server: Spent::default(),
-            client: Spent::default(),
-            measured: names[0].clone(),
+            server: Amount::default(),
+            clients: names.iter().map(|name| (name.clone(), Spent::default())).collect(),
         })
     }
 
@@ -171,9 +209,19 @@ impl Bench {
             match event {
                 Event::Released { sums, .. } => return Ok(sums),
                 Event::CalledOff { .. } => return Err(failure::internal("the round was called off")),
+                Event::Refused { from, misbehaved } => {
+                    return Err(failure::internal(format!("{from}: {misbehaved}")));
+                }
                 Event::Send { to, message } => {
-                    for answer in self.bank(&to, &message)? {
-                        queue.extend(self.platform(&to, &answer)?);
+                    let step = Step::of(&message);
+                    let before = process_cpu_seconds();
+                    let bytes = wire::encode(&message);
+                    self.server.add(step, process_cpu_seconds() - before);
+                    drop(message);
+                    for name in to {
+                        for answer in self.bank(&name, step, &bytes)? {
+                            queue.extend(self.platform(&name, step, &answer)?);
+                        }
                     }
                 }
             }
@@ -181,56 +229,75 @@ impl Bench {
     }
 
     /// Hands a message to a bank; its answers, encoded.
-    fn bank(&mut self, name: &str, message: &ToMember) -> Result<Vec<(bool, Vec<u8>)>, Failure> {
-        let batch = matches!(message, ToMember::OpenBatch { .. } | ToMember::Roll { .. } | ToMember::Deliver { .. });
-        let before = process_cpu_seconds();
-        let bytes = postcard::to_allocvec(message).map_err(failure::internal)?;
-        self.server.add(batch, process_cpu_seconds() - before);
-        if !batch && self.silent.iter().any(|silent| silent == name) {
+    fn bank(&mut self, name: &str, step: Step, bytes: &[u8]) -> Result<Vec<Vec<u8>>, Failure> {
+        if step != Step::Batch && self.silent.iter().any(|silent| silent == name) {
             return Ok(Vec::new());
         }
-        let number: i64 = name.trim_start_matches("bank-").parse().map_err(failure::internal)?;
-        let mut values: Vec<_> = if matches!(message, ToMember::Offer(_)) {
-            (0..self.length as usize).map(|word| value(number, word)).collect()
-        } else {
-            Vec::new()
-        };
         let bank = self.banks.get_mut(name).ok_or_else(|| failure::internal("a bank outside the roster"))?;
         let before = process_cpu_seconds();
-        let message: ToMember = postcard::from_bytes(&bytes).map_err(failure::internal)?;
+        let message = wire::decode(bytes).ok_or_else(|| failure::internal("a message that does not decode"))?;
         let mut answers = Vec::new();
         for reaction in bank.receive(message).map_err(failure::internal)? {
             let answer = match reaction {
                 Reaction::Send(answer) => answer,
                 Reaction::Offered(offer) => {
-                    bank.contribute(&offer.spec, std::mem::take(&mut values)).map_err(failure::internal)?
+                    let values = self.inputs.remove(name).unwrap_or_default();
+                    bank.contribute(&offer.spec, values).map_err(failure::internal)?
                 }
                 Reaction::Releasing { .. } => continue,
             };
-            answers.push((batch, postcard::to_allocvec(&answer).map_err(failure::internal)?));
+            answers.push(wire::encode(&answer));
         }
         let spent = process_cpu_seconds() - before;
-        if name == self.measured {
-            self.client.add(batch, spent);
-            let sent: u64 = answers.iter().map(|(_, answer)| answer.len() as u64).sum();
-            *if batch { &mut self.client.batch_bytes } else { &mut self.client.bytes } += sent;
-        }
+        let client = self.clients.entry(name.into()).or_default();
+        client.cpu.add(step, spent);
+        client.sent.add(step, answers.iter().map(|answer| answer.len() as f64).sum());
+        client.received.add(step, bytes.len() as f64);
         Ok(answers)
     }
 
-    fn platform(&mut self, from: &str, (batch, bytes): &(bool, Vec<u8>)) -> Result<Vec<Event>, Failure> {
+    /// The banks that answer to the end.
+    fn answering(&self) -> impl Iterator<Item = &Spent> {
+        self.clients.iter().filter(|(name, _)| !self.silent.contains(name)).map(|(_, spent)| spent)
+    }
+
+    fn platform(&mut self, from: &str, step: Step, bytes: &[u8]) -> Result<Vec<Event>, Failure> {
         let before = process_cpu_seconds();
-        let answer: ToAggregator = postcard::from_bytes(bytes).map_err(failure::internal)?;
+        let answer = wire::decode(bytes).ok_or_else(|| failure::internal("an answer that does not decode"))?;
         let events = self.aggregator.receive(from, answer).map_err(failure::internal)?;
-        self.server.add(*batch, process_cpu_seconds() - before);
+        self.server.add(step, process_cpu_seconds() - before);
         Ok(events)
     }
 }
 
-impl Spent {
-    fn add(&mut self, batch: bool, seconds: f64) {
-        *if batch { &mut self.batch } else { &mut self.round } += seconds;
+impl Amount {
+    fn add(&mut self, step: Step, amount: f64) {
+        *if step == Step::Batch { &mut self.batch } else { &mut self.round } += amount;
     }
+
+    fn per_round(&self) -> f64 {
+        self.round + self.batch / f64::from(ROUNDS_PER_BATCH)
+    }
+}
+
+impl Step {
+    fn of(message: &ToMember) -> Self {
+        match message {
+            ToMember::OpenBatch { .. } | ToMember::Roll { .. } | ToMember::Deliver { .. } => Self::Batch,
+            ToMember::Offer(_) => Self::Offer,
+            ToMember::Survivors { .. } | ToMember::Quorum { .. } => Self::Round,
+        }
+    }
+}
+
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<_> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or_default()
+}
+
+fn input(bank: i64, length: u32) -> Vec<i64> {
+    (0..length as usize).map(|word| value(bank, word)).collect()
 }
 
 /// A bank's value at a place of its vector.

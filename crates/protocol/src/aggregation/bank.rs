@@ -14,8 +14,8 @@ use zeroize::Zeroize as _;
 
 use super::masks::{own_mask, pairwise_mask, pairwise_sign, roll_digest, transport_key};
 use super::messages::{
-    Agreement, Keys, Masked, Misbehaved, Offer, Part, RoundKeys, RoundSpec, SealedShares, Shares, ToAggregator,
-    ToMember, Unmask,
+    Agreement, Commitments, Keys, Masked, Misbehaved, Offer, Part, RoundKeys, RoundSpec, SealedShares, Shares, Signed,
+    ToAggregator, ToMember, Unmask,
 };
 use super::{ROUNDS_PER_BATCH, Roster};
 
@@ -64,6 +64,17 @@ struct Secrets {
 struct RoundSecrets {
     pairwise: Polynomial,
     own: Polynomial,
+}
+
+impl RoundSecrets {
+    /// What the other banks see of the secrets, and what the aggregator sees besides; nothing where a term is zero.
+    fn publish(&self) -> Option<(RoundKeys, Commitments)> {
+        let (pairwise, own) = (self.pairwise.commitments()?, self.own.commitments()?);
+        let encodings = |points: &[Point]| points.iter().skip(1).map(|point| *point.as_bytes()).collect();
+        let commitments = Commitments { pairwise: encodings(&pairwise), own: encodings(&own) };
+        let (pairwise, own) = (*pairwise.first()?, *own.first()?.as_bytes());
+        Some((RoundKeys { pairwise, own, commitments: commitments.digest() }, commitments))
+    }
 }
 
 impl Drop for Secrets {
@@ -177,19 +188,18 @@ impl Contributor {
             .collect();
         let zero =
             || Misbehaved::Malformed { who: self.me.clone(), what: "drew a zero key: try again with another seed" };
-        let public = rounds
-            .iter()
-            .map(|round| Some(RoundKeys { pairwise: round.pairwise.commitments()?, own: round.own.commitments()? }));
+        let (public, commitments): (Vec<_>, Vec<_>) =
+            rounds.iter().map(RoundSecrets::publish).collect::<Option<Vec<_>>>().ok_or_else(zero)?.into_iter().unzip();
         let mut keys = Keys {
             member: self.me.clone(),
             batch,
             transport: Point::base(&transport).ok_or_else(zero)?,
-            rounds: public.collect::<Option<_>>().ok_or_else(zero)?,
+            rounds: public,
             signature: Signature([0; 64]),
         };
         keys.sign(&self.roster, &self.key);
         self.batches.insert(batch, Batch::Opened(Secrets { transport, rounds }));
-        Ok(ToAggregator::Keys(keys))
+        Ok(ToAggregator::Keys(keys, commitments))
     }
 
     fn deal(&mut self, batch: u32, keys: Vec<Keys>) -> Result<ToAggregator, Misbehaved> {
@@ -225,9 +235,7 @@ impl Contributor {
                 what: "a roll that is not in strict order",
             });
         }
-        for one in keys {
-            one.verify(&self.roster)?;
-        }
+        Signed::check(keys.iter().map(|one| one.signed(&self.roster)).collect::<Result<_, _>>()?)?;
         let mine = keys_of(keys, &self.me)?;
         if Some(mine.transport) != Point::base(&secrets.transport) {
             return Err(Misbehaved::Malformed { who: "the aggregator".into(), what: "replaced this bank's keys" });
@@ -316,12 +324,13 @@ impl Contributor {
         let mut signers: Vec<_> = agreements.iter().map(|one| &one.member).collect();
         signers.sort();
         signers.dedup();
-        for one in agreements {
+        let signed = agreements.iter().map(|one| {
             if one.round != number || !survivors.contains(&one.member) {
                 return Err(Misbehaved::Signature { who: one.member.clone(), what: "the survivors" });
             }
-            one.verify(&self.roster, &digest, &survivors)?;
-        }
+            one.signed(&self.roster, &digest, &survivors)
+        });
+        Signed::check(signed.collect::<Result<_, _>>()?)?;
         if signers.len() < self.roster.threshold() {
             return Err(Misbehaved::TooFew { have: signers.len(), need: self.roster.threshold() });
         }

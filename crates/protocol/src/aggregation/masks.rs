@@ -34,10 +34,14 @@ pub(super) fn pairwise_mask(
     one: &str,
     other: &str,
 ) -> Seed {
-    let shared = (public.element() * secret).compress();
+    shared_mask((public.element() * secret).compress().as_bytes(), roll, offer, one, other)
+}
+
+/// The mask that `one` and `other` share in a round, from the point that both can compute.
+pub(super) fn shared_mask(shared: &[u8; 32], roll: &Digest, offer: &Digest, one: &str, other: &str) -> Seed {
     let (low, high) = if one < other { (one, other) } else { (other, one) };
     let info = Digest::of("tallystick/pairwise-mask/v1", &[offer.as_bytes(), low.as_bytes(), high.as_bytes()]);
-    expand(shared.as_bytes(), roll, &info)
+    expand(shared, roll, &info)
 }
 
 /// What the mask that `member` shares with `other` does to the vector of `member`: the one earlier in order adds it.

@@ -2,11 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 use tally_crypto::group::Point;
-use tally_crypto::share::Commitments;
-use tally_crypto::sign::{Signature, SigningKey, VerifyKey};
+use tally_crypto::sign::{Claim, Signature, SigningKey, refuted};
 use tally_crypto::transcript::{Digest, Transcript};
 
-use super::{ROUNDS_PER_BATCH, Roster};
+use super::{ROUNDS_PER_BATCH, Roster, packed};
 
 /// What a round sums.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,8 +83,8 @@ pub enum ToMember {
 /// Bank to aggregator.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum ToAggregator {
-    /// Keys for a batch.
-    Keys(Keys),
+    /// Keys for a batch, and the commitments behind them, one a round.
+    Keys(Keys, Vec<Commitments>),
     /// Shares for every other bank of the batch.
     Shares(Shares),
     /// A masked vector.
@@ -96,7 +95,7 @@ pub enum ToAggregator {
     Unmask(Unmask),
 }
 
-/// One bank's keys for one batch.
+/// One bank's keys for one batch: what every other bank needs to know of them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Keys {
     /// Whose.
@@ -111,13 +110,27 @@ pub struct Keys {
     pub signature: Signature,
 }
 
-/// Commitments to one round's two secrets.
+/// The public keys of one round's two secrets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RoundKeys {
     /// Of the pairwise key.
-    pub pairwise: Commitments,
+    pub pairwise: Point,
+    /// Of the self mask: only ever compared with, so that it is decoded only where shares are checked by themselves.
+    pub own: [u8; 32],
+    /// Digest of the round's [`Commitments`].
+    pub commitments: Digest,
+}
+
+/// Feldman commitments to one round's two secrets, from the linear term on; the constant terms are the [`RoundKeys`]. They
+/// go to the aggregator only, and tell who sent a wrong share.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Commitments {
+    /// Of the pairwise key.
+    #[serde(with = "packed::rows")]
+    pub pairwise: Vec<[u8; 32]>,
     /// Of the self mask.
-    pub own: Commitments,
+    #[serde(with = "packed::rows")]
+    pub own: Vec<[u8; 32]>,
 }
 
 /// Sealed shares from one bank to all others.
@@ -137,6 +150,7 @@ pub struct SealedShares {
     /// Whom they are for.
     pub to: String,
     /// The ciphertext.
+    #[serde(with = "packed::bytes")]
     pub sealed: Vec<u8>,
 }
 
@@ -148,37 +162,10 @@ pub struct Masked {
     /// Number of the round.
     pub round: u32,
     /// Input plus masks, modulo 2^64; eight little-endian bytes each on the wire.
-    #[serde(with = "words")]
+    #[serde(with = "packed::words")]
     pub words: Vec<u64>,
     /// By the member, over the offer and the words.
     pub signature: Signature,
-}
-
-/// Words as bytes: a masked word is as long as its ring is wide, whatever its value.
-mod words {
-    use std::borrow::Cow;
-
-    use serde::{Deserialize as _, Deserializer, Serializer, de};
-
-    /// The little-endian bytes of `words`; where that is how they lie in memory, nothing is copied.
-    pub(super) fn bytes(words: &[u64]) -> Cow<'_, [u8]> {
-        if cfg!(target_endian = "little") {
-            Cow::Borrowed(bytemuck::cast_slice(words))
-        } else {
-            Cow::Owned(words.iter().flat_map(|word| word.to_le_bytes()).collect())
-        }
-    }
-
-    pub(super) fn serialize<S: Serializer>(words: &[u64], serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_bytes(&bytes(words))
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u64>, D::Error> {
-        match <&[u8]>::deserialize(deserializer)?.as_chunks() {
-            (words, []) => Ok(words.iter().map(|word| u64::from_le_bytes(*word)).collect()),
-            _ => Err(de::Error::custom("not a whole number of 8-byte words")),
-        }
-    }
 }
 
 /// A signature over the survivors of a round.
@@ -200,6 +187,7 @@ pub struct Unmask {
     /// Number of the round.
     pub round: u32,
     /// For every bank of the offer in order: of the self mask if it survived, else of the pairwise key.
+    #[serde(with = "packed::rows")]
     pub shares: Vec<[u8; 32]>,
     /// By the member, over the offer and the shares.
     pub signature: Signature,
@@ -282,40 +270,48 @@ impl Offer {
 impl Keys {
     /// The public key of a round's pairwise masks.
     pub(super) fn pairwise(&self, slot: usize) -> Point {
-        self.rounds[slot].pairwise.public
+        self.rounds[slot].pairwise
     }
 
     pub(super) fn sign(&mut self, roster: &Roster, key: &SigningKey) {
         self.signature = key.sign("aggregation-keys", self.digest(roster).as_bytes());
     }
 
-    pub(super) fn verify(&self, roster: &Roster) -> Result<(), Misbehaved> {
-        let right = self.rounds.len() == ROUNDS_PER_BATCH as usize
-            && self
-                .rounds
-                .iter()
-                .all(|round| [&round.pairwise, &round.own].iter().all(|one| one.threshold() == roster.threshold()));
-        if !right {
-            return Err(Misbehaved::Malformed {
-                who: self.member.clone(),
-                what: "keys of another shape than the roster's",
-            });
+    pub(super) fn signed(&self, roster: &Roster) -> Result<Signed, Misbehaved> {
+        if self.rounds.len() != ROUNDS_PER_BATCH as usize {
+            return Err(malformed(&self.member, "keys of another shape than the roster's"));
         }
-        verify(roster, &self.member, "aggregation-keys", "keys", &self.digest(roster), &self.signature)
+        Signed::new(roster, &self.member, "aggregation-keys", "keys", &self.digest(roster), &self.signature)
+    }
+
+    /// True if `commitments` are those that this bank signed for the round at `slot`, and as many as the roster asks for.
+    pub(super) fn commits_to(&self, slot: usize, commitments: &Commitments, roster: &Roster) -> Result<(), Misbehaved> {
+        let length = roster.threshold() - 1;
+        let right = [&commitments.pairwise, &commitments.own].iter().all(|one| one.len() == length);
+        if right && self.rounds.get(slot).is_some_and(|round| round.commitments == commitments.digest()) {
+            return Ok(());
+        }
+        Err(malformed(&self.member, "commitments that are not the signed ones"))
     }
 
     pub(super) fn digest(&self, roster: &Roster) -> Digest {
-        let mut transcript = Transcript::new("tallystick/keys/v1");
+        let mut transcript = Transcript::new("tallystick/keys/v2");
         transcript.append(roster.digest().as_bytes());
         transcript.append(self.member.as_bytes());
         transcript.append_u64(self.batch.into());
         transcript.append(self.transport.as_bytes());
         for round in &self.rounds {
-            for encoding in round.pairwise.encodings().chain(round.own.encodings()) {
-                transcript.append(encoding);
-            }
+            transcript.append(round.pairwise.as_bytes());
+            transcript.append(&round.own);
+            transcript.append(round.commitments.as_bytes());
         }
         transcript.digest()
+    }
+}
+
+impl Commitments {
+    pub(super) fn digest(&self) -> Digest {
+        Digest::of("tallystick/commitments/v1", &[self.pairwise.as_flattened(), self.own.as_flattened()])
     }
 }
 
@@ -324,14 +320,14 @@ impl Masked {
         key.sign("aggregation-masked", Self::digest(offer, words).as_bytes())
     }
 
-    pub(super) fn verify(&self, roster: &Roster, offer: &Digest) -> Result<(), Misbehaved> {
+    pub(super) fn signed(&self, roster: &Roster, offer: &Digest) -> Result<Signed, Misbehaved> {
         let digest = Self::digest(offer, &self.words);
-        verify(roster, &self.member, "aggregation-masked", "the masked vector", &digest, &self.signature)
+        Signed::new(roster, &self.member, "aggregation-masked", "the masked vector", &digest, &self.signature)
     }
 
     fn digest(offer: &Digest, words: &[u64]) -> Digest {
         // BLAKE3 over the words, since a vector may be megabytes; SHA-256 over the rest, as everywhere.
-        let words = blake3::hash(&words::bytes(words));
+        let words = blake3::hash(&packed::words::bytes(words));
         Digest::of("tallystick/masked/v2", &[offer.as_bytes(), words.as_bytes()])
     }
 }
@@ -341,9 +337,9 @@ impl Agreement {
         key.sign("aggregation-survivors", Self::digest(offer, survivors).as_bytes())
     }
 
-    pub(super) fn verify(&self, roster: &Roster, offer: &Digest, survivors: &[String]) -> Result<(), Misbehaved> {
+    pub(super) fn signed(&self, roster: &Roster, offer: &Digest, survivors: &[String]) -> Result<Signed, Misbehaved> {
         let digest = Self::digest(offer, survivors);
-        verify(roster, &self.member, "aggregation-survivors", "the survivors", &digest, &self.signature)
+        Signed::new(roster, &self.member, "aggregation-survivors", "the survivors", &digest, &self.signature)
     }
 
     fn digest(offer: &Digest, survivors: &[String]) -> Digest {
@@ -361,9 +357,9 @@ impl Unmask {
         key.sign("aggregation-unmask", Self::digest(offer, shares).as_bytes())
     }
 
-    pub(super) fn verify(&self, roster: &Roster, offer: &Digest) -> Result<(), Misbehaved> {
+    pub(super) fn signed(&self, roster: &Roster, offer: &Digest) -> Result<Signed, Misbehaved> {
         let digest = Self::digest(offer, &self.shares);
-        verify(roster, &self.member, "aggregation-unmask", "the shares", &digest, &self.signature)
+        Signed::new(roster, &self.member, "aggregation-unmask", "the shares", &digest, &self.signature)
     }
 
     fn digest(offer: &Digest, shares: &[[u8; 32]]) -> Digest {
@@ -371,14 +367,42 @@ impl Unmask {
     }
 }
 
-fn verify(
-    roster: &Roster,
-    who: &str,
-    label: &str,
+/// A bank's signature that is still to be checked.
+#[must_use]
+pub(super) struct Signed {
+    who: String,
     what: &'static str,
-    digest: &Digest,
-    signature: &Signature,
-) -> Result<(), Misbehaved> {
-    let signed = |key: &VerifyKey| key.verify(label, digest.as_bytes(), signature);
-    if roster.key(who).is_some_and(signed) { Ok(()) } else { Err(Misbehaved::Signature { who: who.into(), what }) }
+    claim: Claim,
+}
+
+impl Signed {
+    fn new(
+        roster: &Roster,
+        who: &str,
+        label: &str,
+        what: &'static str,
+        digest: &Digest,
+        signature: &Signature,
+    ) -> Result<Self, Misbehaved> {
+        let key = roster.key(who).ok_or_else(|| Misbehaved::Signature { who: who.into(), what })?;
+        Ok(Self { who: who.into(), what, claim: Claim::new(key, label, digest.as_bytes(), signature) })
+    }
+
+    /// Checks all together: whose do not hold, and of what.
+    pub(super) fn refused(all: Vec<Self>) -> Vec<(String, &'static str)> {
+        let (named, claims): (Vec<_>, Vec<_>) = all.into_iter().map(|one| ((one.who, one.what), one.claim)).unzip();
+        refuted(&claims).into_iter().map(|place| named[place].clone()).collect()
+    }
+
+    /// Checks all together.
+    pub(super) fn check(all: Vec<Self>) -> Result<(), Misbehaved> {
+        match Self::refused(all).into_iter().next() {
+            Some((who, what)) => Err(Misbehaved::Signature { who, what }),
+            None => Ok(()),
+        }
+    }
+}
+
+fn malformed(who: &str, what: &'static str) -> Misbehaved {
+    Misbehaved::Malformed { who: who.into(), what }
 }

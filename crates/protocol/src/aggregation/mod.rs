@@ -14,9 +14,13 @@
 //! **Assumptions.** The aggregator may deviate arbitrarily together with `c` banks as long as `2t > n + c`; gap
 //! Diffie-Hellman on ristretto255, random oracle, AES as a pseudorandom function. A bank may choose its input freely.
 //!
-//! **Shares are checked when a secret is rebuilt**, not when they are dealt: the rebuilt secret against its commitment at once,
+//! **Shares are checked when a secret is rebuilt**, not when they are dealt: the rebuilt secret against its public key at once,
 //! every share by itself only where that fails; wrong ones are left out and their senders named. Checking at receipt would
-//! cost a bank of fifty some 26 ms a round, four times everything else it does.
+//! cost a bank of fifty some 26 ms a round, four times everything else it does. So banks see each other's public keys only;
+//! the commitments behind them, whose digest the keys carry under the signature, go to the aggregator and into the transcript.
+//!
+//! **Signatures are checked together**, by the aggregator once everyone has answered, by a bank over the whole roll: one
+//! that does not hold is then found by itself, and its sender named.
 //!
 //! **Cost.** Online, a bank computes one mask for every other bank and one for itself, 8 bytes a word on the wire, three short
 //! trips. Keys and shares are exchanged once for [`ROUNDS_PER_BATCH`] rounds.
@@ -25,7 +29,7 @@
 //! Feldman, FOCS 1987. Binding of masks to the request: Pasquini, Francati, Ateniese, CCS 2022, section 6.
 //!
 //! ```text
-//! once a batch   OpenBatch ->  <- Keys   Roll(all keys) ->  <- Shares   Deliver(shares) ->
+//! once a batch   OpenBatch ->  <- Keys, commitments   Roll(all keys) ->  <- Shares   Deliver(shares) ->
 //! every round    Offer ->      <- Masked      Survivors ->  <- Agreement     Quorum ->  <- Unmask
 //! ```
 //!
@@ -42,6 +46,7 @@ mod ledger;
 mod masks;
 mod messages;
 mod noise;
+mod packed;
 mod platform;
 mod roster;
 #[cfg(test)]
@@ -52,8 +57,8 @@ pub use bank::{Contributor, Reaction};
 pub use ideal::ideal;
 pub use ledger::{Differencing, Release};
 pub use messages::{
-    Agreement, Keys, Masked, Misbehaved, Offer, Part, RoundKeys, RoundSpec, SealedShares, Shares, ToAggregator,
-    ToMember, Unmask,
+    Agreement, Commitments, Keys, Masked, Misbehaved, Offer, Part, RoundKeys, RoundSpec, SealedShares, Shares,
+    ToAggregator, ToMember, Unmask,
 };
 pub use noise::{Noise, NoiseError, NoiseTerms, epsilon};
 pub use platform::{Aggregator, Event, Stopped};

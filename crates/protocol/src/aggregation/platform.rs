@@ -2,20 +2,31 @@
 
 use std::collections::BTreeMap;
 
+use tally_crypto::transcript::Digest;
+
 use super::messages::{
-    Agreement, Keys, Masked, Misbehaved, Offer, Part, RoundSpec, SealedShares, Shares, ToAggregator, ToMember, Unmask,
+    Agreement, Commitments, Keys, Masked, Misbehaved, Offer, Part, RoundSpec, SealedShares, Shares, Signed,
+    ToAggregator, ToMember, Unmask,
 };
 use super::{Roster, Transcript};
 
 /// What the aggregator does after a message.
 #[derive(Debug)]
 pub enum Event {
-    /// Send this to a bank.
+    /// Send this to each of these banks; the bytes are the same for all.
     Send {
-        /// The bank.
-        to: String,
+        /// The banks.
+        to: Vec<String>,
         /// The message.
         message: ToMember,
+    },
+    /// The message of a bank was taken in and is now thrown away, since its signature does not hold: the bank is awaited
+    /// again.
+    Refused {
+        /// The bank.
+        from: String,
+        /// What does not hold.
+        misbehaved: Misbehaved,
     },
     /// A round is done.
     Released {
@@ -53,20 +64,37 @@ pub struct Stopped {
 }
 
 /// The aggregator's state machine over all rounds of a session.
+///
+/// Signatures are checked together, once everyone who is asked has answered: that is three times cheaper than one by one.
 pub struct Aggregator {
     roster: Roster,
     cohort: Vec<String>,
-    batch: Option<(u32, Vec<Keys>)>,
+    batch: Option<Batch>,
     phase: Phase,
+    /// Signatures of the running phase.
+    unchecked: Vec<Signed>,
+}
+
+/// The keys of a batch, in order of name, and the commitments behind them, one a round.
+struct Batch {
+    number: u32,
+    keys: Vec<Keys>,
+    commitments: Vec<Vec<Commitments>>,
 }
 
 enum Phase {
     Idle,
-    Keying { spec: RoundSpec, keys: BTreeMap<String, Keys> },
+    Keying { spec: RoundSpec, keys: BTreeMap<String, (Keys, Vec<Commitments>)> },
     Dealing { spec: RoundSpec, shares: BTreeMap<String, Vec<SealedShares>> },
-    Masking { offer: Offer, masked: BTreeMap<String, Masked> },
-    Agreeing { offer: Offer, masked: Vec<Masked>, agreements: BTreeMap<String, Agreement> },
-    Unmasking { offer: Offer, masked: Vec<Masked>, agreements: Vec<Agreement>, unmask: BTreeMap<String, Unmask> },
+    Masking { round: Round, masked: BTreeMap<String, Masked> },
+    Agreeing { round: Round, masked: Vec<Masked>, survivors: Vec<String>, agreements: BTreeMap<String, Agreement> },
+    Unmasking { round: Round, masked: Vec<Masked>, agreements: Vec<Agreement>, unmask: BTreeMap<String, Unmask> },
+}
+
+/// What was offered, and its digest.
+struct Round {
+    offer: Offer,
+    digest: Digest,
 }
 
 type Events = Vec<Event>;
@@ -75,7 +103,7 @@ impl Aggregator {
     /// An aggregator that asks every bank of the roster.
     pub fn new(roster: Roster) -> Self {
         let cohort = roster.names().map(Into::into).collect();
-        Self { roster, cohort, batch: None, phase: Phase::Idle }
+        Self { roster, cohort, batch: None, phase: Phase::Idle, unchecked: Vec::new() }
     }
 
     /// Begins a round; where its batch has no keys yet, they are made first.
@@ -86,30 +114,35 @@ impl Aggregator {
         if !matches!(self.phase, Phase::Idle) {
             return Err(Misbehaved::Unexpected { who: "this aggregator".into(), what: "another round" });
         }
-        if self.batch.as_ref().is_some_and(|(batch, _)| *batch == spec.batch()) {
-            return Ok(self.offer(spec));
+        if self.batch.as_ref().is_some_and(|batch| batch.number == spec.batch()) {
+            return Ok(vec![self.offer(spec)]);
         }
         let batch = spec.batch();
         self.phase = Phase::Keying { spec, keys: BTreeMap::new() };
-        Ok(self.to_cohort(&ToMember::OpenBatch { batch }))
+        Ok(vec![self.to_cohort(ToMember::OpenBatch { batch })])
     }
 
     /// Takes in one message of a bank.
     ///
     /// # Errors
-    /// Refuses what is not awaited or not signed; the state stays as it was.
+    /// Refuses what is not awaited or not well formed; the state stays as it was. A signature that does not hold is refused
+    /// by an event, once everyone has answered.
     pub fn receive(&mut self, from: &str, message: ToAggregator) -> Result<Events, Misbehaved> {
-        if !self.waiting_for().iter().any(|name| name == from) {
+        if !self.awaits(from) {
             return Err(unexpected(from, "a message of a bank that is not asked, or comes too late,"));
         }
         match (&mut self.phase, message) {
-            (Phase::Keying { spec, keys }, ToAggregator::Keys(one)) => {
+            (Phase::Keying { spec, keys }, ToAggregator::Keys(one, commitments)) => {
                 own(from, &one.member)?;
-                one.verify(&self.roster)?;
-                if one.batch != spec.batch() {
+                let signed = one.signed(&self.roster)?;
+                if one.batch != spec.batch() || commitments.len() != one.rounds.len() {
                     return Err(unexpected(from, "keys of another batch"));
                 }
-                keys.insert(from.into(), one);
+                for (slot, commitments) in commitments.iter().enumerate() {
+                    one.commits_to(slot, commitments, &self.roster)?;
+                }
+                self.unchecked.push(signed);
+                keys.insert(from.into(), (one, commitments));
             }
             (Phase::Dealing { spec, shares }, ToAggregator::Shares(Shares { batch, sealed })) => {
                 let others = self.cohort.iter().filter(|name| *name != from);
@@ -119,43 +152,49 @@ impl Aggregator {
                 }
                 shares.insert(from.into(), sealed);
             }
-            (Phase::Masking { offer, masked }, ToAggregator::Masked(one)) => {
+            (Phase::Masking { round, masked }, ToAggregator::Masked(one)) => {
                 own(from, &one.member)?;
-                one.verify(&self.roster, &offer.digest(&self.roster))?;
-                if one.words.len() != offer.spec.words as usize {
+                round.is(from, one.round)?;
+                if one.words.len() != round.offer.spec.words as usize {
                     return Err(Misbehaved::Malformed { who: from.into(), what: "a vector of another length" });
                 }
+                self.unchecked.push(one.signed(&self.roster, &round.digest)?);
                 masked.insert(from.into(), one);
             }
-            (Phase::Agreeing { offer, masked, agreements }, ToAggregator::Agreement(one)) => {
+            (Phase::Agreeing { round, survivors, agreements, .. }, ToAggregator::Agreement(one)) => {
                 own(from, &one.member)?;
-                let survivors: Vec<_> = masked.iter().map(|one| one.member.clone()).collect();
-                one.verify(&self.roster, &offer.digest(&self.roster), &survivors)?;
+                round.is(from, one.round)?;
+                self.unchecked.push(one.signed(&self.roster, &round.digest, survivors)?);
                 agreements.insert(from.into(), one);
             }
-            (Phase::Unmasking { offer, unmask, .. }, ToAggregator::Unmask(one)) => {
+            (Phase::Unmasking { round, unmask, .. }, ToAggregator::Unmask(one)) => {
                 own(from, &one.member)?;
-                one.verify(&self.roster, &offer.digest(&self.roster))?;
+                round.is(from, one.round)?;
+                if one.shares.len() != round.offer.cohort.len() {
+                    return Err(Misbehaved::Malformed { who: from.into(), what: "shares that do not fit the offer" });
+                }
+                self.unchecked.push(one.signed(&self.roster, &round.digest)?);
                 unmask.insert(from.into(), one);
             }
             _ => return Err(unexpected(from, "this kind of message")),
         }
-        if self.waiting_for().is_empty() { self.advance() } else { Ok(Vec::new()) }
+        if !self.cohort.iter().all(|name| self.phase.has(name)) {
+            return Ok(Vec::new());
+        }
+        let mut events = self.check_signatures();
+        if events.is_empty() {
+            events = self.advance()?;
+        }
+        Ok(events)
     }
 
     /// The banks that the running phase waits for.
     pub fn waiting_for(&self) -> Vec<String> {
-        fn missing<T>(asked: &[String], answered: &BTreeMap<String, T>) -> Vec<String> {
-            asked.iter().filter(|name| !answered.contains_key(*name)).cloned().collect()
-        }
-        match &self.phase {
-            Phase::Idle => Vec::new(),
-            Phase::Keying { keys, .. } => missing(&self.cohort, keys),
-            Phase::Dealing { shares, .. } => missing(&self.cohort, shares),
-            Phase::Masking { masked, .. } => missing(&self.cohort, masked),
-            Phase::Agreeing { agreements, .. } => missing(&self.cohort, agreements),
-            Phase::Unmasking { unmask, .. } => missing(&self.cohort, unmask),
-        }
+        self.cohort.iter().filter(|name| !self.phase.has(name)).cloned().collect()
+    }
+
+    fn awaits(&self, from: &str) -> bool {
+        !self.phase.has(from) && self.cohort.iter().any(|name| name == from)
     }
 
     /// Goes on without the banks that have not answered; they stay out of every later round.
@@ -163,66 +202,81 @@ impl Aggregator {
     /// # Errors
     /// Stops if too few are left.
     pub fn give_up_waiting(&mut self) -> Result<Events, Stopped> {
-        let missing = self.waiting_for();
-        if missing.is_empty() {
+        if self.waiting_for().is_empty() {
             return Ok(Vec::new());
         }
+        let mut events = self.check_signatures();
+        let missing = self.waiting_for();
         let have = self.cohort.len() - missing.len();
         let need = self.roster.quorum();
         if have < need {
             return Err(Stopped { phase: self.phase.name(), have, need, missing });
         }
         self.cohort.retain(|name| !missing.contains(name));
-        if let Phase::Masking { offer: Offer { spec: RoundSpec { round, part: Part::Cells, .. }, .. }, .. } =
-            &self.phase
+        if let Phase::Masking { round: Round { offer, .. }, .. } = &self.phase
+            && offer.spec.part == Part::Cells
         {
-            let called_off = Event::CalledOff { round: *round, cohort: self.cohort.clone() };
+            events.push(Event::CalledOff { round: offer.spec.round, cohort: self.cohort.clone() });
             self.phase = Phase::Idle;
-            return Ok(vec![called_off]);
+            return Ok(events);
         }
-        self.advance().map_err(|_| Stopped { phase: "unmasking", have, need, missing })
+        events.extend(self.advance().map_err(|_| Stopped { phase: "unmasking", have, need, missing })?);
+        Ok(events)
     }
 
-    /// Everyone who is still asked has answered.
+    /// Checks the signatures of the phase; messages without a good one are forgotten.
+    fn check_signatures(&mut self) -> Events {
+        let mut events = Vec::new();
+        for (from, what) in Signed::refused(std::mem::take(&mut self.unchecked)) {
+            self.phase.forget(&from);
+            events.push(Event::Refused { misbehaved: Misbehaved::Signature { who: from.clone(), what }, from });
+        }
+        events
+    }
+
+    /// Everyone who is still asked has answered, and every signature holds.
     fn advance(&mut self) -> Result<Events, Misbehaved> {
         match std::mem::replace(&mut self.phase, Phase::Idle) {
             Phase::Idle => Ok(Vec::new()),
             Phase::Keying { spec, keys } => {
-                let batch = spec.batch();
-                let keys: Vec<_> = keys.into_values().collect();
-                self.batch = Some((batch, keys.clone()));
+                let number = spec.batch();
+                let (keys, commitments): (Vec<_>, _) = keys.into_values().unzip();
+                let roll = ToMember::Roll { batch: number, keys: keys.clone() };
+                self.batch = Some(Batch { number, keys, commitments });
                 self.phase = Phase::Dealing { spec, shares: BTreeMap::new() };
-                Ok(self.to_cohort(&ToMember::Roll { batch, keys }))
+                Ok(vec![self.to_cohort(roll)])
             }
             Phase::Dealing { spec, shares } => {
                 let batch = spec.batch();
-                let dealt = |to: &String| {
-                    let shares = shares.values().flatten().filter(|one| one.to == *to).cloned().collect();
-                    Event::Send { to: to.clone(), message: ToMember::Deliver { batch, shares } }
-                };
-                let mut events: Events = self.cohort.iter().map(dealt).collect();
-                events.extend(self.offer(spec));
+                let mut dealt: BTreeMap<String, Vec<_>> = BTreeMap::new();
+                for one in shares.into_values().flatten() {
+                    dealt.entry(one.to.clone()).or_default().push(one);
+                }
+                let asked = dealt.into_iter().filter(|(to, _)| self.cohort.contains(to));
+                let deliver = |(to, shares)| Event::Send { to: vec![to], message: ToMember::Deliver { batch, shares } };
+                let mut events: Events = asked.map(deliver).collect();
+                events.push(self.offer(spec));
                 Ok(events)
             }
-            Phase::Masking { offer, masked } => {
-                let round = offer.spec.round;
+            Phase::Masking { round, masked } => {
                 let masked: Vec<_> = masked.into_values().collect();
-                let survivors = masked.iter().map(|one| one.member.clone()).collect();
-                self.phase = Phase::Agreeing { offer, masked, agreements: BTreeMap::new() };
-                Ok(self.to_cohort(&ToMember::Survivors { round, survivors }))
+                let survivors: Vec<_> = masked.iter().map(|one| one.member.clone()).collect();
+                let message = ToMember::Survivors { round: round.offer.spec.round, survivors: survivors.clone() };
+                self.phase = Phase::Agreeing { round, masked, survivors, agreements: BTreeMap::new() };
+                Ok(vec![self.to_cohort(message)])
             }
-            Phase::Agreeing { offer, masked, agreements } => {
-                let round = offer.spec.round;
+            Phase::Agreeing { round, masked, agreements, .. } => {
                 let agreements: Vec<_> = agreements.into_values().collect();
-                let events = self.to_cohort(&ToMember::Quorum { round, agreements: agreements.clone() });
-                self.phase = Phase::Unmasking { offer, masked, agreements, unmask: BTreeMap::new() };
-                Ok(events)
+                let message = ToMember::Quorum { round: round.offer.spec.round, agreements: agreements.clone() };
+                self.phase = Phase::Unmasking { round, masked, agreements, unmask: BTreeMap::new() };
+                Ok(vec![self.to_cohort(message)])
             }
-            Phase::Unmasking { offer, masked, agreements, unmask } => {
-                let keys = self.batch.as_ref().map(|(_, keys)| keys.clone()).unwrap_or_default();
+            Phase::Unmasking { round: Round { offer, .. }, masked, agreements, unmask } => {
                 let round = offer.spec.round;
+                let slot = offer.spec.slot();
+                let (keys, commitments) = self.batch.as_ref().map(|batch| batch.round(slot)).unwrap_or_default();
                 let unmask = unmask.into_values().collect();
-                let transcript = Transcript { offer, keys, masked, agreements, unmask };
+                let transcript = Transcript { offer, keys, commitments, masked, agreements, unmask };
                 let sums = transcript
                     .sum(&self.roster)
                     .map_err(|_| unexpected("the banks", "a set of shares that do not fit their commitments"))?;
@@ -232,19 +286,56 @@ impl Aggregator {
         }
     }
 
-    fn offer(&mut self, spec: RoundSpec) -> Events {
+    fn offer(&mut self, spec: RoundSpec) -> Event {
         let offer = Offer { spec, cohort: self.cohort.clone() };
-        let events = self.to_cohort(&ToMember::Offer(offer.clone()));
-        self.phase = Phase::Masking { offer, masked: BTreeMap::new() };
-        events
+        let digest = offer.digest(&self.roster);
+        let event = self.to_cohort(ToMember::Offer(offer.clone()));
+        self.phase = Phase::Masking { round: Round { offer, digest }, masked: BTreeMap::new() };
+        event
     }
 
-    fn to_cohort(&self, message: &ToMember) -> Events {
-        self.cohort.iter().map(|name| Event::Send { to: name.clone(), message: message.clone() }).collect()
+    fn to_cohort(&self, message: ToMember) -> Event {
+        Event::Send { to: self.cohort.clone(), message }
+    }
+}
+
+impl Round {
+    fn is(&self, from: &str, number: u32) -> Result<(), Misbehaved> {
+        if self.offer.spec.round == number { Ok(()) } else { Err(unexpected(from, "a message of another round")) }
+    }
+}
+
+impl Batch {
+    /// The keys, and the commitments of one round.
+    fn round(&self, slot: usize) -> (Vec<Keys>, Vec<Commitments>) {
+        (self.keys.clone(), self.commitments.iter().filter_map(|rounds| rounds.get(slot).cloned()).collect())
     }
 }
 
 impl Phase {
+    /// True if nothing more is awaited from `name`.
+    fn has(&self, name: &str) -> bool {
+        match self {
+            Self::Idle => true,
+            Self::Keying { keys, .. } => keys.contains_key(name),
+            Self::Dealing { shares, .. } => shares.contains_key(name),
+            Self::Masking { masked, .. } => masked.contains_key(name),
+            Self::Agreeing { agreements, .. } => agreements.contains_key(name),
+            Self::Unmasking { unmask, .. } => unmask.contains_key(name),
+        }
+    }
+
+    fn forget(&mut self, name: &str) {
+        match self {
+            Self::Idle => None,
+            Self::Keying { keys, .. } => keys.remove(name).map(drop),
+            Self::Dealing { shares, .. } => shares.remove(name).map(drop),
+            Self::Masking { masked, .. } => masked.remove(name).map(drop),
+            Self::Agreeing { agreements, .. } => agreements.remove(name).map(drop),
+            Self::Unmasking { unmask, .. } => unmask.remove(name).map(drop),
+        };
+    }
+
     fn name(&self) -> &'static str {
         match self {
             Self::Idle => "idle",

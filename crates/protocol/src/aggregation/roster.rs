@@ -9,6 +9,7 @@ pub struct Roster {
     session: Digest,
     members: Vec<RosterMember>,
     min_cohort: usize,
+    digest: Digest,
 }
 
 /// A bank and the key that it signs rounds with.
@@ -55,7 +56,14 @@ impl Roster {
         if !(3..=members.len()).contains(&min_cohort) {
             return Err(RosterError::MinCohort { min_cohort, members: members.len() });
         }
-        Ok(Self { session, members, min_cohort })
+        let mut transcript = Transcript::new("tallystick/roster/v1");
+        transcript.append(session.as_bytes());
+        transcript.append_u64(min_cohort as u64);
+        for member in &members {
+            transcript.append(member.name.as_bytes());
+            transcript.append(member.key.as_bytes());
+        }
+        Ok(Self { session, members, min_cohort, digest: transcript.digest() })
     }
 
     /// Shares that determine a secret: `floor(2n/3) + 1`, which keeps `2t > n + c` for `c = ceil(n/3) - 1` colluding banks.
@@ -99,13 +107,6 @@ impl Roster {
 
     /// Names the roster in every signature.
     pub fn digest(&self) -> Digest {
-        let mut transcript = Transcript::new("tallystick/roster/v1");
-        transcript.append(self.session.as_bytes());
-        transcript.append_u64(self.min_cohort as u64);
-        for member in &self.members {
-            transcript.append(member.name.as_bytes());
-            transcript.append(member.key.as_bytes());
-        }
-        transcript.digest()
+        self.digest
     }
 }

@@ -4,22 +4,26 @@
 //! they cover every survivor's vector.
 
 use serde::{Deserialize, Serialize};
-use tally_crypto::group::Scalar;
-use tally_crypto::prg::{Sign, apply_masks};
-use tally_crypto::share::{self, Commitments};
+use tally_crypto::group::{Scalar, base_products, public_products};
+use tally_crypto::prg::{Sign, masked_sum};
+use tally_crypto::seed::Seed;
+use tally_crypto::share;
 use tally_crypto::transcript::Digest;
 
 use super::Roster;
-use super::masks::{own_mask, pairwise_mask, pairwise_sign, roll_digest};
-use super::messages::{Agreement, Keys, Masked, Offer, Unmask};
+use super::masks::{own_mask, pairwise_sign, roll_digest, shared_mask};
+use super::messages::{Agreement, Commitments, Keys, Masked, Offer, RoundKeys, Signed, Unmask};
+use crate::wire;
 
 /// One round, from offer to shares.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Transcript {
     /// What was asked, and of whom.
     pub offer: Offer,
-    /// Keys of the batch.
+    /// Keys of the batch, in order of name.
     pub keys: Vec<Keys>,
+    /// The commitments behind each of them, of this round.
+    pub commitments: Vec<Commitments>,
     /// The masked vectors of the survivors.
     pub masked: Vec<Masked>,
     /// Signatures over the survivors.
@@ -56,8 +60,7 @@ pub enum TranscriptError {
 impl Transcript {
     /// The transcript as bytes.
     pub fn encode(&self) -> Vec<u8> {
-        // Panic safety: serialising to a growing vector cannot fail for types without custom errors.
-        postcard::to_allocvec(self).expect("transcripts serialise")
+        wire::encode(self)
     }
 
     /// Reads a transcript; trailing bytes are refused.
@@ -65,10 +68,7 @@ impl Transcript {
     /// # Errors
     /// Fails if the bytes are not a transcript.
     pub fn decode(bytes: &[u8]) -> Result<Self, TranscriptError> {
-        match postcard::take_from_bytes(bytes) {
-            Ok((transcript, [])) => Ok(transcript),
-            _ => Err(TranscriptError::Encoding),
-        }
+        wire::decode(bytes).ok_or(TranscriptError::Encoding)
     }
 
     /// Names of the survivors, in order.
@@ -90,56 +90,56 @@ impl Transcript {
         let offer = self.offer.digest(roster);
         let roll = roll_digest(roster, &self.keys);
         let survivors = self.survivors();
-        let mut sum = vec![0u64; self.offer.spec.words as usize];
-        for masked in &self.masked {
-            for (total, word) in sum.iter_mut().zip(&masked.words) {
-                *total = total.wrapping_add(*word);
-            }
-        }
-        let holders = Holders::new(roster, &self.unmask)?;
-        let mut masks = Vec::new();
-        for (place, name) in self.offer.cohort.iter().enumerate() {
-            let survived = survivors.contains(name);
-            let secret = self.rebuild(roster, &holders, place, name, survived)?;
-            if survived {
-                masks.push((own_mask(&secret, &roll, &offer), Sign::Subtract));
-            } else {
-                // The dropped bank's own half of each pairwise mask is what cancels the survivors' halves.
-                for other in &survivors {
-                    let public = self.public(other, true)?.public;
-                    let seed = pairwise_mask(&secret, &public, &roll, &offer, name, other);
-                    masks.push((seed, pairwise_sign(name, other)));
-                }
-            }
-        }
-        apply_masks(&masks, &mut sum);
-        Ok(sum.into_iter().map(u64::cast_signed).collect())
+        let secrets = self.secrets(roster, &survivors)?;
+        let mut masks = self.pairwise_masks(&secrets, &survivors, &roll, &offer)?;
+        let own = secrets.iter().filter(|secret| secret.survived);
+        masks.extend(own.map(|secret| (own_mask(&secret.value, &roll, &offer), Sign::Subtract)));
+        let vectors: Vec<_> = self.masked.iter().map(|masked| masked.words.as_slice()).collect();
+        let sum = masked_sum(&vectors, &masks, self.offer.spec.words as usize);
+        Ok(bytemuck::cast_vec(sum))
+    }
+
+    /// The dropped banks' own halves of their pairwise masks, which cancel the survivors' halves.
+    fn pairwise_masks(
+        &self,
+        secrets: &[Secret<'_>],
+        survivors: &[String],
+        roll: &Digest,
+        offer: &Digest,
+    ) -> Result<Vec<(Seed, Sign)>, TranscriptError> {
+        let public = survivors.iter().map(|name| Ok((name, &self.public(name)?.0.pairwise)));
+        let public = public.collect::<Result<Vec<_>, TranscriptError>>()?;
+        let dropped = secrets.iter().filter(|secret| !secret.survived);
+        let pairs = dropped.flat_map(|secret| public.iter().map(move |(other, key)| (secret, *other, *key)));
+        let (factors, names): (Vec<_>, Vec<_>) =
+            pairs.map(|(secret, other, key)| ((secret.value, key), (secret.name, other))).unzip();
+        // The secrets of dropped banks are public: they stand in the transcript.
+        let shared = public_products(&factors);
+        let mask = |(shared, (name, other)): (&[u8; 32], &(&str, &String))| {
+            (shared_mask(shared, roll, offer, name, other), pairwise_sign(name, other))
+        };
+        Ok(shared.iter().zip(&names).map(mask).collect())
     }
 
     fn check(&self, roster: &Roster, offer: &Digest) -> Result<(), TranscriptError> {
+        let spec = &self.offer.spec;
         let survivors = self.survivors();
-        for keys in &self.keys {
-            keys.verify(roster)?;
-        }
-        let round = self.offer.spec.round;
-        if self.keys.iter().any(|keys| keys.batch != self.offer.spec.batch()) {
-            return Err(TranscriptError::Set("the keys"));
-        }
-        for masked in &self.masked {
-            masked.verify(roster, offer)?;
-            if masked.words.len() != self.offer.spec.words as usize || masked.round != round {
-                return Err(TranscriptError::Set("the masked vectors"));
-            }
-        }
         let known = survivors.iter().all(|name| self.offer.cohort.contains(name));
         if !known || !survivors.is_sorted_by(|a, b| a < b) || survivors.len() < roster.quorum() {
             return Err(TranscriptError::Set("the survivors"));
         }
-        for agreement in &self.agreements {
-            agreement.verify(roster, offer, &survivors)?;
-            if agreement.round != round {
-                return Err(TranscriptError::Set("the agreements"));
-            }
+        let one_batch = self.keys.iter().all(|keys| keys.batch == spec.batch());
+        let ordered = self.keys.is_sorted_by(|a, b| a.member < b.member);
+        if !one_batch || !ordered || self.keys.len() != self.commitments.len() {
+            return Err(TranscriptError::Set("the keys"));
+        }
+        self.check_signatures(roster, offer, &survivors)?;
+        let fits = |masked: &Masked| masked.words.len() == spec.words as usize && masked.round == spec.round;
+        if !self.masked.iter().all(fits) {
+            return Err(TranscriptError::Set("the masked vectors"));
+        }
+        if self.agreements.iter().any(|agreement| agreement.round != spec.round) {
+            return Err(TranscriptError::Set("the agreements"));
         }
         let mut signers: Vec<_> = self.agreements.iter().map(|one| &one.member).collect();
         signers.sort();
@@ -147,37 +147,69 @@ impl Transcript {
         if signers.len() < roster.threshold() {
             return Err(TranscriptError::Set("the agreements"));
         }
-        for unmask in &self.unmask {
-            unmask.verify(roster, offer)?;
-            if unmask.shares.len() != self.offer.cohort.len() || unmask.round != round {
-                return Err(TranscriptError::Set("the shares"));
-            }
+        let fits = |unmask: &Unmask| unmask.shares.len() == self.offer.cohort.len() && unmask.round == spec.round;
+        if !self.unmask.iter().all(fits) {
+            return Err(TranscriptError::Set("the shares"));
         }
         Ok(())
     }
 
-    /// Rebuilds a secret from the first shares that suffice; where it does not fit its commitment, every share is checked
-    /// by itself, and the wrong ones are left out.
-    fn rebuild(
+    fn check_signatures(&self, roster: &Roster, offer: &Digest, survivors: &[String]) -> Result<(), TranscriptError> {
+        let mut signed = Vec::new();
+        for (keys, commitments) in self.keys.iter().zip(&self.commitments) {
+            signed.push(keys.signed(roster)?);
+            keys.commits_to(self.offer.spec.slot(), commitments, roster)?;
+        }
+        for masked in &self.masked {
+            signed.push(masked.signed(roster, offer)?);
+        }
+        for agreement in &self.agreements {
+            signed.push(agreement.signed(roster, offer, survivors)?);
+        }
+        for unmask in &self.unmask {
+            signed.push(unmask.signed(roster, offer)?);
+        }
+        Ok(Signed::check(signed)?)
+    }
+
+    /// The secret of every bank of the offer: of the self mask if it survived, else its pairwise key.
+    ///
+    /// Rebuilt from the first shares that suffice; where one does not fit its key, every share is checked by itself, and the
+    /// wrong ones are left out.
+    fn secrets(&self, roster: &Roster, survivors: &[String]) -> Result<Vec<Secret<'_>>, TranscriptError> {
+        let holders = Holders::new(roster, &self.unmask)?;
+        let first = &self.unmask[..roster.threshold()];
+        let rebuilt: Vec<_> = (0..self.offer.cohort.len()).map(|place| holders.rebuild(first, place)).collect();
+        let public = base_products(&rebuilt.iter().map(|secret| secret.unwrap_or_default()).collect::<Vec<_>>());
+        let mut secrets = Vec::new();
+        for (place, name) in self.offer.cohort.iter().enumerate() {
+            let survived = survivors.contains(name);
+            let (keys, commitments) = self.public(name)?;
+            let (key, rest) = match survived {
+                true => (&keys.own, &commitments.own),
+                false => (keys.pairwise.as_bytes(), &commitments.pairwise),
+            };
+            let value = match rebuilt[place].filter(|_| public[place] == *key) {
+                Some(value) => value,
+                None => self.rebuild_from_good(roster, &holders, place, key, rest)?,
+            };
+            secrets.push(Secret { name, survived, value });
+        }
+        Ok(secrets)
+    }
+
+    fn rebuild_from_good(
         &self,
         roster: &Roster,
         holders: &Holders,
         place: usize,
-        name: &str,
-        own: bool,
+        key: &[u8; 32],
+        rest: &[[u8; 32]],
     ) -> Result<Scalar, TranscriptError> {
-        let commitments = self.public(name, !own)?;
-        let share = |unmask: &Unmask| Option::<Scalar>::from(Scalar::from_canonical_bytes(unmask.shares[place]));
-        let first: Option<Vec<_>> = self.unmask[..roster.threshold()].iter().map(share).collect();
-        if let Some(secret) = first.map(|shares| share::combine(&holders.weights, &shares))
-            && commitments.opens(&secret)
-        {
-            return Ok(secret);
-        }
         let mut good = (Vec::new(), Vec::new());
         let mut culprits = Vec::new();
         for (unmask, &index) in self.unmask.iter().zip(&holders.indices) {
-            match share(unmask).filter(|share| commitments.check(index, share)) {
+            match unmask.share(place).filter(|value| share::check(key, rest, index, value)) {
                 Some(share) => {
                     good.0.push(index);
                     good.1.push(share);
@@ -186,17 +218,26 @@ impl Transcript {
             }
         }
         if good.0.len() < roster.threshold() {
-            return Err(TranscriptError::Shares { subject: name.into(), culprits: culprits.join(", ") });
+            let subject = self.offer.cohort[place].clone();
+            return Err(TranscriptError::Shares { subject, culprits: culprits.join(", ") });
         }
         good.0.truncate(roster.threshold());
         Ok(share::combine(&share::weights_at_zero(&good.0), &good.1))
     }
 
-    fn public(&self, name: &str, pairwise: bool) -> Result<&Commitments, TranscriptError> {
-        let keys = self.keys.iter().find(|keys| keys.member == name).ok_or(TranscriptError::Set("the keys"))?;
-        let round = &keys.rounds[self.offer.spec.slot()];
-        Ok(if pairwise { &round.pairwise } else { &round.own })
+    /// A bank's keys of the round, and the commitments behind them.
+    fn public(&self, name: &str) -> Result<(&RoundKeys, &Commitments), TranscriptError> {
+        let found = self.keys.iter().zip(&self.commitments).find(|(keys, _)| keys.member == name);
+        let round = found.and_then(|(keys, commitments)| Some((keys.rounds.get(self.offer.spec.slot())?, commitments)));
+        round.ok_or(TranscriptError::Set("the keys"))
     }
+}
+
+/// A rebuilt secret of a bank.
+struct Secret<'a> {
+    name: &'a str,
+    survived: bool,
+    value: Scalar,
 }
 
 /// Who sent shares, and the weights of the first ones that suffice: the same for every secret of a round.
@@ -217,5 +258,17 @@ impl Holders {
         }
         let weights = share::weights_at_zero(&indices[..roster.threshold()]);
         Ok(Self { indices, weights })
+    }
+
+    fn rebuild(&self, first: &[Unmask], place: usize) -> Option<Scalar> {
+        let shares: Option<Vec<_>> = first.iter().map(|unmask| unmask.share(place)).collect();
+        shares.map(|shares| share::combine(&self.weights, &shares))
+    }
+}
+
+impl Unmask {
+    /// The share that stands at `place`; nothing if it is no scalar.
+    fn share(&self, place: usize) -> Option<Scalar> {
+        Scalar::from_canonical_bytes(*self.shares.get(place)?).into()
     }
 }

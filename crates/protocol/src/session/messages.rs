@@ -85,8 +85,7 @@ macro_rules! codec {
         impl $message {
             /// The message as bytes.
             pub fn encode(&self) -> Vec<u8> {
-                // Panic safety: serialising to a growing vector cannot fail for types without custom errors.
-                postcard::to_allocvec(self).expect("messages serialise")
+                crate::wire::encode(self)
             }
 
             /// Reads a message; trailing bytes are refused.

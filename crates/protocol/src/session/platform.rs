@@ -279,8 +279,10 @@ impl PlatformSession {
         while let Some(event) = queue.pop_front() {
             match event {
                 Event::Send { to, message } => {
-                    outputs.push(Output::Send { to, message: FromPlatform::Aggregation(message) });
+                    let message = |to| Output::Send { to, message: FromPlatform::Aggregation(message.clone()) };
+                    outputs.extend(to.into_iter().map(message));
                 }
+                Event::Refused { from, misbehaved } => outputs.push(Output::Refused(Fault::new(&from, misbehaved))),
                 Event::Released { round, cohort, sums, transcript } => {
                     outputs.push(Output::Evidence { round, transcript: transcript.encode() });
                     queue.extend(self.released(round, cohort, sums, &mut outputs)?);

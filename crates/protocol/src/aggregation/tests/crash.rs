@@ -5,14 +5,15 @@ use super::*;
 /// What a bank takes in over a round, and what it says to it.
 fn journal(banks: usize, of: &str, drops: &Drops) -> Vec<(ToMember, Vec<Vec<u8>>)> {
     let mut world = world(banks);
-    let mut queue = std::collections::VecDeque::from(world.aggregator.open_round(spec(0)).unwrap());
+    let mut queue = VecDeque::from(to_each(world.aggregator.open_round(spec(0)).unwrap()));
     let (mut journal, mut silent) = (Vec::new(), BTreeSet::new());
     loop {
         let Some(event) = queue.pop_front() else {
-            queue.extend(world.aggregator.give_up_waiting().unwrap());
+            queue.extend(to_each(world.aggregator.give_up_waiting().unwrap()));
             continue;
         };
-        let Event::Send { to, message } = event else { return journal };
+        let Event::Send { mut to, message } = event else { return journal };
+        let to = to.remove(0);
         if silent.contains(&to) {
             continue;
         }
@@ -25,7 +26,7 @@ fn journal(banks: usize, of: &str, drops: &Drops) -> Vec<(ToMember, Vec<Vec<u8>>
                 silent.insert(to.clone());
                 break;
             }
-            queue.extend(world.aggregator.receive(&to, answer).unwrap());
+            queue.extend(to_each(world.aggregator.receive(&to, answer).unwrap()));
         }
     }
 }
@@ -92,12 +93,12 @@ fn any_schedule_gives_the_exact_sum_of_the_survivors_or_stops() {
     for seed in 0..200u64 {
         let mut rng = Seed::new([11; 32]).rng("schedule", &[&seed.to_be_bytes()]);
         let mut world = world(5);
-        let mut waiting = world.aggregator.open_round(spec(0)).unwrap();
+        let mut waiting = to_each(world.aggregator.open_round(spec(0)).unwrap());
         let mut silent = BTreeSet::new();
         let outcome = loop {
             if waiting.is_empty() || rng.next_u32().is_multiple_of(64) {
                 match world.aggregator.give_up_waiting() {
-                    Ok(more) => waiting.extend(more),
+                    Ok(more) => waiting.extend(to_each(more)),
                     Err(stopped) => break Err(stopped),
                 }
                 continue;
@@ -115,7 +116,8 @@ fn any_schedule_gives_the_exact_sum_of_the_survivors_or_stops() {
                 _ => place,
             };
             match waiting.remove(place) {
-                Event::Send { to, message } => {
+                Event::Send { mut to, message } => {
+                    let to = to.remove(0);
                     if silent.len() < 2 && rng.next_u32().is_multiple_of(40) {
                         silent.insert(to.clone());
                     }
@@ -125,12 +127,13 @@ fn any_schedule_gives_the_exact_sum_of_the_survivors_or_stops() {
                     let Ok(answers) = world.answers(&to, message) else { continue };
                     for answer in answers {
                         if let Ok(more) = world.aggregator.receive(&to, answer) {
-                            waiting.extend(more);
+                            waiting.extend(to_each(more));
                         }
                     }
                 }
                 Event::Released { cohort, sums, .. } => break Ok((cohort, sums)),
                 Event::CalledOff { .. } => unreachable!("a whole sum is not called off"),
+                Event::Refused { .. } => unreachable!("every bank signs"),
             }
         };
         if let Ok((cohort, sums)) = outcome {

@@ -3,7 +3,7 @@
 mod adversary;
 mod crash;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use tally_crypto::seed::Seed;
@@ -61,7 +61,7 @@ type Drops = BTreeSet<(&'static str, String)>;
 
 fn kind(message: &ToAggregator) -> &'static str {
     match message {
-        ToAggregator::Keys(_) => "keys",
+        ToAggregator::Keys(..) => "keys",
         ToAggregator::Shares(_) => "shares",
         ToAggregator::Masked(_) => "masked",
         ToAggregator::Agreement(_) => "agreement",
@@ -69,25 +69,36 @@ fn kind(message: &ToAggregator) -> &'static str {
     }
 }
 
+/// The same events, every message to one bank.
+fn to_each(events: Vec<Event>) -> Vec<Event> {
+    let each = |event| match event {
+        Event::Send { to, message } => {
+            to.into_iter().map(|to| Event::Send { to: vec![to], message: message.clone() }).collect()
+        }
+        event => vec![event],
+    };
+    events.into_iter().flat_map(each).collect()
+}
+
 impl World {
     /// Runs one round; a bank in `drops` falls silent before that kind of message.
     fn round(&mut self, round: u32, drops: &Drops, silent: &mut BTreeSet<String>) -> Result<Event, Stopped> {
-        let mut queue = std::collections::VecDeque::from(self.aggregator.open_round(spec(round)).unwrap());
+        let mut queue = VecDeque::from(to_each(self.aggregator.open_round(spec(round)).unwrap()));
         loop {
             let Some(event) = queue.pop_front() else {
-                queue.extend(self.aggregator.give_up_waiting()?);
+                queue.extend(to_each(self.aggregator.give_up_waiting()?));
                 continue;
             };
             let Event::Send { to, message } = event else { return Ok(event) };
-            if silent.contains(&to) {
+            if silent.contains(&to[0]) {
                 continue;
             }
-            for answer in self.answers(&to, message).unwrap() {
-                if drops.contains(&(kind(&answer), to.clone())) {
-                    silent.insert(to.clone());
+            for answer in self.answers(&to[0], message).unwrap() {
+                if drops.contains(&(kind(&answer), to[0].clone())) {
+                    silent.insert(to[0].clone());
                     break;
                 }
-                queue.extend(self.aggregator.receive(&to, answer).unwrap());
+                queue.extend(to_each(self.aggregator.receive(&to[0], answer).unwrap()));
             }
         }
     }
@@ -114,17 +125,30 @@ impl World {
         ideal(&vectors, survivors, WORDS as usize)
     }
 
-    /// Brings every bank to the point where it has given its masked vector of round 0.
-    fn masked(&mut self) -> Vec<Masked> {
-        let mut queue = std::collections::VecDeque::from(self.aggregator.open_round(spec(0)).unwrap());
-        let mut masked = Vec::new();
+    /// Runs round 0 up to the messages to banks that `stop` picks out, which are not delivered.
+    fn until(&mut self, stop: fn(&ToMember) -> bool) -> Vec<(String, ToMember)> {
+        let mut queue = VecDeque::from(to_each(self.aggregator.open_round(spec(0)).unwrap()));
+        let mut stopped = Vec::new();
         while let Some(event) = queue.pop_front() {
             let Event::Send { to, message } = event else { unreachable!() };
+            if stop(&message) {
+                stopped.push((to[0].clone(), message));
+                continue;
+            }
+            for answer in self.answers(&to[0], message).unwrap() {
+                queue.extend(to_each(self.aggregator.receive(&to[0], answer).unwrap()));
+            }
+        }
+        stopped
+    }
+
+    /// Brings every bank to the point where it has given its masked vector of round 0.
+    fn masked(&mut self) -> Vec<Masked> {
+        let mut masked = Vec::new();
+        for (to, message) in self.until(|message| matches!(message, ToMember::Offer(_))) {
             for answer in self.answers(&to, message).unwrap() {
-                match answer {
-                    ToAggregator::Masked(one) => masked.push(one),
-                    answer => queue.extend(self.aggregator.receive(&to, answer).unwrap()),
-                }
+                let ToAggregator::Masked(one) = answer else { unreachable!() };
+                masked.push(one);
             }
         }
         masked
@@ -223,14 +247,8 @@ fn split_views_get_no_shares() {
 #[test]
 fn substituted_keys_and_bad_shares_name_the_culprit() {
     let mut world = world(3);
-    let mut rolls = Vec::new();
-    for event in world.aggregator.open_round(spec(0)).unwrap() {
-        let Event::Send { to, message } = event else { unreachable!() };
-        for answer in world.answers(&to, message).unwrap() {
-            rolls.extend(world.aggregator.receive(&to, answer).unwrap());
-        }
-    }
-    let Event::Send { message: ToMember::Roll { batch, keys }, .. } = &rolls[0] else { unreachable!() };
+    let rolls = world.until(|message| matches!(message, ToMember::Roll { .. }));
+    let (_, ToMember::Roll { batch, keys }) = &rolls[0] else { unreachable!() };
     let mut substituted = keys.clone();
     substituted[2].transport = substituted[1].transport;
     let forged = ToMember::Roll { batch: *batch, keys: substituted };
@@ -238,26 +256,64 @@ fn substituted_keys_and_bad_shares_name_the_culprit() {
     assert_eq!(world.answers("bank-1", forged).unwrap_err(), Misbehaved::Signature { who, what: "keys" });
 
     let mut world = self::world(3);
-    let mut delivered = Vec::new();
-    let mut queue = std::collections::VecDeque::from(world.aggregator.open_round(spec(0)).unwrap());
-    while let Some(event) = queue.pop_front() {
-        let Event::Send { to, message } = event else { unreachable!() };
-        if let ToMember::Deliver { .. } = message {
-            delivered.push((to, message));
-            continue;
-        }
-        if matches!(message, ToMember::Offer(_)) {
-            continue;
-        }
-        for answer in world.answers(&to, message).unwrap() {
-            queue.extend(world.aggregator.receive(&to, answer).unwrap());
-        }
-    }
+    let mut delivered = world.until(|message| matches!(message, ToMember::Deliver { .. } | ToMember::Offer(_)));
     let (to, ToMember::Deliver { batch, mut shares }) = delivered.remove(0) else { unreachable!() };
     shares[1].sealed[3] ^= 1;
     let dealer = shares[1].from.clone();
     let refused = world.answers(&to, ToMember::Deliver { batch, shares }).unwrap_err();
     assert_eq!(refused, Misbehaved::Share { dealer });
+}
+
+/// Signatures are checked together: the one that does not hold is named, its sender awaited again, and the round goes on.
+#[test]
+fn a_false_signature_is_named_and_can_be_made_good() {
+    let mut world = world(4);
+    let masked = world.masked();
+    let false_signature = |one: &Masked| {
+        let mut one = one.clone();
+        one.signature.0[40] ^= 1;
+        one
+    };
+    for one in &masked[..3] {
+        assert!(world.aggregator.receive(&one.member, ToAggregator::Masked(one.clone())).unwrap().is_empty());
+    }
+    let last = &masked[3];
+    let events = world.aggregator.receive(&last.member, ToAggregator::Masked(false_signature(last))).unwrap();
+    let [Event::Refused { from, misbehaved: Misbehaved::Signature { .. } }] = &events[..] else { unreachable!() };
+    assert_eq!((from, world.aggregator.waiting_for()), (&last.member, vec![last.member.clone()]));
+    let events = world.aggregator.receive(&last.member, ToAggregator::Masked(last.clone())).unwrap();
+    let [Event::Send { message: ToMember::Survivors { survivors, .. }, .. }] = &events[..] else { unreachable!() };
+    assert_eq!(survivors.len(), 4);
+
+    let mut world = self::world(4);
+    let mut masked = world.masked();
+    masked[1] = false_signature(&masked[1]);
+    for one in &masked[..3] {
+        world.aggregator.receive(&one.member, ToAggregator::Masked(one.clone())).unwrap();
+    }
+    let stopped = world.aggregator.give_up_waiting().unwrap_err();
+    assert_eq!(stopped.missing, ["bank-2", "bank-4"]);
+}
+
+/// A bank whose commitments are not those that it signed is refused before anyone uses its keys.
+#[test]
+fn unsigned_commitments_are_refused() {
+    let mut world = world(3);
+    world.aggregator.open_round(spec(0)).unwrap();
+    let mut answers = world.answers("bank-1", ToMember::OpenBatch { batch: 0 }).unwrap();
+    let ToAggregator::Keys(keys, commitments) = answers.remove(0) else { unreachable!() };
+    let mut swapped = commitments.clone();
+    swapped.swap(3, 4);
+    let mut short = commitments.clone();
+    short[5].own.pop();
+    for wrong in [swapped, short, commitments[1..].to_vec()] {
+        world.aggregator.receive("bank-1", ToAggregator::Keys(keys.clone(), wrong)).unwrap_err();
+    }
+    world.aggregator.receive("bank-1", ToAggregator::Keys(keys, commitments)).unwrap();
+}
+
+fn masked_holds(roster: &Roster, masked: &Masked, offer: &Offer) -> bool {
+    messages::Signed::check(vec![masked.signed(roster, &offer.digest(roster)).unwrap()]).is_ok()
 }
 
 #[test]
@@ -268,7 +324,7 @@ fn two_requests_to_two_banks_give_noise_and_no_agreement() {
     let mut other = offer.clone();
     other.spec.request = Digest::of_bytes(b"another");
     assert_ne!(offer.digest(&world.roster), other.digest(&world.roster));
-    assert!(masked[0].verify(&world.roster, &other.digest(&world.roster)).is_err());
+    assert!(masked_holds(&world.roster, &masked[0], &offer) && !masked_holds(&world.roster, &masked[0], &other));
     let again = world.answers("bank-1", ToMember::Offer(other)).unwrap_err();
     assert_eq!(again, Misbehaved::AskedAgain(0));
 }
@@ -289,6 +345,11 @@ fn a_changed_transcript_is_refused() {
     assert!(matches!(refused(|t| t.offer.spec.words -= 1), TranscriptError::Part(_)));
     assert!(matches!(refused(|t| t.unmask[0].shares[1][0] ^= 1), TranscriptError::Part(_)));
     assert!(matches!(refused(|t| t.keys[0].rounds.swap(0, 1)), TranscriptError::Part(_)));
+    assert!(matches!(
+        refused(|t| t.commitments[1].own[0][0] ^= 1),
+        TranscriptError::Part(Misbehaved::Malformed { .. })
+    ));
+    assert!(matches!(refused(|t| t.keys.swap(0, 1)), TranscriptError::Set("the keys")));
     assert!(matches!(refused(|t| drop(t.agreements.pop())), TranscriptError::Set("the agreements")));
     assert!(matches!(refused(|t| drop(t.masked.pop())), TranscriptError::Set(_)));
 }
