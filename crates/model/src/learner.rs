@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use tally_crypto::transcript::Digest;
 
 use crate::baseline::BaselineError;
-use crate::boosted::{self, Booster, BoostedFit, BoostedPlan};
+use crate::boosted::{self, BoostedFit, BoostedPlan, Booster};
 use crate::contribution::ContributionError;
 use crate::fit::{Fit, RoundRecord, Scorecard};
 use crate::golden::Scoring;

@@ -193,6 +193,18 @@ impl SumRequest {
         }
     }
 
+    /// The words of an answer that are counts of rows.
+    pub fn counts<'a>(&self, words: &'a mut [i64]) -> impl Iterator<Item = &'a mut i64> + use<'a> {
+        // Of every so many words, these are counts.
+        let (every, counts) = match &self.kind {
+            Kind::Ranges(_) | Kind::Counts(_) | Kind::Scores { .. } | Kind::Swap(_) => (1, 0..1),
+            Kind::Histogram(_) => (3, 2..3),
+            Kind::Loss(_) => (3, 1..3),
+            Kind::Moments(_) | Kind::Compare(_) => (1, 0..0),
+        };
+        words.iter_mut().enumerate().filter(move |(word, _)| counts.contains(&(word % every))).map(|(_, word)| word)
+    }
+
     /// How far one row more or less moves the sum, in the Euclidean norm and in the sum's own units, rounding included.
     /// Follows from the request alone.
     pub fn sensitivity(&self) -> f64 {

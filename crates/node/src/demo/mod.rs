@@ -25,6 +25,9 @@ use stages::{Kill, Stages};
 /// Arguments of `tallystick demo`.
 #[derive(Args)]
 pub(crate) struct DemoArguments {
+    /// What is fitted.
+    #[arg(long, value_enum, default_value = "scorecard")]
+    model: ModelName,
     /// Enterprises in the synthetic city.
     #[arg(long, default_value_t = 12_000)]
     enterprises: usize,
@@ -54,7 +57,29 @@ pub(crate) struct DemoArguments {
     patience: Option<u32>,
 }
 
+/// The templates that the demo proposes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum ModelName {
+    /// A scorecard.
+    Scorecard,
+    /// Boosted trees.
+    Trees,
+}
+
 impl DemoArguments {
+    /// The session template; where a bank is killed for good, the others may go on without it.
+    fn template(&self) -> String {
+        let template = match self.model {
+            ModelName::Scorecard => include_str!("../../../../models/templates/scorecard.toml"),
+            ModelName::Trees => include_str!("../../../../models/templates/trees.toml"),
+        };
+        if self.kill.is_some() && self.restart.is_none() {
+            format!("min_cohort = 3\n{template}")
+        } else {
+            template.into()
+        }
+    }
+
     /// The template's patience would be long for somebody who watches a node stay dead.
     fn patience(&self) -> Option<u32> {
         self.patience.or((self.kill.is_some() && self.restart.is_none()).then_some(5))

@@ -174,7 +174,7 @@ impl Stages {
     ) -> Result<String, Failure> {
         self.next("contract", "提出并批准会话合同", run.bytes());
         let proposed = run.platform().tell(&Command::SessionPropose {
-            template: include_str!("../../../../models/templates/scorecard.toml").into(),
+            template: arguments.template(),
             dictionary: inputs.dictionary_text()?,
             dataset: "enterprises".into(),
             banks: inputs.banks(),

@@ -9,9 +9,9 @@ use tally_model::text::Text;
 use tally_policy::{Form, Level, Purpose};
 use tally_protocol::aggregation::NoiseTerms;
 use tally_protocol::alignment::Engine as AlignmentEngine;
-use tally_protocol::session::{TreeTerms, 
+use tally_protocol::session::{
     AlignmentTerms, Contract, Fault, FieldTerms, Holder, Limits, ListReference, ModelTerms, Party, PartyRole,
-    SealedContract, Stage,
+    Recompute, SealedContract, Stage, TreeTerms,
 };
 
 use super::step::Step;
@@ -40,7 +40,8 @@ pub(crate) struct Template {
     base_odds: f64,
     #[serde(default)]
     trees: Option<TreeTerms>,
-    min_cohort: u32,
+    #[serde(default)]
+    min_cohort: Option<u32>,
     #[serde(default)]
     min_cell: Option<u32>,
     min_rows: u64,
@@ -52,10 +53,18 @@ pub(crate) struct Template {
     padding: bool,
     rounds: u32,
     #[serde(default)]
+    recompute: Recompute,
+    #[serde(default)]
     noise: Option<NoiseTerms>,
     patience_seconds: u32,
     expires_days: u32,
     retention_days: u32,
+}
+
+/// Fewest banks behind a cell where the template does not say: two more than may collude with the platform, however many banks
+/// must stay.
+fn least_cell(members: u32) -> u32 {
+    ((2 * (2 * members / 3 + 1)).saturating_sub(members + 1) + 2).min(members)
 }
 
 fn padded() -> bool {
@@ -147,6 +156,7 @@ impl Engine {
         });
         let fields = own.map(Ok).chain(offered).collect::<Result<Vec<_>, Failure>>()?;
         let random = Digest(random_bytes()?);
+        let members = u32::try_from(banks.len()).map_err(failure::usage)?;
         let created = now();
         Ok(Contract {
             version: 1,
@@ -172,8 +182,9 @@ impl Engine {
                 trees: template.trees.clone(),
             },
             limits: Limits {
-                min_cohort: template.min_cohort,
-                min_cell: template.min_cell.unwrap_or(template.min_cohort),
+                min_cohort: template.min_cohort.unwrap_or(members),
+                min_cell: template.min_cell.unwrap_or(least_cell(members)),
+                recompute: template.recompute,
                 min_rows: template.min_rows,
                 row_cap: template.row_cap,
                 evaluations: template.evaluations,

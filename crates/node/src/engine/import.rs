@@ -62,7 +62,7 @@ impl Engine {
             map: order.map.clone(),
         };
         let dataset = read_csv(&order.path, &options).map_err(failure::data)?;
-        let salt = self.keys.storage().derive("dataset-salt", &[order.name.as_bytes()]);
+        let salt = self.keys.storage().derive("dataset-salt", &[]);
         let info = DatasetInfo {
             name: order.name.clone(),
             as_of: order.as_of.clone(),

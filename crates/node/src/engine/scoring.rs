@@ -312,11 +312,7 @@ fn applicant_commitment(request: &ScoreRequest) -> Option<Digest> {
 }
 
 /// Summed points of fields by their codes, and what each lost against its best bin.
-fn points_of<'a>(
-    scorecard: &Scorecard,
-    names: impl Iterator<Item = &'a str>,
-    codes: &[u16],
-) -> (i64, Vec<PointsLost>) {
+fn points_of<'a>(scorecard: &Scorecard, names: impl Iterator<Item = &'a str>, codes: &[u16]) -> (i64, Vec<PointsLost>) {
     let mut points = 0;
     let mut lost = Vec::new();
     for (name, code) in names.zip(codes) {
@@ -340,18 +336,19 @@ fn own_codes(
             known.join(", ")
         )));
     }
-    let code = |(place, terms): (usize, &tally_protocol::session::FieldTerms)| {
-        match order.fields.get(&terms.name).unwrap_or(&Value::Null) {
-            Value::Null => Ok(0),
-            Value::Number(number) if terms.categories.is_empty() => {
-                Ok(fitted.code(place, number.as_f64().unwrap_or(f64::NAN)))
-            }
-            value => category_code(&terms.categories, value).ok_or_else(|| {
-                let expected =
-                    if terms.categories.is_empty() { "a number".into() } else { terms.categories.join(", ") };
-                failure::data(format!("field `{}` of the applicant: expected {expected}, or null", terms.name))
-            }),
+    let code = |(place, terms): (usize, &tally_protocol::session::FieldTerms)| match order
+        .fields
+        .get(&terms.name)
+        .unwrap_or(&Value::Null)
+    {
+        Value::Null => Ok(0),
+        Value::Number(number) if terms.categories.is_empty() => {
+            Ok(fitted.code(place, number.as_f64().unwrap_or(f64::NAN)))
         }
+        value => category_code(&terms.categories, value).ok_or_else(|| {
+            let expected = if terms.categories.is_empty() { "a number".into() } else { terms.categories.join(", ") };
+            failure::data(format!("field `{}` of the applicant: expected {expected}, or null", terms.name))
+        }),
     };
     terms.fields_of(Holder::Banks).enumerate().map(code).collect()
 }

@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
-use tally_crypto::transcript::Digest;
 use tally_model::{Fitted, Table};
 use tally_protocol::session::{
     BankData, BankInput, BankSession, Fault, FromBank, FromPlatform, Output, PlatformData, PlatformInput,
@@ -62,6 +61,9 @@ impl Engine {
         let record = self.known_session(session)?;
         if record.ended() {
             return Ok(());
+        }
+        if self.contract_of(&record)?.terms().party(from).is_none() {
+            return Err(failure::refused(format!("{from} is no party of session {session}")));
         }
         if record.stage < Stage::Approved {
             return self.stopped_early(step, record, from, body);
@@ -136,18 +138,18 @@ impl Engine {
     ) -> Result<Result<Vec<Request>, Fault>, Failure> {
         let is_release = |request: &Request| matches!(request, Request::Other(Output::Releasing(_)));
         let (releases, rest): (Vec<_>, Vec<_>) = requests.into_iter().partition(is_release);
-        let least = self.contract_of(record)?.terms().limits.min_cohort as usize;
+        let least = self.contract_of(record)?.terms().limits.min_cell as usize;
         let version = record.data_version.unwrap_or_default();
         for request in releases {
             let Request::Other(Output::Releasing(release)) = request else { continue };
-            let query = Digest::of("tallystick/released-query/v1", &[release.query.as_bytes(), version.as_bytes()]);
-            for (session, cohort) in self.store.releases(&query)? {
+            let others = self.store.releases(&version)?;
+            for (session, cohort) in others.iter().filter(|(session, _)| *session != record.session) {
                 if let Err(found) = release.check([cohort.as_slice()], least) {
-                    let reason = format!("does not help to release a sum that session {session} released too: {found}");
+                    let reason = format!("does not help to release a sum beside those of session {session}: {found}");
                     return Ok(Err(Fault { culprit: self.me().into(), reason }));
                 }
             }
-            self.store.put_release(&query, &record.session, release.round, &release.cohort)?;
+            self.store.put_release(&version, &record.session, &release.cohort)?;
         }
         Ok(Ok(rest))
     }

@@ -242,23 +242,17 @@ impl Store {
         })
     }
 
-    /// Banks over which `query`, a query with the version of its data, was released before, each with its session.
-    pub(crate) fn releases(&self, query: &Digest) -> Result<Vec<(String, Vec<String>)>, Failure> {
-        let statement = "SELECT session, cohort FROM release WHERE query = ?1 ORDER BY rowid";
-        let rows = self.rows(statement, [query.as_bytes()], |row| Ok((row.get(0)?, row.get::<_, String>(1)?)))?;
+    /// Sets of banks over which sums of this version of the data were released, each with its session.
+    pub(crate) fn releases(&self, version: &Digest) -> Result<Vec<(String, Vec<String>)>, Failure> {
+        let statement = "SELECT session, cohort FROM release WHERE version = ?1 ORDER BY rowid";
+        let rows = self.rows(statement, [version.as_bytes()], |row| Ok((row.get(0)?, row.get::<_, String>(1)?)))?;
         rows.into_iter().map(|(session, cohort)| Ok((session, parse(&cohort)?))).collect()
     }
 
-    /// Notes a sum that this bank is about to help to release.
-    pub(crate) fn put_release(
-        &self,
-        query: &Digest,
-        session: &str,
-        round: u32,
-        cohort: &[String],
-    ) -> Result<(), Failure> {
-        let statement = "INSERT INTO release (query, session, round, cohort) VALUES (?1, ?2, ?3, ?4)";
-        self.execute(statement, (query.as_bytes(), session, round, text(&cohort)?)).map(drop)
+    /// Notes a set of banks whose sum this bank is about to help to release.
+    pub(crate) fn put_release(&self, version: &Digest, session: &str, cohort: &[String]) -> Result<(), Failure> {
+        let statement = "INSERT OR IGNORE INTO release (version, session, cohort) VALUES (?1, ?2, ?3)";
+        self.execute(statement, (version.as_bytes(), session, text(&cohort)?)).map(drop)
     }
 
     pub(crate) fn put_session(&self, record: &SessionRecord) -> Result<(), Failure> {

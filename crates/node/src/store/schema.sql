@@ -10,9 +10,9 @@ CREATE TABLE session (id TEXT PRIMARY KEY, record TEXT NOT NULL) STRICT;
 CREATE TABLE journal (session TEXT NOT NULL, number INTEGER NOT NULL, sealed BLOB NOT NULL, PRIMARY KEY (session, number)) STRICT;
 CREATE TABLE result (session TEXT NOT NULL, name TEXT NOT NULL, sealed BLOB NOT NULL, PRIMARY KEY (session, name)) STRICT;
 CREATE TABLE model (digest BLOB PRIMARY KEY, record TEXT NOT NULL) STRICT;
--- Sums that this bank helped to release: the query with the version of the data, and the banks in the sum.
-CREATE TABLE release (query BLOB NOT NULL, session TEXT NOT NULL, round INTEGER NOT NULL, cohort TEXT NOT NULL,
-    PRIMARY KEY (query, session, round)) STRICT;
+-- Sets of banks over which this bank helped to release sums, by the version of its data.
+CREATE TABLE release (version BLOB NOT NULL, session TEXT NOT NULL, cohort TEXT NOT NULL,
+    PRIMARY KEY (version, session, cohort)) STRICT;
 CREATE TABLE peer (name TEXT PRIMARY KEY, sent INTEGER NOT NULL, received INTEGER NOT NULL) STRICT;
 CREATE TABLE outbox (
     peer TEXT NOT NULL, sequence INTEGER NOT NULL, session TEXT NOT NULL, kind TEXT NOT NULL, entry INTEGER NOT NULL,

@@ -15,7 +15,7 @@ use zeroize::Zeroize as _;
 use super::masks::{own_mask, pairwise_mask, pairwise_sign, roll_digest, transport_key};
 use super::messages::{
     Agreement, Commitments, Keys, Masked, Misbehaved, Offer, Part, RoundKeys, RoundSpec, SealedShares, Shares, Signed,
-    ToAggregator, ToMember, Unmask,
+    Survivors, ToAggregator, ToMember, Unmask,
 };
 use super::{ROUNDS_PER_BATCH, Roster};
 
@@ -29,8 +29,8 @@ pub enum Reaction {
     /// This bank is about to help to release the sum of the round over these banks: what follows leaves only if the ledger
     /// ([`Release`](super::Release)) admits it.
     Releasing {
-        /// The round.
-        spec: RoundSpec,
+        /// Number of the round.
+        round: u32,
         /// Banks in the sum, in order.
         cohort: Vec<String>,
     },
@@ -44,6 +44,7 @@ pub struct Contributor {
     seed: Seed,
     batches: BTreeMap<u32, Batch>,
     round: Option<Round>,
+    answered: Option<Answered>,
     next_round: u32,
     cohort: Vec<String>,
 }
@@ -92,8 +93,15 @@ struct Round {
 
 enum RoundState {
     Offered,
-    Contributed,
-    Agreed(Vec<String>),
+    /// Gave this vector.
+    Contributed(Digest),
+    Agreed(Survivors),
+}
+
+/// A round that this bank helped to open: what its sum must be recomputed from.
+struct Answered {
+    offer: Offer,
+    survivors: Survivors,
 }
 
 impl Contributor {
@@ -109,7 +117,17 @@ impl Contributor {
             });
         }
         let cohort = roster.names().map(Into::into).collect();
-        Ok(Self { roster, me: me.into(), key, seed, batches: BTreeMap::new(), round: None, next_round: 0, cohort })
+        Ok(Self {
+            roster,
+            me: me.into(),
+            key,
+            seed,
+            batches: BTreeMap::new(),
+            round: None,
+            answered: None,
+            next_round: 0,
+            cohort,
+        })
     }
 
     /// Takes in one message of the aggregator.
@@ -122,7 +140,9 @@ impl Contributor {
             ToMember::Roll { batch, keys } => self.deal(batch, keys).map(send),
             ToMember::Deliver { batch, shares } => self.hold(batch, &shares).map(|()| Vec::new()),
             ToMember::Offer(offer) => self.consider(offer).map(|offer| vec![Reaction::Offered(offer)]),
-            ToMember::Survivors { round, survivors } => self.agree(round, survivors),
+            ToMember::Survivors { round, survivors, vectors } => {
+                self.agree(round, Survivors { names: survivors, vectors })
+            }
             ToMember::Quorum { round, agreements } => self.unmask(round, &agreements).map(send),
         }
     }
@@ -156,9 +176,31 @@ impl Contributor {
             masks.push((seed, pairwise_sign(&self.me, other)));
         }
         apply_masks(&masks, &mut words);
-        *state = RoundState::Contributed;
-        let signature = Masked::sign(digest, &words, &self.key);
+        let vector = Masked::vector(&words);
+        *state = RoundState::Contributed(vector);
+        let signature = Masked::sign(digest, &vector, &self.key);
         Ok(ToAggregator::Masked(Masked { member: self.me.clone(), round: spec.round, words, signature }))
+    }
+
+    /// Recomputes a released sum from its transcript, which comes without the keys: those of the roll are taken. It must be of
+    /// the round that this bank last helped to open, with the vectors that it agreed to.
+    ///
+    /// # Errors
+    /// Names the part that does not hold.
+    pub fn recompute(&self, mut transcript: super::Transcript) -> Result<Vec<i64>, super::TranscriptError> {
+        let wrong = super::TranscriptError::Set("the transcript and the round that this bank agreed to");
+        let Some(answered) = &self.answered else { return Err(wrong) };
+        let Some(Batch::Ready { keys, .. }) = self.batches.get(&answered.offer.spec.batch()) else { return Err(wrong) };
+        transcript.keys.clone_from(keys);
+        if transcript.offer != answered.offer || transcript.agreed() != answered.survivors {
+            return Err(wrong);
+        }
+        transcript.recompute(&self.roster)
+    }
+
+    /// The banks of the round that this bank last helped to open.
+    pub fn answered(&self) -> Option<(u32, &[String])> {
+        self.answered.as_ref().map(|answered| (answered.offer.spec.round, answered.survivors.names.as_slice()))
     }
 
     /// The secret of the self mask in a slot of the first batch: what an attack must not lead to.
@@ -272,7 +314,7 @@ impl Contributor {
         if spec.round < self.next_round {
             return Err(Misbehaved::AskedAgain(spec.round));
         }
-        let Some(Batch::Ready { held, .. }) = self.batches.get(&spec.batch()) else {
+        let Some(Batch::Ready { held, roll, .. }) = self.batches.get(&spec.batch()) else {
             return Err(unexpected("the aggregator", "an offer before the shares"));
         };
         let known = offer.cohort.iter().all(|name| held.contains_key(name) && self.cohort.contains(name));
@@ -285,32 +327,36 @@ impl Contributor {
         if offer.cohort.len() < self.roster.quorum() {
             return Err(Misbehaved::TooFew { have: offer.cohort.len(), need: self.roster.quorum() });
         }
+        let digest = offer.digest(&self.roster, roll);
         self.next_round = spec.round + 1;
         self.cohort.clone_from(&offer.cohort);
-        let digest = offer.digest(&self.roster);
         self.round = Some(Round { offer: offer.clone(), digest, state: RoundState::Offered });
         Ok(offer)
     }
 
-    fn agree(&mut self, number: u32, survivors: Vec<String>) -> Result<Vec<Reaction>, Misbehaved> {
+    fn agree(&mut self, number: u32, survivors: Survivors) -> Result<Vec<Reaction>, Misbehaved> {
         let quorum = self.roster.quorum();
         let round = self.round.as_mut().filter(|round| round.offer.spec.round == number);
-        let Some(Round { offer, digest, state: state @ RoundState::Contributed }) = round else {
-            return Err(Misbehaved::AskedAgain(number));
+        let Some(Round { offer, digest, state }) = round else { return Err(Misbehaved::AskedAgain(number)) };
+        let RoundState::Contributed(own) = state else { return Err(Misbehaved::AskedAgain(number)) };
+        let malformed = |what| Err(Misbehaved::Malformed { who: "the aggregator".into(), what });
+        let names = &survivors.names;
+        let subset = names.iter().all(|name| offer.cohort.contains(name));
+        let Some(mine) = names.iter().position(|name| *name == self.me) else {
+            return malformed("survivors that are not of the cohort");
         };
-        let subset = survivors.iter().all(|name| offer.cohort.contains(name));
-        if !survivors.is_sorted_by(|a, b| a < b) || !subset || !survivors.contains(&self.me) {
-            return Err(Misbehaved::Malformed {
-                who: "the aggregator".into(),
-                what: "survivors that are not of the cohort",
-            });
+        if !names.is_sorted_by(|a, b| a < b) || !subset || survivors.vectors.len() != names.len() {
+            return malformed("survivors that are not of the cohort");
+        }
+        if survivors.vectors[mine] != *own {
+            return malformed("another vector in this bank's name");
         }
         let need = if offer.spec.part == Part::Cells { offer.cohort.len() } else { quorum };
-        if survivors.len() < need {
-            return Err(Misbehaved::TooFew { have: survivors.len(), need });
+        if names.len() < need {
+            return Err(Misbehaved::TooFew { have: names.len(), need });
         }
         let signature = Agreement::sign(digest, &survivors, &self.key);
-        let releasing = Reaction::Releasing { spec: offer.spec.clone(), cohort: survivors.clone() };
+        let releasing = Reaction::Releasing { round: number, cohort: names.clone() };
         *state = RoundState::Agreed(survivors);
         let agreement = Agreement { member: self.me.clone(), round: number, signature };
         Ok(vec![releasing, Reaction::Send(ToAggregator::Agreement(agreement))])
@@ -343,6 +389,7 @@ impl Contributor {
         });
         let shares = shares.collect::<Result<Vec<_>, Misbehaved>>()?;
         let signature = Unmask::sign(&digest, &shares, &self.key);
+        self.answered = Some(Answered { offer, survivors });
         Ok(ToAggregator::Unmask(Unmask { member: self.me.clone(), round: number, shares, signature }))
     }
 

@@ -1,22 +1,22 @@
 //! What a bank remembers of the sums that it helped to release, and when it helps no further.
 //!
-//! Two sums of the same query over the same data whose banks differ by a few show the sum over those few. So a query over a
-//! version of the data is released for one set of banks, again for the same set (which shows nothing new), and otherwise only
-//! for sets that differ by the minimum cohort at least. The node keeps the ledger in its store and asks it before the
-//! signature over the survivors leaves, in the transaction that makes signature and ledger durable together: a bank that is
-//! killed in between has either both or none.
+//! Two sums over the same data whose banks differ by a few show the sum over those few, and two queries need not be equal to
+//! show it: sums at almost the same coefficients, or a histogram cut a little otherwise, will do. So sums over a version of
+//! the data are released for one set of banks, in other sessions for the same set, and otherwise only for sets that differ
+//! by the least number of banks that may stand behind a cell. Within a session the contract's minimum cohort says whether it
+//! may go on without a bank, whose part of later sums then shows by the difference: with a minimum cohort of all banks it
+//! may not. Combinations of more than two sets are not looked at.
+//!
+//! The node keeps the ledger in its store and asks it before the signature over the survivors leaves, in the transaction that
+//! makes signature and ledger durable together: a bank that is killed in between has either both or none.
 //!
 //! References: the batch overlap rule of RFC-to-be DAP (draft-ietf-ppm-dap); "differencing" in Dinur, Nissim, PODS 2003.
-
-use tally_crypto::transcript::Digest;
 
 /// A sum that a bank is about to help to release.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Release {
     /// Number of the round.
     pub round: u32,
-    /// What is summed, whatever the session: the query with the meaning of its fields.
-    pub query: Digest,
     /// Banks in the sum, in order.
     pub cohort: Vec<String>,
 }
@@ -24,8 +24,8 @@ pub struct Release {
 /// Why a bank does not help to release a sum.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the same sum over the same data was released over {} before: the difference to {} would be the sum over {}, and {least} \
-     banks are the least; ask the same banks again, or import newer data first",
+    "sums over the same data were released over {} before: the difference to {} would be the sum over {}, and {least} banks \
+     are the least; ask the same banks again, or import newer data first",
     earlier.join(", "), now.join(", "), between.join(", ")
 )]
 pub struct Differencing {
@@ -40,7 +40,7 @@ pub struct Differencing {
 }
 
 impl Release {
-    /// Checks the release against the cohorts for which the same query was released over the same data.
+    /// Checks the release against the cohorts of other sessions over the same data.
     ///
     /// # Errors
     /// Names the earlier cohort whose difference would show too few banks.
@@ -64,11 +64,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_query_is_repeated_for_the_same_banks_or_for_very_different_ones() {
+    fn sums_are_repeated_for_the_same_banks_or_for_very_different_ones() {
         let banks = |names: &str| -> Vec<String> { names.chars().map(Into::into).collect() };
         let check = |now: &str, earlier: &[&str]| {
             let earlier: Vec<_> = earlier.iter().map(|names| banks(names)).collect();
-            let release = Release { round: 0, query: Digest::default(), cohort: banks(now) };
+            let release = Release { round: 0, cohort: banks(now) };
             release.check(earlier.iter().map(Vec::as_slice), 3).map_err(|found| found.between.concat())
         };
         assert_eq!(check("abcd", &[]), Ok(()));

@@ -70,6 +70,8 @@ pub enum ToMember {
         round: u32,
         /// In order of name.
         survivors: Vec<String>,
+        /// Digest of the vector of each.
+        vectors: Vec<Digest>,
     },
     /// Enough banks have signed the same survivors.
     Quorum {
@@ -253,9 +255,10 @@ impl RoundSpec {
 
 impl Offer {
     /// Names the offer in masks and signatures: a bank that was shown another offer gives noise.
-    pub fn digest(&self, roster: &Roster) -> Digest {
-        let mut transcript = Transcript::new("tallystick/offer/v2");
+    pub fn digest(&self, roster: &Roster, roll: &Digest) -> Digest {
+        let mut transcript = Transcript::new("tallystick/offer/v3");
         transcript.append(roster.digest().as_bytes());
+        transcript.append(roll.as_bytes());
         transcript.append_u64(self.spec.round.into());
         transcript.append(self.spec.request.as_bytes());
         transcript.append_u64(self.spec.part as u64);
@@ -316,37 +319,57 @@ impl Commitments {
 }
 
 impl Masked {
-    pub(super) fn sign(offer: &Digest, words: &[u64], key: &SigningKey) -> Signature {
-        key.sign("aggregation-masked", Self::digest(offer, words).as_bytes())
+    /// Names a vector. BLAKE3 over the words, since a vector may be megabytes; SHA-256 over the rest, as everywhere.
+    pub(super) fn vector(words: &[u64]) -> Digest {
+        Digest(*blake3::hash(&packed::words::bytes(words)).as_bytes())
     }
 
-    pub(super) fn signed(&self, roster: &Roster, offer: &Digest) -> Result<Signed, Misbehaved> {
-        let digest = Self::digest(offer, &self.words);
+    pub(super) fn sign(offer: &Digest, vector: &Digest, key: &SigningKey) -> Signature {
+        key.sign("aggregation-masked", Self::digest(offer, vector).as_bytes())
+    }
+
+    pub(super) fn signed(&self, roster: &Roster, offer: &Digest, vector: &Digest) -> Result<Signed, Misbehaved> {
+        let digest = Self::digest(offer, vector);
         Signed::new(roster, &self.member, "aggregation-masked", "the masked vector", &digest, &self.signature)
     }
 
-    fn digest(offer: &Digest, words: &[u64]) -> Digest {
-        // BLAKE3 over the words, since a vector may be megabytes; SHA-256 over the rest, as everywhere.
-        let words = blake3::hash(&packed::words::bytes(words));
-        Digest::of("tallystick/masked/v2", &[offer.as_bytes(), words.as_bytes()])
+    fn digest(offer: &Digest, vector: &Digest) -> Digest {
+        Digest::of("tallystick/masked/v3", &[offer.as_bytes(), vector.as_bytes()])
+    }
+}
+
+/// The banks in a sum and their vectors: what banks sign before they give any share, so that nobody can choose another vector
+/// once the others are open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Survivors {
+    /// In order of name.
+    pub(super) names: Vec<String>,
+    /// One each.
+    pub(super) vectors: Vec<Digest>,
+}
+
+impl Survivors {
+    pub(super) fn contains(&self, name: &String) -> bool {
+        self.names.contains(name)
     }
 }
 
 impl Agreement {
-    pub(super) fn sign(offer: &Digest, survivors: &[String], key: &SigningKey) -> Signature {
+    pub(super) fn sign(offer: &Digest, survivors: &Survivors, key: &SigningKey) -> Signature {
         key.sign("aggregation-survivors", Self::digest(offer, survivors).as_bytes())
     }
 
-    pub(super) fn signed(&self, roster: &Roster, offer: &Digest, survivors: &[String]) -> Result<Signed, Misbehaved> {
+    pub(super) fn signed(&self, roster: &Roster, offer: &Digest, survivors: &Survivors) -> Result<Signed, Misbehaved> {
         let digest = Self::digest(offer, survivors);
         Signed::new(roster, &self.member, "aggregation-survivors", "the survivors", &digest, &self.signature)
     }
 
-    fn digest(offer: &Digest, survivors: &[String]) -> Digest {
-        let mut transcript = Transcript::new("tallystick/survivors/v1");
+    fn digest(offer: &Digest, survivors: &Survivors) -> Digest {
+        let mut transcript = Transcript::new("tallystick/survivors/v2");
         transcript.append(offer.as_bytes());
-        for name in survivors {
+        for (name, vector) in survivors.names.iter().zip(&survivors.vectors) {
             transcript.append(name.as_bytes());
+            transcript.append(vector.as_bytes());
         }
         transcript.digest()
     }

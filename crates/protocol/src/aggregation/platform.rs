@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use tally_crypto::transcript::Digest;
 
+use super::masks::roll_digest;
 use super::messages::{
-    Agreement, Commitments, Keys, Masked, Misbehaved, Offer, Part, RoundSpec, SealedShares, Shares, Signed,
+    Agreement, Commitments, Keys, Masked, Misbehaved, Offer, Part, RoundSpec, SealedShares, Shares, Signed, Survivors,
     ToAggregator, ToMember, Unmask,
 };
 use super::{Roster, Transcript};
@@ -80,15 +81,36 @@ struct Batch {
     number: u32,
     keys: Vec<Keys>,
     commitments: Vec<Vec<Commitments>>,
+    roll: Digest,
 }
 
 enum Phase {
     Idle,
-    Keying { spec: RoundSpec, keys: BTreeMap<String, (Keys, Vec<Commitments>)> },
-    Dealing { spec: RoundSpec, shares: BTreeMap<String, Vec<SealedShares>> },
-    Masking { round: Round, masked: BTreeMap<String, Masked> },
-    Agreeing { round: Round, masked: Vec<Masked>, survivors: Vec<String>, agreements: BTreeMap<String, Agreement> },
-    Unmasking { round: Round, masked: Vec<Masked>, agreements: Vec<Agreement>, unmask: BTreeMap<String, Unmask> },
+    Keying {
+        spec: RoundSpec,
+        keys: BTreeMap<String, (Keys, Vec<Commitments>)>,
+    },
+    Dealing {
+        spec: RoundSpec,
+        shares: BTreeMap<String, Vec<SealedShares>>,
+    },
+    /// Each vector with its digest.
+    Masking {
+        round: Round,
+        masked: BTreeMap<String, (Masked, Digest)>,
+    },
+    Agreeing {
+        round: Round,
+        masked: Vec<Masked>,
+        survivors: Survivors,
+        agreements: BTreeMap<String, Agreement>,
+    },
+    Unmasking {
+        round: Round,
+        masked: Vec<Masked>,
+        agreements: Vec<Agreement>,
+        unmask: BTreeMap<String, Unmask>,
+    },
 }
 
 /// What was offered, and its digest.
@@ -158,8 +180,9 @@ impl Aggregator {
                 if one.words.len() != round.offer.spec.words as usize {
                     return Err(Misbehaved::Malformed { who: from.into(), what: "a vector of another length" });
                 }
-                self.unchecked.push(one.signed(&self.roster, &round.digest)?);
-                masked.insert(from.into(), one);
+                let vector = Masked::vector(&one.words);
+                self.unchecked.push(one.signed(&self.roster, &round.digest, &vector)?);
+                masked.insert(from.into(), (one, vector));
             }
             (Phase::Agreeing { round, survivors, agreements, .. }, ToAggregator::Agreement(one)) => {
                 own(from, &one.member)?;
@@ -191,6 +214,12 @@ impl Aggregator {
     /// The banks that the running phase waits for.
     pub fn waiting_for(&self) -> Vec<String> {
         self.cohort.iter().filter(|name| !self.phase.has(name)).cloned().collect()
+    }
+
+    /// Digest of the roll of the running batch.
+    #[cfg(test)]
+    pub(super) fn roll(&self) -> Digest {
+        self.batch.as_ref().map(|batch| batch.roll).unwrap_or_default()
     }
 
     fn awaits(&self, from: &str) -> bool {
@@ -242,7 +271,8 @@ impl Aggregator {
                 let number = spec.batch();
                 let (keys, commitments): (Vec<_>, _) = keys.into_values().unzip();
                 let roll = ToMember::Roll { batch: number, keys: keys.clone() };
-                self.batch = Some(Batch { number, keys, commitments });
+                let digest = roll_digest(&self.roster, &keys);
+                self.batch = Some(Batch { number, keys, commitments, roll: digest });
                 self.phase = Phase::Dealing { spec, shares: BTreeMap::new() };
                 Ok(vec![self.to_cohort(roll)])
             }
@@ -259,9 +289,14 @@ impl Aggregator {
                 Ok(events)
             }
             Phase::Masking { round, masked } => {
-                let masked: Vec<_> = masked.into_values().collect();
-                let survivors: Vec<_> = masked.iter().map(|one| one.member.clone()).collect();
-                let message = ToMember::Survivors { round: round.offer.spec.round, survivors: survivors.clone() };
+                let (masked, vectors): (Vec<_>, Vec<_>) = masked.into_values().unzip();
+                let names = masked.iter().map(|one| one.member.clone()).collect();
+                let survivors = Survivors { names, vectors };
+                let message = ToMember::Survivors {
+                    round: round.offer.spec.round,
+                    survivors: survivors.names.clone(),
+                    vectors: survivors.vectors.clone(),
+                };
                 self.phase = Phase::Agreeing { round, masked, survivors, agreements: BTreeMap::new() };
                 Ok(vec![self.to_cohort(message)])
             }
@@ -288,7 +323,8 @@ impl Aggregator {
 
     fn offer(&mut self, spec: RoundSpec) -> Event {
         let offer = Offer { spec, cohort: self.cohort.clone() };
-        let digest = offer.digest(&self.roster);
+        let roll = self.batch.as_ref().map(|batch| batch.roll).unwrap_or_default();
+        let digest = offer.digest(&self.roster, &roll);
         let event = self.to_cohort(ToMember::Offer(offer.clone()));
         self.phase = Phase::Masking { round: Round { offer, digest }, masked: BTreeMap::new() };
         event

@@ -12,7 +12,7 @@ use tally_crypto::transcript::Digest;
 
 use super::Roster;
 use super::masks::{own_mask, pairwise_sign, roll_digest, shared_mask};
-use super::messages::{Agreement, Commitments, Keys, Masked, Offer, RoundKeys, Signed, Unmask};
+use super::messages::{Agreement, Commitments, Keys, Masked, Offer, RoundKeys, Signed, Survivors, Unmask};
 use crate::wire;
 
 /// One round, from offer to shares.
@@ -81,14 +81,26 @@ impl Transcript {
     /// # Errors
     /// Names the part that does not hold.
     pub fn recompute(&self, roster: &Roster) -> Result<Vec<i64>, TranscriptError> {
-        self.check(roster, &self.offer.digest(roster))?;
+        self.check(roster, &self.offer.digest(roster, &roll_digest(roster, &self.keys)))?;
         self.sum(roster)
+    }
+
+    /// The same without the keys, for a bank that has them from the roll.
+    pub fn without_keys(mut self) -> Self {
+        self.keys = Vec::new();
+        self
+    }
+
+    /// The survivors and their vectors.
+    pub(super) fn agreed(&self) -> Survivors {
+        let vectors = self.masked.iter().map(|masked| Masked::vector(&masked.words)).collect();
+        Survivors { names: self.survivors(), vectors }
     }
 
     /// Computes the sum from parts whose signatures were checked when they came; every rebuilt secret is checked here.
     pub(super) fn sum(&self, roster: &Roster) -> Result<Vec<i64>, TranscriptError> {
-        let offer = self.offer.digest(roster);
         let roll = roll_digest(roster, &self.keys);
+        let offer = self.offer.digest(roster, &roll);
         let survivors = self.survivors();
         let secrets = self.secrets(roster, &survivors)?;
         let mut masks = self.pairwise_masks(&secrets, &survivors, &roll, &offer)?;
@@ -133,7 +145,7 @@ impl Transcript {
         if !one_batch || !ordered || self.keys.len() != self.commitments.len() {
             return Err(TranscriptError::Set("the keys"));
         }
-        self.check_signatures(roster, offer, &survivors)?;
+        self.check_signatures(roster, offer)?;
         let fits = |masked: &Masked| masked.words.len() == spec.words as usize && masked.round == spec.round;
         if !self.masked.iter().all(fits) {
             return Err(TranscriptError::Set("the masked vectors"));
@@ -154,17 +166,18 @@ impl Transcript {
         Ok(())
     }
 
-    fn check_signatures(&self, roster: &Roster, offer: &Digest, survivors: &[String]) -> Result<(), TranscriptError> {
+    fn check_signatures(&self, roster: &Roster, offer: &Digest) -> Result<(), TranscriptError> {
+        let survivors = self.agreed();
         let mut signed = Vec::new();
         for (keys, commitments) in self.keys.iter().zip(&self.commitments) {
             signed.push(keys.signed(roster)?);
             keys.commits_to(self.offer.spec.slot(), commitments, roster)?;
         }
-        for masked in &self.masked {
-            signed.push(masked.signed(roster, offer)?);
+        for (masked, vector) in self.masked.iter().zip(&survivors.vectors) {
+            signed.push(masked.signed(roster, offer, vector)?);
         }
         for agreement in &self.agreements {
-            signed.push(agreement.signed(roster, offer, survivors)?);
+            signed.push(agreement.signed(roster, offer, &survivors)?);
         }
         for unmask in &self.unmask {
             signed.push(unmask.signed(roster, offer)?);

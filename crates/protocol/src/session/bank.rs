@@ -6,16 +6,16 @@ use serde::{Deserialize, Serialize};
 use tally_crypto::seed::Seed;
 use tally_crypto::sign::SigningKey;
 use tally_crypto::transcript::Digest;
-use tally_model::release::{pack, presence};
 use tally_model::boosted::Holder as RowHolder;
+use tally_model::release::{pack, presence};
 use tally_model::{Ask, Column, ContributionError, Learner, SumRequest, Table};
 
 use super::join::{decode_codes, join};
 use super::messages::{FromBank, FromPlatform};
 use super::parts::{Asked, Reached};
 use super::transcript::AlignmentTranscript;
-use super::{Fact, Fault, Holder, Output, SealedContract, Stage};
-use crate::aggregation::{Contributor, Noise, NoiseError, Offer, Part, Reaction, Release, RoundSpec};
+use super::{Fact, Fault, Holder, Output, Recompute, SealedContract, Stage};
+use crate::aggregation::{Contributor, Noise, NoiseError, Offer, Part, Reaction, Release, Transcript};
 use crate::alignment::{self, Identifiers, Keyed, SealedRow, Step, ToBank, ToPlatform, open_rows};
 
 /// What a bank brings: its cleared loan rows.
@@ -79,9 +79,14 @@ struct Training {
     noise: Option<Noise>,
     /// Number of the next round.
     round: u32,
+    /// A sum was released without this bank: it takes part no more.
+    out: bool,
 }
 
 type Outputs = Vec<Output<FromBank>>;
+
+/// Most bins of a platform field without order: a code of its own for every enterprise would turn counts into a list of them.
+const MOST_CATEGORIES: u16 = 64;
 
 impl BankSession {
     /// A session that waits for its data.
@@ -149,6 +154,10 @@ impl BankSession {
             }
             (Phase::Waiting(_), FromPlatform::Announce { bins, .. }) => self.open(bins),
             (Phase::Opening(opening), FromPlatform::Rows(rows)) => {
+                let room = opening.announced.unwrap_or(0).saturating_sub(opening.rows.len() as u64);
+                if rows.len() as u64 > room {
+                    return Err(Fault::new(&self.platform, "sent more rows than it announced"));
+                }
                 opening.transcript.rows(&rows);
                 opening.rows.extend(rows);
                 self.try_align()
@@ -166,7 +175,9 @@ impl BankSession {
                     training.contributor.receive(step).map_err(|error| Fault::new(&self.platform, error))?;
                 self.react(reactions)
             }
-            (Phase::Training(_), FromPlatform::Released { round, cohort, sums }) => self.released(round, cohort, sums),
+            (Phase::Training(_), FromPlatform::Released { round, cohort, sums, transcript }) => {
+                self.released(round, cohort, sums, transcript.map(|transcript| *transcript))
+            }
             (Phase::Fitted { model }, FromPlatform::Complete { model: theirs }) => {
                 if *model != theirs {
                     return Err(Fault::new(&self.platform, "completed the session with another model"));
@@ -188,7 +199,9 @@ impl BankSession {
             return Ok(Vec::new());
         };
         let terms = self.contract.terms();
-        if bins.len() != terms.fields_of(Holder::Platform).count() || bins.contains(&0) {
+        let most = terms.model.bins.max(MOST_CATEGORIES);
+        let possible = bins.iter().all(|bins| (1..=most).contains(bins));
+        if bins.len() != terms.fields_of(Holder::Platform).count() || !possible {
             return Err(Fault::new(&self.platform, "announced bins that do not fit the contract's fields"));
         }
         let identifiers: Identifiers = data.identifiers.iter().collect();
@@ -240,6 +253,12 @@ impl BankSession {
     }
 
     fn start_training(&mut self, mut table: Table, bins: &[u16]) -> Result<(), Fault> {
+        if table.rows() as u64 > self.contract.terms().limits.row_cap {
+            return Err(Fault::new(
+                &self.me,
+                "has more rows than `limits.row_cap` allows: propose the session with a larger one",
+            ));
+        }
         let course = self.contract.terms().course(bins);
         table.baseline = course.bank_only(&table).map_err(|error| Fault::new(&self.me, error))?;
         let trainer = course.learner().map_err(|error| Fault::new(&self.me, error))?;
@@ -251,8 +270,16 @@ impl BankSession {
             .map_err(|error| Fault::new(&self.me, error))?;
         let asked = Asked::new(request);
         let noise = self.contract.terms().noise.map(Noise::new);
-        self.phase =
-            Phase::Training(Box::new(Training { rows: RowHolder::new(table), trainer, contributor, asked, own: None, noise, round: 0 }));
+        self.phase = Phase::Training(Box::new(Training {
+            rows: RowHolder::new(table),
+            trainer,
+            contributor,
+            asked,
+            own: None,
+            noise,
+            round: 0,
+            out: false,
+        }));
         Ok(())
     }
 
@@ -265,20 +292,10 @@ impl BankSession {
                     outputs.push(Output::Send { to: self.platform.clone(), message });
                 }
                 Reaction::Offered(offer) => outputs.extend(self.contribute(&offer)?),
-                Reaction::Releasing { spec, cohort } => {
-                    let query = self.query(&spec);
-                    outputs.push(Output::Releasing(Release { round: spec.round, query, cohort }));
-                }
+                Reaction::Releasing { round, cohort } => outputs.push(Output::Releasing(Release { round, cohort })),
             }
         }
         Ok(outputs)
-    }
-
-    /// Names what a round sums, whatever the session: the request, the fields that it counts by position, and its part.
-    fn query(&self, spec: &RoundSpec) -> Digest {
-        // Panic safety: the type holds only strings and lists.
-        let fields = serde_json::to_vec(&self.contract.terms().fields).expect("fields serialise");
-        Digest::of("tallystick/query/v1", &[spec.request.as_bytes(), &[spec.part as u8], &fields])
     }
 
     fn contribute(&mut self, offer: &Offer) -> Result<Outputs, Fault> {
@@ -287,6 +304,9 @@ impl BankSession {
         let blame = |reason: String| Err(Fault::new(&self.platform, format!("round {}: {reason}", spec.round)));
         if spec.request != training.asked.request().digest() || spec.part != training.asked.part() {
             return blame("asked for a sum that the contract's trainer does not ask next".into());
+        }
+        if training.out {
+            return blame("asked this bank again after a sum was released without it".into());
         }
         let limits = &self.contract.terms().limits;
         if spec.round >= limits.rounds {
@@ -307,8 +327,17 @@ impl BankSession {
         Ok(vec![Output::Record(fact), Output::Send { to: self.platform.clone(), message }])
     }
 
-    fn released(&mut self, round: u32, cohort: Vec<String>, sums: Vec<i64>) -> Result<Outputs, Fault> {
+    fn released(
+        &mut self,
+        round: u32,
+        cohort: Vec<String>,
+        sums: Vec<i64>,
+        transcript: Option<Transcript>,
+    ) -> Result<Outputs, Fault> {
         let Phase::Training(training) = &mut self.phase else { return Ok(Vec::new()) };
+        training
+            .check(&self.me, &self.contract, (round, &cohort, &sums), transcript)
+            .map_err(|reason| Fault::new(&self.platform, format!("round {round}: {reason}")))?;
         let unasked = || Fault::new(&self.platform, format!("released a sum that round {round} did not ask"));
         if round < training.round {
             return Err(unasked());
@@ -316,9 +345,9 @@ impl BankSession {
         let request = training.asked.request();
         let mut outputs = vec![Output::Record(release_fact(round, request, &cohort, &sums))];
         let evaluated = request.evaluates();
-        let least = self.contract.terms().limits.min_cell;
         training.round = round + 1;
-        let Reached::Sums(sums) = training.asked.release(&cohort, sums, least).ok_or_else(unasked)? else {
+        let reached = training.asked.release(&cohort, sums, self.contract.terms()).ok_or_else(unasked)?;
+        let Reached::Sums(sums) = reached else {
             return Ok(outputs);
         };
         training.trainer.answer(sums).map_err(|error| Fault::new(&self.platform, format!("round {round}: {error}")))?;
@@ -348,6 +377,30 @@ impl BankSession {
 }
 
 impl Training {
+    /// Checks a released sum against what the banks sent, where the contract has this bank do so.
+    fn check(
+        &mut self,
+        me: &String,
+        contract: &SealedContract,
+        (round, cohort, sums): (u32, &Vec<String>, &[i64]),
+        transcript: Option<Transcript>,
+    ) -> Result<(), String> {
+        if !cohort.contains(me) {
+            self.out = true;
+            return Ok(());
+        }
+        if self.contributor.answered() != Some((round, cohort)) {
+            return Err("released a sum over banks that this bank did not agree to".into());
+        }
+        let every = contract.terms().limits.recompute == Recompute::EverySum;
+        if !every && self.asked.part() != Part::Presence {
+            return Ok(());
+        }
+        let transcript = transcript.ok_or("released a sum without what it is recomputed from")?;
+        let recomputed = self.contributor.recompute(transcript).map_err(|error| error.to_string())?;
+        if recomputed == sums { Ok(()) } else { Err("released another sum than the banks' vectors give".into()) }
+    }
+
     /// What this bank adds in a round; `None` if the offer asks banks that gave no indicators.
     fn values(&mut self, offer: &Offer, least: u32) -> Result<Option<Vec<i64>>, ContributionError> {
         let own = match self.own.take() {
@@ -375,7 +428,11 @@ impl Training {
         let shown = self.asked.fold(&offer.cohort, least).map(|fold| self.asked.shown(&fold)).unwrap_or_default();
         let sensitivity = self.asked.request().sensitivity();
         let shown = |word: usize| shown.get(word).copied().unwrap_or(true);
-        noise.add(roster, sensitivity, seed, &offer.digest(roster), &mut values, shown)?;
+        let label = Digest::of(
+            "tallystick/noise-of-round/v1",
+            &[&offer.spec.round.to_be_bytes(), offer.spec.request.as_bytes()],
+        );
+        noise.add(roster, sensitivity, seed, &label, &mut values, shown)?;
         Ok(values)
     }
 }

@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use tally_crypto::sign::{Envelope, VerifyKey};
 use tally_crypto::transcript::Digest;
+use tally_model::boosted::{BoostedFieldPlan, BoostedPlan, EarlyStopping, Growth, Monotone};
 use tally_model::release::MAX_BANKS;
 use tally_model::text::Text;
-use tally_model::boosted::{BoostedFieldPlan, BoostedPlan, EarlyStopping, Growth, Monotone};
 use tally_model::{Course, FieldPlan, FieldSource, Plan};
 use tally_policy::{Form, Level, Purpose};
 
@@ -194,8 +194,22 @@ pub struct Limits {
     pub evaluations: u64,
     /// Fewest banks behind a released cell; at least two, at most `min_cohort`. Cells with fewer are counted with their neighbours.
     pub min_cell: u32,
+    /// Which sums every bank recomputes from what the others sent.
+    #[serde(default)]
+    pub recompute: Recompute,
     /// Most rounds, each of which releases a sum.
     pub rounds: u32,
+}
+
+/// Which released sums every bank recomputes from all masked vectors: the platform then cannot show it another sum.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Recompute {
+    /// All: every bank receives the masked vectors of all others.
+    #[default]
+    EverySum,
+    /// Those that decide which cells are counted together. The others are left to auditors.
+    Indicators,
 }
 
 /// A contract with its payload digest, after its content was checked; signatures are checked by
@@ -357,9 +371,16 @@ impl Contract {
         )?;
         term("fields", self.fields_of(Holder::Banks).next().is_some(), "the banks bring at least one field")?;
         term("fields", self.fields_of(Holder::Platform).next().is_some(), "the platform brings at least one field")?;
-        let cell = 2..=self.limits.min_cohort;
-        term("limits.min_cell", cell.contains(&self.limits.min_cell), "between 2 and limits.min_cohort")?;
         term("parties", banks <= MAX_BANKS, "more banks than one sum can count")?;
+        let roster = self.roster(Digest::default());
+        let roster = roster.map_err(|error| ContractError::Term { term: "parties", reason: error.to_string() })?;
+        let least = roster.colluders() + 2;
+        let cell = self.limits.min_cell as usize;
+        if !(least..=banks).contains(&cell) {
+            let reason =
+                format!("between {least} (two more than may collude with the platform) and the number of banks");
+            return Err(ContractError::Term { term: "limits.min_cell", reason });
+        }
         let refused = self.fields.iter().find(|field| field.level == Level::L4);
         term("fields", refused.is_none(), "a level 4 field never takes part")?;
         let unbinned = self.fields_of(Holder::Platform).find(|field| field.form != Form::Binned);
@@ -368,6 +389,10 @@ impl Contract {
         term("model.algorithm", known, "this node knows `scorecard` and `trees`")?;
         let fits = (self.model.algorithm == "trees") == self.model.trees.is_some();
         term("model.trees", fits, "the parameters of trees belong to the algorithm `trees`, and to no other")?;
+        let drawn = self.model.trees.as_ref().is_some_and(|trees| trees.row_share < 1.0);
+        let reason =
+            "rows drawn by a public seed give sums over known subsets, from which rows can be solved: it needs noise";
+        term("model.trees.row_share", !drawn || self.noise.is_some(), reason)?;
         let monotone = self.model.trees.iter().flat_map(|trees| trees.monotone.keys());
         let named = monotone.clone().all(|name| names.contains(&name));
         term("model.trees.monotone", named, "names a field that the contract does not have")?;
@@ -378,7 +403,6 @@ impl Contract {
         let course = self.course(&vec![self.model.bins; self.fields_of(Holder::Platform).count()]);
         course.check().map_err(|error| ContractError::Term { term: "model", reason: error.to_string() })?;
         let noise = self.noise.map_or(Ok(()), |noise| {
-            let roster = self.roster(Digest::default()).map_err(|error| error.to_string())?;
             noise.check().map_err(|error| error.to_string())?;
             noise.fits(&roster, course.largest_sensitivity()).map_err(|error| error.to_string())
         });

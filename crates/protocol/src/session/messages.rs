@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use tally_crypto::transcript::Digest;
 
 use super::Fault;
-use crate::aggregation::{ToAggregator, ToMember};
+use crate::aggregation::{ToAggregator, ToMember, Transcript};
 use crate::alignment::{SealedRow, ToBank, ToPlatform};
 
 /// Platform to bank.
@@ -31,6 +31,8 @@ pub enum FromPlatform {
         cohort: Vec<String>,
         /// The sum, one word an entry.
         sums: Vec<i64>,
+        /// What a bank recomputes it from, without the keys, where the contract has every bank do so.
+        transcript: Option<Box<Transcript>>,
     },
     /// Every party has computed the same model.
     Complete {

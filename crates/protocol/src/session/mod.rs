@@ -50,7 +50,7 @@ mod transcript;
 pub use bank::{BankData, BankInput, BankSession};
 pub use contract::{
     AlignmentTerms, CONTRACT_TYPE, Contract, ContractError, FieldTerms, Holder, Limits, ListReference, ModelTerms,
-    Party, PartyRole, SealedContract, TreeTerms,
+    Party, PartyRole, Recompute, SealedContract, TreeTerms,
 };
 pub use ideal::ideal;
 pub use messages::{FromBank, FromPlatform, Stop};

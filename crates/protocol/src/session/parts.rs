@@ -3,6 +3,7 @@
 use tally_model::release::{Axis, Fold, packed_words, unpack};
 use tally_model::{SumRequest, Sums};
 
+use super::Contract;
 use crate::aggregation::Part;
 
 /// A sum request on its way through its rounds.
@@ -75,7 +76,7 @@ impl Asked {
     }
 
     /// Takes in the released words of the part; `None` if they cannot be what was asked.
-    pub(super) fn release(&mut self, cohort: &[String], words: Vec<i64>, least: u32) -> Option<Reached> {
+    pub(super) fn release(&mut self, cohort: &[String], mut words: Vec<i64>, terms: &Contract) -> Option<Reached> {
         if words.len() != self.words() {
             return None;
         }
@@ -84,7 +85,15 @@ impl Asked {
             self.seen = Some(Seen { cohort: cohort.to_vec(), contributors });
             return Some(Reached::Cells);
         }
-        let fold = self.fold(cohort, least)?;
+        let fold = self.fold(cohort, terms.limits.min_cell)?;
+        // What is no count of rows came from a bank that deviates, or from noise.
+        for count in self.request.counts(&mut words) {
+            let most = i64::try_from(terms.limits.row_cap).unwrap_or(i64::MAX);
+            if !(0..=most).contains(count) && terms.noise.is_none() {
+                return None;
+            }
+            *count = (*count).clamp(0, most);
+        }
         let seen = self.seen.take().map(|seen| seen.cohort).unwrap_or_default();
         Some(Reached::Sums(Sums { values: words, cohort: cohort.to_vec(), seen, fold }))
     }

@@ -13,8 +13,8 @@ use super::join::{ROWS_PER_MESSAGE, encode_codes};
 use super::messages::{FromBank, FromPlatform};
 use super::parts::{Asked, Reached};
 use super::transcript::AlignmentTranscript;
-use super::{Fact, Fault, Holder, Output, SealedContract, Stage};
-use crate::aggregation::{Aggregator, Event, RoundSpec};
+use super::{Fact, Fault, Holder, Output, Recompute, SealedContract, Stage};
+use crate::aggregation::{Aggregator, Event, Part, RoundSpec, Transcript};
 use crate::alignment::{self, Identifiers, Keyed, Misbehaved, Step, ToBank, ToPlatform, pad_rows, rung, seal_rows};
 
 /// What the platform brings: cleared values of the consented enterprises.
@@ -285,7 +285,7 @@ impl PlatformSession {
                 Event::Refused { from, misbehaved } => outputs.push(Output::Refused(Fault::new(&from, misbehaved))),
                 Event::Released { round, cohort, sums, transcript } => {
                     outputs.push(Output::Evidence { round, transcript: transcript.encode() });
-                    queue.extend(self.released(round, cohort, sums, &mut outputs)?);
+                    queue.extend(self.released(round, cohort, sums, *transcript, &mut outputs)?);
                 }
                 Event::CalledOff { cohort, .. } => queue.extend(self.ask_again(cohort)?),
             }
@@ -298,20 +298,27 @@ impl PlatformSession {
         round: u32,
         cohort: Vec<String>,
         sums: Vec<i64>,
+        transcript: Transcript,
         outputs: &mut Outputs,
     ) -> Result<Vec<Event>, Fault> {
         let Phase::Training(training) = &mut self.phase else { return Ok(Vec::new()) };
         let request = training.asked.request();
         outputs.push(Output::Record(super::bank::release_fact(round, request, &cohort, &sums)));
+        let limits = &self.contract.terms().limits;
+        let recomputed = limits.recompute == Recompute::EverySum || training.asked.part() == Part::Presence;
+        let transcript = recomputed.then(|| Box::new(transcript.without_keys()));
         for bank in self.contract.terms().banks() {
-            let message = FromPlatform::Released { round, cohort: cohort.clone(), sums: sums.clone() };
+            let transcript = transcript.clone().filter(|_| cohort.contains(&bank.name));
+            let message = FromPlatform::Released { round, cohort: cohort.clone(), sums: sums.clone(), transcript };
             outputs.push(Output::Send { to: bank.name.clone(), message });
         }
         training.cohort.clone_from(&cohort);
         let evaluated = request.evaluates();
-        let least = self.contract.terms().limits.min_cell;
-        let reached = training.asked.release(&cohort, sums, least).ok_or_else(|| {
-            Fault::new(&cohort.join(", "), format!("round {round}: one of them gave more than one indicator a cell"))
+        let reached = training.asked.release(&cohort, sums, self.contract.terms()).ok_or_else(|| {
+            Fault::new(
+                &cohort.join(", "),
+                format!("round {round}: one of them gave numbers that are no counts of rows"),
+            )
         })?;
         if let Reached::Sums(sums) = reached {
             let blame = |error| Fault::new(&self.me, format!("round {round}: {error}"));

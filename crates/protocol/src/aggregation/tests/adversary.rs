@@ -70,7 +70,7 @@ impl Script {
     }
 
     fn agree(&mut self, name: &str, survivors: &[String]) -> Result<Agreement, Misbehaved> {
-        let message = ToMember::Survivors { round: 0, survivors: survivors.to_vec() };
+        let message = self.world.survivors(survivors);
         self.world.answers(name, message).map(|mut answers| match answers.remove(0) {
             ToAggregator::Agreement(agreement) => agreement,
             other => panic!("{other:?}"),
@@ -131,7 +131,7 @@ fn two_requests_to_two_banks_get_no_agreement_and_forced_past_it_nothing_but_noi
         sum.iter_mut().zip(&one.words).for_each(|(total, word)| *total = total.wrapping_add(*word));
         let offer = if place == 2 { &crafted } else { &honest };
         let own = script.world.banks[&one.member].self_secret(0);
-        apply_masks(&[(own_mask(&own, &roll, &offer.digest(&script.world.roster)), Sign::Subtract)], &mut sum);
+        apply_masks(&[(own_mask(&own, &roll, &offer.digest(&script.world.roster, &roll)), Sign::Subtract)], &mut sum);
     }
     assert!(deviation(&sum).abs() < 5.0, "{}", deviation(&sum));
 }
@@ -274,8 +274,8 @@ fn a_late_vector_of_a_bank_that_was_given_up_stays_closed() {
     let agreements: Vec<_> = others.iter().map(|name| script.agree(name, others).unwrap()).collect();
     let unmask: Vec<_> = others.iter().map(|name| script.unmask(name, &agreements).unwrap()).collect();
     let roster = script.world.roster.clone();
-    let digest = offer.digest(&roster);
     let roll = roll_digest(&roster, &script.keys);
+    let digest = offer.digest(&roster, &roll);
     let pairwise = script.rebuilt(&unmask, victim);
     let mut late = masked[4].words.clone();
     for other in others {
@@ -318,6 +318,32 @@ fn cells_over_fewer_banks_than_asked_get_no_signature() {
     script.agree(&names[0], &names).unwrap();
 }
 
+/// A bank recomputes what it helped to open: another sum, another round, or vectors that it did not agree to are refused.
+#[test]
+fn a_bank_recomputes_the_sum_from_what_it_agreed_to() {
+    let mut world = world(4);
+    let released = |world: &mut World, round| match world.round(round, &Drops::new(), &mut BTreeSet::new()).unwrap() {
+        Event::Released { transcript, sums, .. } => (transcript.without_keys(), sums),
+        other => panic!("{other:?}"),
+    };
+    let (first, sums) = released(&mut world, 0);
+    let bank = &world.banks["bank-2"];
+    assert_eq!(bank.recompute(first.clone()).unwrap(), sums);
+    let mut other = first.clone();
+    other.masked[0].words[0] ^= 1;
+    assert!(bank.recompute(other).is_err());
+    // A bank that colludes signs another vector once the sum is known.
+    let mut late = first.clone();
+    let words = &mut late.masked[3].words;
+    words[1] = words[1].wrapping_add(5);
+    let offer = late.offer.digest(&world.roster, &world.aggregator.roll());
+    late.masked[3].signature = Masked::sign(&offer, &Masked::vector(&late.masked[3].words), &key("bank-4"));
+    assert!(bank.recompute(late).is_err());
+    let (second, _) = released(&mut world, 1);
+    assert!(world.banks["bank-2"].recompute(first).is_err());
+    world.banks["bank-2"].recompute(second).unwrap();
+}
+
 #[test]
 fn no_mask_is_used_twice() {
     let mut script = Script::keyed(3, b"s");
@@ -327,7 +353,7 @@ fn no_mask_is_used_twice() {
     let secret = script.world.banks["bank-1"].self_secret(0);
     let other = script.keys[1].pairwise(0);
     for round in 0..50_000u32 {
-        let digest = script.offer(spec(round)).digest(&roster);
+        let digest = script.offer(spec(round)).digest(&roster, &roll);
         assert!(seen.insert(*own_mask(&secret, &roll, &digest).expose()));
         if round % 50 == 0 {
             assert!(seen.insert(*pairwise_mask(&secret, &other, &roll, &digest, "bank-1", "bank-2").expose()));

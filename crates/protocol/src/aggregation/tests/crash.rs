@@ -64,7 +64,7 @@ fn a_restart_is_no_second_chance_for_the_aggregator() {
             spec: RoundSpec { request: Digest::of_bytes(b"other"), ..spec(0) },
             cohort: all.clone(),
         }),
-        ToMember::Survivors { round: 0, survivors: all[..3].to_vec() },
+        ToMember::Survivors { round: 0, survivors: all[..3].to_vec(), vectors: vec![Digest::default(); 3] },
     ];
     for crash in 1..=journal.len() {
         for attack in &attacks {

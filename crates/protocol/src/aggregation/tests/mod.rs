@@ -16,6 +16,8 @@ const WORDS: u32 = 5;
 
 struct World {
     roster: Roster,
+    /// The vectors that were given, by bank.
+    vectors: BTreeMap<String, Digest>,
     banks: BTreeMap<String, Contributor>,
     aggregator: Aggregator,
 }
@@ -37,7 +39,7 @@ fn world_of(banks: usize, session: &[u8]) -> World {
         (name.clone(), Contributor::new(roster.clone(), name, key(name), seed).unwrap())
     };
     let banks = names.iter().map(contributor).collect();
-    World { aggregator: Aggregator::new(roster.clone()), banks, roster }
+    World { aggregator: Aggregator::new(roster.clone()), banks, roster, vectors: BTreeMap::new() }
 }
 
 fn spec(round: u32) -> RoundSpec {
@@ -112,12 +114,22 @@ impl World {
                 Reaction::Offered(Offer { spec, .. }) => {
                     let mut values = wide_values(to, spec.round);
                     values.truncate(spec.words as usize);
-                    answers.push(bank.contribute(&spec, values)?);
+                    let answer = bank.contribute(&spec, values)?;
+                    if let ToAggregator::Masked(masked) = &answer {
+                        self.vectors.insert(to.into(), Masked::vector(&masked.words));
+                    }
+                    answers.push(answer);
                 }
                 Reaction::Releasing { .. } => {}
             }
         }
         Ok(answers)
+    }
+
+    /// The message that names these survivors, with the vectors that they gave.
+    fn survivors(&self, names: &[String]) -> ToMember {
+        let vectors = names.iter().map(|name| self.vectors.get(name).copied().unwrap_or_default()).collect();
+        ToMember::Survivors { round: 0, survivors: names.to_vec(), vectors }
     }
 
     fn expected(&self, round: u32, survivors: &[String]) -> Vec<i64> {
@@ -219,11 +231,15 @@ fn a_bank_answers_one_set_of_survivors_once() {
     let mut world = world(4);
     let masked = world.masked();
     let all: Vec<_> = masked.iter().map(|one| one.member.clone()).collect();
-    let survivors = |survivors: &[String]| ToMember::Survivors { round: 0, survivors: survivors.to_vec() };
-    assert!(matches!(world.answers("bank-1", survivors(&all[..2])), Err(Misbehaved::TooFew { .. })));
-    assert!(matches!(world.answers("bank-1", survivors(&all[1..])), Err(Misbehaved::Malformed { .. })));
-    assert_eq!(world.answers("bank-1", survivors(&all)).unwrap().len(), 1);
-    assert_eq!(world.answers("bank-1", survivors(&all[..3])).unwrap_err(), Misbehaved::AskedAgain(0));
+    let [two, others, everyone, three] = [&all[..2], &all[1..], &all[..], &all[..3]].map(|view| world.survivors(view));
+    assert!(matches!(world.answers("bank-1", two), Err(Misbehaved::TooFew { .. })));
+    assert!(matches!(world.answers("bank-1", others), Err(Misbehaved::Malformed { .. })));
+    let ToMember::Survivors { round, survivors, mut vectors } = everyone.clone() else { unreachable!() };
+    vectors[0] = vectors[1];
+    let forged = ToMember::Survivors { round, survivors, vectors };
+    assert!(matches!(world.answers("bank-1", forged), Err(Misbehaved::Malformed { .. })));
+    assert_eq!(world.answers("bank-1", everyone).unwrap().len(), 1);
+    assert_eq!(world.answers("bank-1", three).unwrap_err(), Misbehaved::AskedAgain(0));
 }
 
 #[test]
@@ -233,7 +249,7 @@ fn split_views_get_no_shares() {
     let all: Vec<_> = masked.iter().map(|one| one.member.clone()).collect();
     let mut agreements = Vec::new();
     for (name, view) in [("bank-1", &all[..]), ("bank-2", &all[..3]), ("bank-3", &all[..3])] {
-        let message = ToMember::Survivors { round: 0, survivors: view.to_vec() };
+        let message = world.survivors(view);
         let ToAggregator::Agreement(one) = world.answers(name, message).unwrap().remove(0) else { unreachable!() };
         agreements.push(one);
     }
@@ -312,8 +328,9 @@ fn unsigned_commitments_are_refused() {
     world.aggregator.receive("bank-1", ToAggregator::Keys(keys, commitments)).unwrap();
 }
 
-fn masked_holds(roster: &Roster, masked: &Masked, offer: &Offer) -> bool {
-    messages::Signed::check(vec![masked.signed(roster, &offer.digest(roster)).unwrap()]).is_ok()
+fn masked_holds(world: &World, masked: &Masked, offer: &Offer) -> bool {
+    let (offer, vector) = (offer.digest(&world.roster, &world.aggregator.roll()), Masked::vector(&masked.words));
+    messages::Signed::check(vec![masked.signed(&world.roster, &offer, &vector).unwrap()]).is_ok()
 }
 
 #[test]
@@ -323,8 +340,7 @@ fn two_requests_to_two_banks_give_noise_and_no_agreement() {
     let offer = Offer { spec: spec(0), cohort: masked.iter().map(|one| one.member.clone()).collect() };
     let mut other = offer.clone();
     other.spec.request = Digest::of_bytes(b"another");
-    assert_ne!(offer.digest(&world.roster), other.digest(&world.roster));
-    assert!(masked_holds(&world.roster, &masked[0], &offer) && !masked_holds(&world.roster, &masked[0], &other));
+    assert!(masked_holds(&world, &masked[0], &offer) && !masked_holds(&world, &masked[0], &other));
     let again = world.answers("bank-1", ToMember::Offer(other)).unwrap_err();
     assert_eq!(again, Misbehaved::AskedAgain(0));
 }
@@ -350,6 +366,7 @@ fn a_changed_transcript_is_refused() {
         TranscriptError::Part(Misbehaved::Malformed { .. })
     ));
     assert!(matches!(refused(|t| t.keys.swap(0, 1)), TranscriptError::Set("the keys")));
+    assert!(matches!(refused(|t| drop((t.keys.pop(), t.commitments.pop()))), TranscriptError::Part(_)));
     assert!(matches!(refused(|t| drop(t.agreements.pop())), TranscriptError::Set("the agreements")));
     assert!(matches!(refused(|t| drop(t.masked.pop())), TranscriptError::Set(_)));
 }
@@ -364,7 +381,7 @@ fn wrong_shares_are_left_out_or_name_their_sender() {
             unreachable!()
         };
         let mut changed = *transcript;
-        let offer = changed.offer.digest(&world.roster);
+        let offer = changed.offer.digest(&world.roster, &masks::roll_digest(&world.roster, &changed.keys));
         let liar = &mut changed.unmask[1];
         for share in &mut liar.shares {
             *share = tally_crypto::group::Scalar::from(7u8).to_bytes();
