@@ -11,6 +11,7 @@
 mod baseline;
 pub mod binning;
 pub mod boosted;
+mod coarse;
 mod contribution;
 mod fit;
 mod golden;
@@ -32,6 +33,7 @@ mod woe;
 
 pub use baseline::{BaselineError, bank_only};
 pub use contribution::{ContributionError, contribution};
+pub use coarse::{CoarsePlan, Trend};
 pub use fit::{FieldFit, Fit, RoundRecord, Scorecard};
 pub use golden::{Golden, NotGolden, Scoring};
 pub use judge::{Compared, FieldRows, Validation};
