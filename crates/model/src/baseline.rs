@@ -1,18 +1,17 @@
 //! The model that a bank has without anyone's help: WOE scorecard on its own fields, fitted by `linfa`.
 //!
-//! It is the yardstick of the uplift table, so it is deliberately not our own fit. Same bins, same minimum information
-//! value, same penalty; linfa's `alpha` is `1 / C`, its intercept is free.
+//! It is the yardstick of the uplift table, so it is deliberately not our own fit. Same rules for bins and classes, same minimum
+//! information value, same penalty; linfa's `alpha` is `1 / C`, its intercept is free.
 
 use linfa::prelude::*;
 use linfa_logistic::LogisticRegression;
 use ndarray::{Array1, Array2};
 
 use crate::binning::equal_frequency;
+use crate::coarse::classed;
 use crate::contribution::{ContributionError, codes};
 use crate::plan::{FieldSource, Plan};
-use crate::request::FieldBins;
 use crate::rows::{Column, Table};
-use crate::woe::woe;
 
 /// Why no bank-only model can be fitted.
 #[derive(Debug, thiserror::Error)]
@@ -62,14 +61,13 @@ pub fn bank_only(plan: &Plan, table: &Table) -> Result<Vec<f64>, BaselineError> 
 fn own_columns(plan: &Plan, table: &Table, train: &[usize]) -> Result<Vec<Vec<f64>>, ContributionError> {
     let mut columns = Vec::new();
     for (field, terms) in plan.fields.iter().enumerate() {
-        let bins = match (&terms.source, table.columns.get(field)) {
-            (FieldSource::Codes { .. }, _) => continue,
-            (FieldSource::Values, Some(Column::Values(values))) => {
-                let values: Vec<_> = train.iter().map(|&row| values[row]).collect();
-                FieldBins::Cuts(equal_frequency(&values, plan.bins))
-            }
-            (FieldSource::Categories { values }, Some(Column::Codes(_))) => {
-                FieldBins::Codes(u16::try_from(values.len()).unwrap_or(u16::MAX))
+        let bins = match (terms.known_bins(), &terms.source, table.columns.get(field)) {
+            (_, FieldSource::Codes { .. }, _) => continue,
+            (Some(bins), ..) => bins,
+            (None, _, Some(Column::Values(values))) => {
+                let is_special = |value: &f64| terms.special.contains(value);
+                let values: Vec<_> = train.iter().map(|&row| values[row]).filter(|value| !is_special(value)).collect();
+                terms.bins_of(equal_frequency(&values, plan.bins))
             }
             _ => return Err(ContributionError::Column(field)),
         };
@@ -79,9 +77,10 @@ fn own_columns(plan: &Plan, table: &Table, train: &[usize]) -> Result<Vec<Vec<f6
             let cells = if table.label[row] == 1 { &mut bad } else { &mut good };
             cells[usize::from(codes[row])] += 1;
         }
-        let (woe, iv) = woe(&good, &bad, plan.smoothing);
-        if iv >= plan.min_iv {
-            columns.push(codes.into_iter().map(|code| woe[usize::from(code)]).collect());
+        let all: Vec<usize> = (0..good.len()).collect();
+        let classed = classed(&good, &bad, &all, terms.joinable(&bins), plan.coarse.as_ref(), plan.smoothing);
+        if classed.iv >= plan.min_iv {
+            columns.push(codes.into_iter().map(|code| classed.woe[usize::from(code)]).collect());
         }
     }
     Ok(columns)

@@ -28,6 +28,14 @@ pub fn code(cuts: &[f64], value: f64) -> u16 {
     u16::try_from(below + 1).unwrap_or(u16::MAX)
 }
 
+/// The code of a value where special values have codes of their own, after those of the bins; they are in rising order.
+pub fn code_apart(cuts: &[f64], special: &[f64], value: f64) -> u16 {
+    match special.iter().position(|one| *one == value) {
+        Some(place) => u16::try_from(cuts.len() + 2 + place).unwrap_or(u16::MAX),
+        None => code(cuts, value),
+    }
+}
+
 /// An integer whose order is the order of the numbers (IEEE 754 total order without NaN).
 pub(crate) fn order_key(value: f64) -> u64 {
     // Minus zero and zero are one value.

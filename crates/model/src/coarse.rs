@@ -19,7 +19,7 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use crate::woe::{Totals, evidence};
+use crate::woe::{Totals, evidence, woe};
 
 /// What coarse classes must satisfy.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -67,9 +67,57 @@ pub(crate) enum Order {
     Given,
 }
 
-/// The coarse class of every fine code, from good and bad rows per code. `bins` are the codes that may be joined; they
-/// are classes 1, 2, … in order (categories: in order of falling WOE). Code 0 is class 0, codes beyond `bins` follow one by one.
-pub(crate) fn classes(
+/// The classes of a field and what they say.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Classed {
+    /// Class of every code.
+    pub(crate) classes: Vec<u16>,
+    /// WOE of every code: that of its class.
+    pub(crate) woe: Vec<f64>,
+    /// Information value of the classes.
+    pub(crate) iv: f64,
+    /// Information value before classes were joined.
+    pub(crate) fine_iv: f64,
+}
+
+/// Joins the codes of a field into classes, from good and bad rows per code.
+///
+/// `counted_in` is the code that each code is counted in (its own, unless too few banks stand behind it), so codes that are
+/// counted together are in one class. `bins` are the codes that may be joined; a class is numbered by its place.
+pub(crate) fn classed(
+    good: &[i64],
+    bad: &[i64],
+    counted_in: &[usize],
+    (bins, order): (Range<usize>, Order),
+    plan: Option<&CoarsePlan>,
+    smoothing: f64,
+) -> Classed {
+    let shown: Vec<usize> = (0..good.len()).filter(|&code| counted_in.get(code) == Some(&code)).collect();
+    let shown_good: Vec<i64> = shown.iter().map(|&code| good[code]).collect();
+    let shown_bad: Vec<i64> = shown.iter().map(|&code| bad[code]).collect();
+    let place = |code: usize| shown.partition_point(|first| *first < code);
+    let joinable = place(bins.start)..place(bins.end);
+    let classes = match plan {
+        Some(plan) => classes(&shown_good, &shown_bad, joinable, order, plan, smoothing),
+        None => (0..shown.len()).map(|place| u16::try_from(place).unwrap_or(u16::MAX)).collect(),
+    };
+    let count = classes.iter().max().map_or(0, |last| usize::from(*last) + 1);
+    let (mut goods, mut bads) = (vec![0; count], vec![0; count]);
+    for ((class, good), bad) in classes.iter().zip(&shown_good).zip(&shown_bad) {
+        goods[usize::from(*class)] += good;
+        bads[usize::from(*class)] += bad;
+    }
+    let (woes, iv) = woe(&goods, &bads, smoothing);
+    let (_, fine_iv) = woe(good, bad, smoothing);
+    let class = |code: usize| counted_in.get(code).and_then(|first| classes.get(place(*first))).copied().unwrap_or(0);
+    let classes: Vec<u16> = (0..good.len()).map(class).collect();
+    let woe = classes.iter().map(|class| woes.get(usize::from(*class)).copied().unwrap_or(0.0)).collect();
+    Classed { classes, woe, iv, fine_iv }
+}
+
+/// The coarse class of every shown code: codes before `bins` first, one by one, then the joined bins (categories in order of
+/// falling WOE), then the codes beyond.
+fn classes(
     good: &[i64],
     bad: &[i64],
     bins: Range<usize>,

@@ -1,7 +1,11 @@
 //! The meaning of a request: what the rows at hand add to its sum.
 
+<<<<<<< HEAD
 use crate::binning::{code, order_key};
 use crate::boosted;
+=======
+use crate::binning::order_key;
+>>>>>>> a358028 (Selection of fields from the sums of the fit, standard errors, row weights and offsets, chosen cut points, special values)
 use crate::metrics::{Histogram, Placements, ScoreCells};
 use crate::request::{Comparison, FieldBins, Kind, LinearModel, Model, RangeField, ScoreGrid, SumRequest, SwapLines};
 use crate::rows::{Column, Table};
@@ -18,9 +22,24 @@ pub enum ContributionError {
     /// A released histogram holds no good or no bad rows.
     #[error("the request compares scores by a histogram without good or without bad rows")]
     Histogram,
+<<<<<<< HEAD
     /// The hashes that draw rows are not there.
     #[error("the table has no hashes of its rows' identifiers")]
     Hashes,
+=======
+    /// A row's weight or offset is not there or beyond what the request allows.
+    #[error("the table has no {what} between {least} and {most} at row {row}")]
+    Row {
+        /// `weight` or `offset`.
+        what: &'static str,
+        /// The row.
+        row: usize,
+        /// Lower bound.
+        least: String,
+        /// Upper bound.
+        most: String,
+    },
+>>>>>>> a358028 (Selection of fields from the sums of the fit, standard errors, row weights and offsets, chosen cut points, special values)
     /// A column, the labels or the splits differ in length.
     #[error("the table's columns differ in length")]
     Length,
@@ -50,8 +69,8 @@ pub fn contribution(request: &SumRequest, table: &Table) -> Result<Vec<i64>, Con
 /// The codes of one column under the given bins.
 pub(crate) fn codes(table: &Table, field: usize, bins: &FieldBins) -> Result<Vec<u16>, ContributionError> {
     match (table.columns.get(field), bins) {
-        (Some(Column::Values(values)), FieldBins::Cuts(cuts)) => {
-            Ok(values.iter().map(|value| code(cuts, *value)).collect())
+        (Some(Column::Values(values)), FieldBins::Cuts(_) | FieldBins::Special { .. }) => {
+            Ok(values.iter().map(|value| bins.code(*value)).collect())
         }
         // A code beyond the announced bins says as little as a missing one.
         (Some(Column::Codes(codes)), FieldBins::Codes(bins)) => {
@@ -101,8 +120,9 @@ fn ranges(fields: &[RangeField], table: &Table, rows: &[usize], words: &mut [i64
         let Some(Column::Values(values)) = table.columns.get(asked.field) else {
             return Err(ContributionError::Column(asked.field));
         };
-        for value in rows.iter().map(|&row| values[row]).filter(|value| !value.is_nan()) {
-            let prefix = order_key(value) >> (64 - asked.depth - asked.refine);
+        let numbers = rows.iter().map(|&row| values[row]).filter(|value| !value.is_nan()).map(order_key);
+        for key in numbers.filter(|key| asked.special.binary_search(key).is_err()) {
+            let prefix = key >> (64 - asked.depth - asked.refine);
             let parent = prefix >> asked.refine;
             if let Ok(place) = asked.parents.binary_search(&parent) {
                 let cell = (prefix - (parent << asked.refine)) as usize;
@@ -134,13 +154,16 @@ fn moments(
     words: &mut [i64],
 ) -> Result<(), ContributionError> {
     let columns = woe_columns(model, table)?;
+    let weights = row_values("weight", &table.weight, model.rows.weight_cap.map(|cap| (0.0, cap)), table, rows)?;
+    let offsets = row_values("offset", &table.offset, model.rows.offset_cap.map(|cap| (-cap, cap)), table, rows)?;
     let scale = libm::ldexp(1.0, i32::try_from(scale_bits).unwrap_or(0));
     let mut x = vec![1.0; model.width()];
     for &row in rows {
+        let scale = weights.map_or(scale, |weights| weights[row] * scale);
         for (value, column) in x[1..].iter_mut().zip(&columns) {
             *value = column[row];
         }
-        let z = log_odds(model, &columns, row);
+        let z = log_odds(model, &columns, row) + offsets.map_or(0.0, |offsets| offsets[row]);
         let y = f64::from(table.label[row]);
         let p = logistic(z);
         let mut words = words.iter_mut();
@@ -163,10 +186,32 @@ fn moments(
     Ok(())
 }
 
+<<<<<<< HEAD
 /// What the rows add to a sum that judges a model, by the log-odds that it gives to every row of the table.
 pub(crate) fn judge(
     request: &SumRequest,
     joint: &[f64],
+=======
+/// A value a row within its bounds, where the request takes one.
+fn row_values<'a>(
+    what: &'static str,
+    values: &'a [f64],
+    bounds: Option<(f64, f64)>,
+    table: &Table,
+    rows: &[usize],
+) -> Result<Option<&'a [f64]>, ContributionError> {
+    let Some((least, most)) = bounds else { return Ok(None) };
+    let fits = |row: usize| values.len() == table.rows() && (least..=most).contains(&values[row]);
+    match rows.iter().find(|row| !fits(**row)) {
+        Some(&row) => Err(ContributionError::Row { what, row, least: least.to_string(), most: most.to_string() }),
+        None => Ok(Some(values)),
+    }
+}
+
+fn scores(
+    model: &LinearModel,
+    grid: ScoreGrid,
+>>>>>>> a358028 (Selection of fields from the sums of the fit, standard errors, row weights and offsets, chosen cut points, special values)
     table: &Table,
     rows: &[usize],
     words: &mut [i64],

@@ -3,13 +3,15 @@
 use serde::{Deserialize, Serialize};
 use tally_crypto::transcript::Digest;
 
-use crate::binning;
 use crate::contribution::{ContributionError, log_odds, woe_columns};
 use crate::golden::Scoring;
 use crate::judge::Validation;
 use crate::metrics::Figures;
-use crate::request::{FieldBins, LinearModel, Term};
+use crate::plan::ReasonBasis;
+use crate::points::points;
+use crate::request::{FieldBins, LinearModel, RowTerms, Term};
 use crate::rows::Table;
+use crate::selection::DropReason;
 
 /// A fitted scorecard: the same at every party, since all of it follows from released sums.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -19,12 +21,16 @@ pub struct Fit {
     pub fields: Vec<FieldFit>,
     /// Intercept of the log-odds of bad.
     pub intercept: f64,
+    /// Its standard error, by the information of the loss without its penalty; absent where that has no inverse.
+    pub intercept_error: Option<f64>,
     /// Points of an applicant before any field.
     pub base_points: i64,
     /// Points a unit of log-odds: `PDO / ln 2`.
     pub factor: f64,
     /// Score at even odds.
     pub offset: f64,
+    /// What a field's points are compared with where reasons for a score are given.
+    pub reasons: ReasonBasis,
     /// Rows that the model is fitted on.
     pub train_rows: i64,
     /// Of these, bad.
@@ -58,14 +64,22 @@ pub struct FieldFit {
     /// The code that each code is counted in, where too few banks stand behind one by itself: its own rows are in the
     /// counts of that code, and it has its WOE. Empty if too few stand behind the field.
     pub counted_in: Vec<usize>,
-    /// WOE per code: `ln(good share / bad share)`.
+    /// Coarse class per code, numbered in order; the counts of a class are those of its codes.
+    pub classes: Vec<u16>,
+    /// WOE per code, that of its class: `ln(good share / bad share)`.
     pub woe: Vec<f64>,
-    /// Information value.
+    /// Information value of the classes.
     pub iv: f64,
+    /// Information value of the fine classes.
+    pub fine_iv: f64,
     /// Why the field is not in the model.
-    pub dropped: Option<String>,
+    pub dropped: Option<DropReason>,
     /// Coefficient of its WOE in the log-odds of bad.
     pub coefficient: Option<f64>,
+    /// Its standard error, by the information of the loss without its penalty.
+    pub standard_error: Option<f64>,
+    /// Two-sided p-value of `coefficient / standard_error` (Wald).
+    pub p_value: Option<f64>,
     /// Points per code; empty if dropped.
     pub points: Vec<i64>,
 }
@@ -98,7 +112,8 @@ impl Fit {
             let coefficient = fit.coefficient?;
             Some(Term { field, bins: fit.bins.clone(), woe: fit.woe.clone(), coefficient })
         };
-        LinearModel { intercept: self.intercept, terms: self.fields.iter().enumerate().filter_map(term).collect() }
+        let terms = self.fields.iter().enumerate().filter_map(term).collect();
+        LinearModel { intercept: self.intercept, terms, rows: RowTerms::default() }
     }
 }
 
@@ -130,17 +145,27 @@ impl FieldFit {
         self.points.get(usize::from(code)).or(self.points.first()).copied().unwrap_or(0)
     }
 
-    /// Points of the best code.
-    pub fn best(&self) -> i64 {
-        self.points.iter().copied().max().unwrap_or(0)
+    /// What a code loses against the best code, or against the mean of the rows that the model is fitted on; the
+    /// largest losses are the reasons for a score.
+    pub fn points_lost(&self, code: u16, basis: ReasonBasis) -> i64 {
+        let against = match basis {
+            ReasonBasis::Maximum => self.points.iter().copied().max().unwrap_or(0),
+            ReasonBasis::Mean => self.mean_points(),
+        };
+        against - self.points(code)
+    }
+
+    /// Mean points of the rows that the model is fitted on, rounded half to even.
+    fn mean_points(&self) -> i64 {
+        let rows = |code: usize| self.good[code] + self.bad[code];
+        let all: i64 = (0..self.points.len()).map(rows).sum();
+        let sum: i64 = self.points.iter().enumerate().map(|(code, points)| rows(code).saturating_mul(*points)).sum();
+        points(sum as f64 / all.max(1) as f64)
     }
 
     /// The code of a number; 0 where the cuts are not known here.
     pub fn code(&self, value: f64) -> u16 {
-        match &self.bins {
-            FieldBins::Cuts(cuts) => binning::code(cuts, value),
-            FieldBins::Codes(_) => 0,
-        }
+        self.bins.code(value)
     }
 }
 
@@ -159,6 +184,11 @@ impl Scorecard {
     /// A field of the model; `None` if it is unknown or dropped.
     pub fn field(&self, name: &str) -> Option<&FieldFit> {
         self.fit.fields.iter().find(|field| field.name == name && field.coefficient.is_some())
+    }
+
+    /// What a code of a field loses, as the plan has it.
+    pub fn points_lost(&self, field: &FieldFit, code: u16) -> i64 {
+        field.points_lost(code, self.fit.reasons)
     }
 
     /// Points before any field.

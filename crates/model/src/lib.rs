@@ -18,13 +18,17 @@ mod golden;
 mod judge;
 mod learner;
 mod logistic;
+mod matrix;
 pub mod metrics;
 mod plain;
 mod plan;
+mod points;
 mod quantiles;
 pub mod release;
 mod request;
 mod rows;
+mod selection;
+mod significance;
 #[cfg(test)]
 mod tests;
 pub mod text;
@@ -39,9 +43,11 @@ pub use golden::{Golden, NotGolden, Scoring};
 pub use judge::{Compared, FieldRows, Validation};
 pub use learner::{Course, Fitted, Learner};
 pub use plain::Plain;
-pub use plan::{FieldPlan, FieldSource, Plan, PlanError};
+pub use plan::{FieldPlan, FieldSource, Plan, PlanError, ReasonBasis};
 pub use request::{
     Comparison, FieldBins, Kind, LinearModel, Model, RangeField, RowSet, ScoreGrid, SumRequest, Sums, SwapLines,
+    Comparison, FieldBins, Kind, LinearModel, RangeField, RowSet, RowTerms, ScoreGrid, SumRequest, Sums, SwapLines,
 };
 pub use rows::{Column, Table, is_holdout};
+pub use selection::{DropReason, SelectionPlan, Steps};
 pub use trainer::{Ask, TrainError, Trainer};

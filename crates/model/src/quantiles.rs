@@ -1,8 +1,13 @@
 //! Quantiles of pooled values by counting: a few passes of dyadic refinement, no sketch, since a sketch is not a sum.
 
+<<<<<<< HEAD
 use crate::binning::{from_order_key, roundest};
 use crate::plan::FieldSource;
 use crate::request::{FieldBins, RangeField, Sums};
+=======
+use crate::binning::{from_order_key, order_key, roundest};
+use crate::request::RangeField;
+>>>>>>> a358028 (Selection of fields from the sums of the fit, standard errors, row weights and offsets, chosen cut points, special values)
 
 /// Bits counted in each pass: sign and exponent first, then the mantissa to about five digits.
 const PASSES: [u32; 3] = [12, 8, 8];
@@ -79,6 +84,8 @@ pub(crate) struct QuantileSearch {
     total: u64,
     targets: Vec<Target>,
     pass: usize,
+    /// Values that are not counted, as order keys.
+    special: Vec<u64>,
 }
 
 /// Where one order statistic lies so far.
@@ -95,20 +102,26 @@ struct Target {
 
 impl QuantileSearch {
     pub(crate) fn new(field: usize, bins: u16) -> Self {
-        Self { field, bins, total: 0, targets: Vec::new(), pass: 0 }
+        Self { field, bins, total: 0, targets: Vec::new(), pass: 0, special: Vec::new() }
+    }
+
+    /// The same search over all other values than these, given in rising order.
+    pub(crate) fn without(self, special: &[f64]) -> Self {
+        Self { special: special.iter().map(|value| order_key(*value)).collect(), ..self }
     }
 
     /// What to count next; nothing when every cut is found.
     pub(crate) fn ask(&self) -> Option<RangeField> {
         let refine = *PASSES.get(self.pass)?;
+        let special = self.special.clone();
         if self.pass == 0 {
-            return Some(RangeField { field: self.field, depth: 0, parents: vec![0], refine });
+            return Some(RangeField { field: self.field, depth: 0, parents: vec![0], refine, special });
         }
         let depth = PASSES[..self.pass].iter().sum();
         let mut parents: Vec<_> =
             self.targets.iter().filter(|target| !target.settled).map(|target| target.prefix).collect();
         parents.dedup();
-        (!parents.is_empty()).then_some(RangeField { field: self.field, depth, parents, refine })
+        (!parents.is_empty()).then_some(RangeField { field: self.field, depth, parents, refine, special })
     }
 
     /// Takes in the counts of what was asked; `groups` are the first cells of the groups of each parent: a range that is

@@ -5,7 +5,11 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use tally_crypto::transcript::Digest;
 
+<<<<<<< HEAD
 use crate::boosted::{Forest, Histogram, Loss};
+=======
+use crate::binning;
+>>>>>>> a358028 (Selection of fields from the sums of the fit, standard errors, row weights and offsets, chosen cut points, special values)
 use crate::metrics::ScoreCells;
 use crate::release::Fold;
 use crate::rows::Table;
@@ -69,6 +73,9 @@ pub struct RangeField {
     pub parents: Vec<u64>,
     /// Further bits counted.
     pub refine: u32,
+    /// Values that are not counted, as the bits of their [order](crate::binning) in rising order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub special: Vec<u64>,
 }
 
 /// Bins of one field.
@@ -77,6 +84,13 @@ pub struct RangeField {
 pub enum FieldBins {
     /// Upper ends of the bins of a number, the last bin open.
     Cuts(Vec<f64>),
+    /// The same, and values with a bin of their own after the last one.
+    Special {
+        /// Upper ends of the bins.
+        cuts: Vec<f64>,
+        /// The values, in rising order.
+        special: Vec<f64>,
+    },
     /// As many codes as this, the missing code not counted.
     Codes(u16),
 }
@@ -98,6 +112,22 @@ pub struct LinearModel {
     pub intercept: f64,
     /// The columns.
     pub terms: Vec<Term>,
+    /// What rows bring to the loss besides their label; nothing to a score.
+    #[serde(default, skip_serializing_if = "RowTerms::is_plain")]
+    pub rows: RowTerms,
+}
+
+/// What a row brings to a logistic loss besides its label. The caps bound the sums.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RowTerms {
+    /// Rows have weights between 0 and this; absent, every row counts once. Counts of rows are not weighted, so a WOE is that of
+    /// the rows: the same for weights that depend on the outcome alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight_cap: Option<f64>,
+    /// Rows have a part of the log-odds of bad that is not fitted, of at most this size; absent, none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offset_cap: Option<f64>,
 }
 
 /// One column of a [`LinearModel`].
@@ -271,10 +301,20 @@ impl RangeField {
 }
 
 impl FieldBins {
+    /// The code of a number; 0 where it is missing, and where the cuts are not known here.
+    pub fn code(&self, value: f64) -> u16 {
+        match self {
+            Self::Cuts(cuts) => binning::code(cuts, value),
+            Self::Special { cuts, special } => binning::code_apart(cuts, special, value),
+            Self::Codes(_) => 0,
+        }
+    }
+
     /// Number of codes, the missing code included.
     pub fn codes(&self) -> usize {
         match self {
             Self::Cuts(cuts) => cuts.len() + 2,
+            Self::Special { cuts, special } => cuts.len() + special.len() + 2,
             Self::Codes(bins) => usize::from(*bins) + 1,
         }
     }
@@ -286,14 +326,18 @@ impl LinearModel {
         self.terms.len() + 1
     }
 
+    /// Largest log-odds of bad of a row, either way.
+    pub(crate) fn reach(&self) -> f64 {
+        let terms = self.terms.iter().map(|term| term.coefficient.abs() * term.extent()).sum::<f64>();
+        self.intercept.abs() + terms + self.rows.offset_cap.unwrap_or(0.0)
+    }
+
     /// Largest Euclidean norm of one row's loss, gradient and upper Hessian: the loss is at most `|z| + ln 2`, the error of a
-    /// probability at most 1, its weight `p (1 - p)` at most 1/4.
+    /// probability at most 1, its weight `p (1 - p)` at most 1/4; all times the row's weight.
     fn moment_norm(&self) -> f64 {
-        let largest = |term: &Term| term.woe.iter().fold(0.0f64, |largest, woe| largest.max(woe.abs()));
-        let reach: f64 = self.terms.iter().map(|term| term.coefficient.abs() * largest(term)).sum();
-        let loss = self.intercept.abs() + reach + std::f64::consts::LN_2;
-        let squares = 1.0 + self.terms.iter().map(|term| largest(term) * largest(term)).sum::<f64>();
-        (loss * loss + squares + squares * squares / 16.0).sqrt()
+        let loss = self.reach() + std::f64::consts::LN_2;
+        let squares = 1.0 + self.terms.iter().map(|term| term.extent() * term.extent()).sum::<f64>();
+        self.rows.weight() * (loss * loss + squares + squares * squares / 16.0).sqrt()
     }
 
     fn moment_words(&self) -> usize {
@@ -324,6 +368,25 @@ impl Comparison {
     pub(crate) fn scale_bits(&self, row_cap: u64) -> u32 {
         let bits = 61 - libm::ilogb((Self::REACH + 1.0) * row_cap as f64);
         u32::try_from(bits.clamp(0, 52)).unwrap_or(0)
+    }
+}
+
+impl Term {
+    /// Largest WOE, either way.
+    pub(crate) fn extent(&self) -> f64 {
+        self.woe.iter().fold(0.0f64, |largest, woe| largest.max(woe.abs()))
+    }
+}
+
+impl RowTerms {
+    /// True where a row brings only its label.
+    pub fn is_plain(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Largest weight of a row.
+    pub(crate) fn weight(&self) -> f64 {
+        self.weight_cap.unwrap_or(1.0)
     }
 }
 

@@ -18,6 +18,10 @@ pub struct Table {
     pub hashes: Vec<u64>,
     /// Log-odds of bad under the bank's own model; empty until there is one.
     pub baseline: Vec<f64>,
+    /// Weights in the fit; empty where every row counts once.
+    pub weight: Vec<f64>,
+    /// Part of the log-odds of bad that is not fitted; empty where there is none.
+    pub offset: Vec<f64>,
 }
 
 /// One column.

@@ -11,21 +11,25 @@ pub(crate) fn plan(fields: Vec<FieldPlan>) -> Plan {
     Plan {
         fields,
         bins: 10,
+        coarse: None,
         smoothing: 0.5,
         min_iv: 0.02,
+        selection: SelectionPlan::none(),
         c: 1.0,
         row_cap: 1 << 22,
         min_rows: 5,
         pdo: 20.0,
         base_score: 600.0,
         base_odds: 50.0,
+        reasons: ReasonBasis::Maximum,
+        rows: RowTerms::default(),
         seed: Digest::default(),
         newton_steps: None,
     }
 }
 
 fn values(name: &str) -> FieldPlan {
-    FieldPlan { name: name.into(), source: FieldSource::Values }
+    FieldPlan::new(name, FieldSource::Values)
 }
 
 /// A table whose label depends on two of three columns, by a fixed recurrence.
@@ -56,7 +60,7 @@ pub(crate) fn table(rows: usize, seed: u64) -> Table {
 }
 
 pub(crate) fn three_fields() -> Plan {
-    plan(vec![values("a"), values("b"), FieldPlan { name: "c".into(), source: FieldSource::Codes { bins: 3 } }])
+    plan(vec![values("a"), values("b"), FieldPlan::new("c", FieldSource::Codes { bins: 3 })])
 }
 
 /// The fit where every cell is shown, whoever fills it.
@@ -100,11 +104,21 @@ pub(crate) fn split(table: &Table, parts: usize) -> BTreeMap<String, Table> {
             columns: columns.collect(),
             label: rows.iter().map(|&row| table.label[row]).collect(),
             holdout: rows.iter().map(|&row| table.holdout[row]).collect(),
+<<<<<<< HEAD
             hashes: rows.iter().filter_map(|&row| table.hashes.get(row).copied()).collect(),
             baseline: rows.iter().filter_map(|&row| table.baseline.get(row).copied()).collect(),
+=======
+            weight: part_of(&table.weight, &rows),
+            offset: part_of(&table.offset, &rows),
+            ..Table::default()
+>>>>>>> a358028 (Selection of fields from the sums of the fit, standard errors, row weights and offsets, chosen cut points, special values)
         }
     };
     (0..parts).map(|part| (format!("bank-{}", part + 1), take(part))).collect()
+}
+
+fn part_of(values: &[f64], rows: &[usize]) -> Vec<f64> {
+    if values.is_empty() { Vec::new() } else { rows.iter().map(|&row| values[row]).collect() }
 }
 
 pub(crate) fn names(banks: usize) -> Vec<String> {
@@ -180,10 +194,8 @@ fn newton_finds_what_linfa_finds() {
     let Column::Values(values) = &table.columns[1] else { unreachable!() };
     let codes = values.iter().map(|value| (value / 250_000.0) as u16).collect();
     table.columns = vec![Column::Codes(codes), table.columns.pop().unwrap()];
-    let field = |name: &str| FieldPlan {
-        name: name.into(),
-        source: FieldSource::Categories { values: ["1", "2", "3"].map(Into::into).to_vec() },
-    };
+    let values = ["1", "2", "3"].map(Into::into).to_vec();
+    let field = |name: &str| FieldPlan::new(name, FieldSource::Categories { values: values.clone() });
     let plan = plan(vec![field("b"), field("c")]);
     let fit = fit(&plan, &split(&table, 1), |_| names(1));
     let baseline = bank_only(&plan, &table).unwrap();

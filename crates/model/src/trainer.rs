@@ -1,18 +1,31 @@
 //! The trainer of a scorecard: a deterministic state machine over released sums.
 //!
 //! ```text
-//! Ranges x 3 (quantiles) -> Counts (WOE, IV) -> Moments … (Newton) -> Scores … (judge) -> Done
+//! Ranges x 3 (quantiles) -> Counts (classes, WOE, IV) -> Moments … (selection, Newton) -> Scores … (judge) -> Done
 //! ```
 
 use tally_crypto::transcript::Digest;
 
+use crate::coarse::classed;
 use crate::fit::{FieldFit, Fit, RoundRecord};
+<<<<<<< HEAD
 use crate::judge::{Judge, Validation};
 use crate::logistic::{Newton, Progress};
 use crate::plan::{Plan, PlanError};
 use crate::quantiles::BinSearch;
 use crate::request::{FieldBins, Kind, LinearModel, Model, RowSet, SumRequest, Sums, Term};
 use crate::woe::woe;
+=======
+use crate::judge::Judge;
+use crate::logistic::Progress;
+use crate::metrics::{Cell, ScoreCells};
+use crate::plan::{FieldPlan, Plan, PlanError};
+use crate::points::Scale;
+use crate::quantiles::QuantileSearch;
+use crate::request::{FieldBins, Kind, LinearModel, RangeField, RowSet, RowTerms, SumRequest, Sums, Term};
+use crate::selection::{Candidate, Coefficient, DropReason, Fitting};
+use crate::significance::two_sided;
+>>>>>>> a358028 (Selection of fields from the sums of the fit, standard errors, row weights and offsets, chosen cut points, special values)
 
 /// What a trainer wants.
 #[derive(Clone, Debug, PartialEq)]
@@ -61,14 +74,21 @@ pub struct Trainer {
     fields: Vec<FieldFit>,
     rounds: Vec<RoundRecord>,
     train: (i64, i64),
+    intercept: Option<Coefficient>,
 }
 
 #[derive(Clone, Debug)]
 enum Step {
     Quantiles(BinSearch),
     Counts(Vec<FieldBins>),
+<<<<<<< HEAD
     Newton { model: LinearModel, search: Newton },
     Judge { model: LinearModel, judge: Judge, request: SumRequest },
+=======
+    /// The model holds a column for every field above the least information value.
+    Fitting { model: LinearModel, fitting: Box<Fitting> },
+    Judge { judge: Judge, request: SumRequest },
+>>>>>>> a358028 (Selection of fields from the sums of the fit, standard errors, row weights and offsets, chosen cut points, special values)
     Done(Box<Fit>),
 }
 
@@ -79,9 +99,17 @@ impl Trainer {
     /// Refuses a plan out of bounds.
     pub fn new(plan: Plan) -> Result<Self, PlanError> {
         plan.check()?;
+<<<<<<< HEAD
         let search = BinSearch::new(plan.fields.iter().map(|field| &field.source), plan.bins, plan.min_rows);
         let mut trainer =
             Self { step: Step::Quantiles(search), fields: Vec::new(), rounds: Vec::new(), train: (0, 0), plan };
+=======
+        let sought = plan.fields.iter().enumerate().filter(|(_, field)| field.known_bins().is_none());
+        let search = |(place, field): (_, &FieldPlan)| QuantileSearch::new(place, plan.bins).without(&field.special);
+        let step = Step::Quantiles(sought.map(search).collect());
+        let (fields, rounds) = (Vec::new(), Vec::new());
+        let mut trainer = Self { step, fields, rounds, train: (0, 0), intercept: None, plan };
+>>>>>>> a358028 (Selection of fields from the sums of the fit, standard errors, row weights and offsets, chosen cut points, special values)
         trainer.settle_quantiles();
         Ok(trainer)
     }
@@ -91,9 +119,9 @@ impl Trainer {
         let (rows, scale_bits, kind) = match &self.step {
             Step::Quantiles(search) => (RowSet::Train, 0, Kind::Ranges(search.ask())),
             Step::Counts(bins) => (RowSet::Train, 0, Kind::Counts(bins.clone())),
-            Step::Newton { model, search } => {
+            Step::Fitting { model, fitting } => {
                 let mut model = model.clone();
-                search.place(&mut model);
+                fitting.place(&mut model);
                 (RowSet::Train, scale_bits(&model, self.plan.row_cap), Kind::Moments(model))
             }
             Step::Judge { request, .. } => return Ask::Sum(request.clone()),
@@ -133,10 +161,29 @@ impl Trainer {
                 Ok(())
             }
             Kind::Counts(bins) => self.select(&bins, &sums),
+<<<<<<< HEAD
             Kind::Moments(model) => self.step_newton(model, request.scale_bits, &sums),
             // Asked by the judge or by boosted trees only.
             Kind::Scores { .. } | Kind::Compare(_) | Kind::Swap(_) | Kind::Histogram(_) | Kind::Loss(_) => {
                 Err(TrainError::NotAsked)
+=======
+            Kind::Moments(model) => self.step_fitting(model, request.scale_bits, &sums),
+            // Asked by the judge only.
+            Kind::Scores { .. } | Kind::Compare(_) | Kind::Swap(_) => Err(TrainError::NotAsked),
+        }
+    }
+
+    fn refine(&mut self, asked: &[RangeField], sums: &Sums) {
+        let Step::Quantiles(searches) = &mut self.step else { return };
+        let mut counts = sums.values.iter().map(|count| count.unsigned_abs());
+        let mut axis = 0;
+        for one in asked {
+            let cells: Vec<_> = counts.by_ref().take(one.words()).collect();
+            let groups: Vec<_> = (axis..axis + one.parents.len()).map(|axis| sums.fold.groups(axis)).collect();
+            axis += one.parents.len();
+            if let Some(search) = searches.iter_mut().find(|search| search.ask().as_ref() == Some(one)) {
+                search.answer(one, &cells, &groups, self.plan.min_rows);
+>>>>>>> a358028 (Selection of fields from the sums of the fit, standard errors, row weights and offsets, chosen cut points, special values)
             }
         }
     }
@@ -148,6 +195,15 @@ impl Trainer {
         {
             self.step = Step::Counts(search.bins());
         }
+<<<<<<< HEAD
+=======
+        let mut cuts = searches.iter().map(QuantileSearch::cuts);
+        let bins = self.plan.fields.iter().map(|field| {
+            let sought = || field.bins_of(cuts.next().unwrap_or_default());
+            field.known_bins().unwrap_or_else(sought)
+        });
+        self.step = Step::Counts(bins.collect());
+>>>>>>> a358028 (Selection of fields from the sums of the fit, standard errors, row weights and offsets, chosen cut points, special values)
     }
 
     fn select(&mut self, bins: &[FieldBins], sums: &Sums) -> Result<(), TrainError> {
@@ -160,24 +216,28 @@ impl Trainer {
             if !counted_in.is_empty() {
                 self.train = (good.iter().sum(), bad.iter().sum());
             }
-            let (grouped, iv) = woe(&good, &bad, self.plan.smoothing);
-            let woe = (0..cells.len()).map(|code| grouped[*counted_in.get(code).unwrap_or(&code)]).collect();
+            let joinable = plan.joinable(bins);
+            let terms = &self.plan;
+            let classed = classed(&good, &bad, &counted_in, joinable, terms.coarse.as_ref(), terms.smoothing);
             let dropped = if counted_in.is_empty() {
-                Some("too few banks stand behind any of its bins".into())
+                Some(DropReason::FewBanks)
             } else {
-                (iv < self.plan.min_iv).then(|| format!("information value below {}", self.plan.min_iv))
+                (classed.iv < terms.min_iv).then_some(DropReason::InformationValue { least: terms.min_iv })
             };
-            let kept = dropped.is_none();
             self.fields.push(FieldFit {
                 name: plan.name.clone(),
                 bins: bins.clone(),
                 good,
                 bad,
                 counted_in,
-                woe,
-                iv,
+                classes: classed.classes,
+                woe: classed.woe,
+                iv: classed.iv,
+                fine_iv: classed.fine_iv,
                 dropped,
-                coefficient: kept.then_some(0.0),
+                coefficient: None,
+                standard_error: None,
+                p_value: None,
                 points: Vec::new(),
             });
         }
@@ -185,20 +245,26 @@ impl Trainer {
         if good == 0 || bad == 0 {
             return Err(TrainError::Rows { good, bad });
         }
-        let kept = self.fields.iter().enumerate().filter(|(_, field)| field.coefficient.is_some());
-        let terms =
-            kept.map(|(field, fit)| Term { field, bins: fit.bins.clone(), woe: fit.woe.clone(), coefficient: 0.0 });
-        let model = LinearModel { intercept: 0.0, terms: terms.collect() };
-        let search = Newton::new(model.width(), self.plan.c, self.plan.newton_steps);
-        self.step = Step::Newton { model, search };
+        self.begin_fitting();
         Ok(())
     }
 
-    fn step_newton(&mut self, mut model: LinearModel, scale_bits: u32, sums: &Sums) -> Result<(), TrainError> {
-        let Step::Newton { search, .. } = &mut self.step else { return Err(TrainError::NotAsked) };
+    fn begin_fitting(&mut self) {
+        let passed = || self.fields.iter().enumerate().filter(|(_, field)| field.dropped.is_none());
+        let term = |(field, fit): (_, &FieldFit)| {
+            Term { field, bins: fit.bins.clone(), woe: fit.woe.clone(), coefficient: 0.0 }
+        };
+        let candidates = passed().map(|(_, fit)| Candidate { name: fit.name.clone(), iv: fit.iv }).collect();
+        let model = LinearModel { intercept: 0.0, terms: passed().map(term).collect(), rows: self.plan.rows };
+        self.step = Step::Fitting { model, fitting: Box::new(Fitting::new(candidates, &self.plan)) };
+    }
+
+    fn step_fitting(&mut self, mut model: LinearModel, scale_bits: u32, sums: &Sums) -> Result<(), TrainError> {
+        let Step::Fitting { fitting, .. } = &mut self.step else { return Err(TrainError::NotAsked) };
         let unit = libm::ldexp(1.0, -i32::try_from(scale_bits).unwrap_or(0));
         let moments: Vec<f64> = sums.values.iter().map(|value| *value as f64 * unit).collect();
         let rows = (self.train.0 + self.train.1) as f64;
+<<<<<<< HEAD
         match search.answer(&moments, rows * unit, &sums.cohort).map_err(TrainError::Newton)? {
             Progress::Continue => Ok(()),
             Progress::Converged => {
@@ -208,8 +274,33 @@ impl Trainer {
                 let judge = Judge::new(Model::Linear(model.clone()), bins, self.plan.row_cap, noisy);
                 self.go_on(model, judge);
                 Ok(())
+=======
+        if fitting.answer(&moments, rows * unit, &sums.cohort).map_err(TrainError::Newton)? == Progress::Continue {
+            return Ok(());
+        }
+        let result = fitting.clone().result().ok_or(TrainError::Newton("it ended before it began"))?;
+        for (term, coefficient) in model.terms.iter().zip(result.fields) {
+            let field = &mut self.fields[term.field];
+            match coefficient {
+                Ok(Coefficient { value, error }) => {
+                    field.coefficient = Some(value);
+                    field.standard_error = error;
+                    field.p_value = error.map(|error| two_sided(value / error));
+                }
+                Err(reason) => field.dropped = reason,
+>>>>>>> a358028 (Selection of fields from the sums of the fit, standard errors, row weights and offsets, chosen cut points, special values)
             }
         }
+        model.terms.retain_mut(|term| {
+            let coefficient = self.fields[term.field].coefficient;
+            term.coefficient = coefficient.unwrap_or(0.0);
+            coefficient.is_some()
+        });
+        model.intercept = result.intercept.value;
+        model.rows = RowTerms::default();
+        self.intercept = Some(result.intercept);
+        self.go_on(Judge::new(model, &self.fields, self.plan.row_cap, self.plan.newton_steps.is_some()));
+        Ok(())
     }
 
     /// The next sum that judges the model, or the fit.
@@ -220,21 +311,27 @@ impl Trainer {
         };
     }
 
+<<<<<<< HEAD
     fn finish(&mut self, model: &LinearModel, validation: Validation) -> Fit {
         let factor = self.plan.pdo / std::f64::consts::LN_2;
         let offset = self.plan.base_score - factor * libm::log(self.plan.base_odds);
+=======
+    fn finish(&mut self, judge: Judge) -> Fit {
+        let scale = Scale::of(&self.plan);
+        let (model, validation) = judge.verdict();
+>>>>>>> a358028 (Selection of fields from the sums of the fit, standard errors, row weights and offsets, chosen cut points, special values)
         for term in &model.terms {
-            let field = &mut self.fields[term.field];
-            field.coefficient = Some(term.coefficient);
-            field.points = term.woe.iter().map(|woe| points(-factor * term.coefficient * woe)).collect();
+            self.fields[term.field].points = scale.field_points(term.coefficient, &term.woe);
         }
         let holdout = validation.holdout();
         Fit {
             fields: std::mem::take(&mut self.fields),
             intercept: model.intercept,
-            base_points: points(offset - factor * model.intercept),
-            factor,
-            offset,
+            intercept_error: self.intercept.and_then(|intercept| intercept.error),
+            base_points: scale.base_points(model.intercept),
+            factor: scale.factor,
+            offset: scale.offset,
+            reasons: self.plan.reasons,
             train_rows: self.train.0 + self.train.1,
             train_bad: self.train.1,
             holdout_rows: holdout.rows(),
@@ -247,12 +344,16 @@ impl Trainer {
     }
 }
 
+<<<<<<< HEAD
 fn points(value: f64) -> i64 {
     value.round_ties_even() as i64
 }
 
 /// What is kept of a released sum.
 pub(crate) fn record(request: &SumRequest, sums: &Sums) -> RoundRecord {
+=======
+fn record(request: &SumRequest, sums: &Sums) -> RoundRecord {
+>>>>>>> a358028 (Selection of fields from the sums of the fit, standard errors, row weights and offsets, chosen cut points, special values)
     let bytes: Vec<u8> = sums.values.iter().flat_map(|word| word.to_be_bytes()).collect();
     let digest = Digest::of("tallystick/sums/v1", &[&bytes]);
     RoundRecord { request: request.digest(), sums: digest, cohort: sums.cohort.clone(), seen: sums.seen.clone() }
@@ -260,6 +361,7 @@ pub(crate) fn record(request: &SumRequest, sums: &Sums) -> RoundRecord {
 
 /// The largest power of two with `row cap x bound x scale < 2^62`, from public numbers only.
 fn scale_bits(model: &LinearModel, row_cap: u64) -> u32 {
+<<<<<<< HEAD
     let largest = |woe: &[f64]| woe.iter().fold(0.0f64, |largest, value| largest.max(value.abs()));
     let extent = model.terms.iter().fold(1.0f64, |extent, term| extent.max(largest(&term.woe)));
     let reach = model.terms.iter().map(|term| term.coefficient.abs() * largest(&term.woe)).sum::<f64>();
@@ -269,5 +371,10 @@ fn scale_bits(model: &LinearModel, row_cap: u64) -> u32 {
 /// Bits of the largest power of two with `row cap x bound x scale < 2^62`.
 pub(crate) fn scale_of(bound: f64, row_cap: u64) -> u32 {
     let bits = 61 - libm::ilogb(bound * row_cap as f64);
+=======
+    let extent = model.terms.iter().fold(1.0f64, |extent, term| extent.max(term.extent()));
+    let bound = (extent * extent).max(model.reach() + 1.0) * model.rows.weight() * row_cap as f64;
+    let bits = 61 - libm::ilogb(bound);
+>>>>>>> a358028 (Selection of fields from the sums of the fit, standard errors, row weights and offsets, chosen cut points, special values)
     u32::try_from(bits.clamp(0, 52)).unwrap_or(0)
 }

@@ -163,7 +163,7 @@ fn a_swap_set_that_stands_on_few_banks_is_withheld() {
 
 #[test]
 fn noisy_sums_are_asked_for_one_histogram_only() {
-    let mut plan = plan(vec![FieldPlan { name: "c".into(), source: FieldSource::Codes { bins: 3 } }]);
+    let mut plan = plan(vec![FieldPlan::new("c", FieldSource::Codes { bins: 3 })]);
     let mut table = table(3000, 17);
     table.columns.drain(..2);
     let calm = fit(&plan, &split(&table, 3), |_| names(3));
