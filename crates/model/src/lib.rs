@@ -11,6 +11,7 @@
 mod baseline;
 pub mod binning;
 pub mod boosted;
+mod card;
 mod coarse;
 mod contribution;
 mod fit;
@@ -36,6 +37,7 @@ mod trainer;
 mod woe;
 
 pub use baseline::{BaselineError, bank_only};
+pub use card::{CardRow, Meaning, card_csv};
 pub use contribution::{ContributionError, contribution};
 pub use coarse::{CoarsePlan, Trend};
 pub use fit::{FieldFit, Fit, RoundRecord, Scorecard};

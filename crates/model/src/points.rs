@@ -33,3 +33,6 @@ impl Scale {
 pub(crate) fn points(value: f64) -> i64 {
     value.round_ties_even() as i64
 }
+
+#[cfg(test)]
+mod tests;
