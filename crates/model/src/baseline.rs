@@ -11,6 +11,8 @@ use crate::binning::equal_frequency;
 use crate::coarse::classed;
 use crate::contribution::{ContributionError, codes};
 use crate::plan::{FieldSource, Plan};
+use crate::quantiles::Bins;
+use crate::request::FieldBins;
 use crate::rows::{Column, Table};
 
 /// Why no bank-only model can be fitted.
@@ -63,11 +65,11 @@ fn own_columns(plan: &Plan, table: &Table, train: &[usize]) -> Result<Vec<Vec<f6
     for (field, terms) in plan.fields.iter().enumerate() {
         let bins = match (terms.known_bins(), &terms.source, table.columns.get(field)) {
             (_, FieldSource::Codes { .. }, _) => continue,
-            (Some(bins), ..) => bins,
-            (None, _, Some(Column::Values(values))) => {
-                let is_special = |value: &f64| terms.special.contains(value);
+            (Bins::Given(bins), ..) => bins,
+            (Bins::Sought(special), _, Some(Column::Values(values))) => {
+                let is_special = |value: &f64| special.contains(value);
                 let values: Vec<_> = train.iter().map(|&row| values[row]).filter(|value| !is_special(value)).collect();
-                terms.bins_of(equal_frequency(&values, plan.bins))
+                FieldBins::of_number(equal_frequency(&values, plan.bins), special)
             }
             _ => return Err(ContributionError::Column(field)),
         };

@@ -1,11 +1,7 @@
 //! The meaning of a request: what the rows at hand add to its sum.
 
-<<<<<<< HEAD
-use crate::binning::{code, order_key};
-use crate::boosted;
-=======
 use crate::binning::order_key;
->>>>>>> a358028 (Selection of fields from the sums of the fit, standard errors, row weights and offsets, chosen cut points, special values)
+use crate::boosted;
 use crate::metrics::{Histogram, Placements, ScoreCells};
 use crate::request::{Comparison, FieldBins, Kind, LinearModel, Model, RangeField, ScoreGrid, SumRequest, SwapLines};
 use crate::rows::{Column, Table};
@@ -22,11 +18,9 @@ pub enum ContributionError {
     /// A released histogram holds no good or no bad rows.
     #[error("the request compares scores by a histogram without good or without bad rows")]
     Histogram,
-<<<<<<< HEAD
     /// The hashes that draw rows are not there.
     #[error("the table has no hashes of its rows' identifiers")]
     Hashes,
-=======
     /// A row's weight or offset is not there or beyond what the request allows.
     #[error("the table has no {what} between {least} and {most} at row {row}")]
     Row {
@@ -39,7 +33,6 @@ pub enum ContributionError {
         /// Upper bound.
         most: String,
     },
->>>>>>> a358028 (Selection of fields from the sums of the fit, standard errors, row weights and offsets, chosen cut points, special values)
     /// A column, the labels or the splits differ in length.
     #[error("the table's columns differ in length")]
     Length,
@@ -186,12 +179,6 @@ fn moments(
     Ok(())
 }
 
-<<<<<<< HEAD
-/// What the rows add to a sum that judges a model, by the log-odds that it gives to every row of the table.
-pub(crate) fn judge(
-    request: &SumRequest,
-    joint: &[f64],
-=======
 /// A value a row within its bounds, where the request takes one.
 fn row_values<'a>(
     what: &'static str,
@@ -208,10 +195,10 @@ fn row_values<'a>(
     }
 }
 
-fn scores(
-    model: &LinearModel,
-    grid: ScoreGrid,
->>>>>>> a358028 (Selection of fields from the sums of the fit, standard errors, row weights and offsets, chosen cut points, special values)
+/// What the rows add to a sum that judges a model, by the log-odds that it gives to every row of the table.
+pub(crate) fn judge(
+    request: &SumRequest,
+    joint: &[f64],
     table: &Table,
     rows: &[usize],
     words: &mut [i64],

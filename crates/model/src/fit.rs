@@ -124,7 +124,7 @@ impl Scoring for Fit {
 
     fn cuts(&self, field: usize) -> &[f64] {
         match &self.fields[field].bins {
-            FieldBins::Cuts(cuts) => cuts,
+            FieldBins::Cuts(cuts) | FieldBins::Special { cuts, .. } => cuts,
             FieldBins::Codes(_) => &[],
         }
     }

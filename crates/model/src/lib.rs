@@ -47,8 +47,8 @@ pub use learner::{Course, Fitted, Learner};
 pub use plain::Plain;
 pub use plan::{FieldPlan, FieldSource, Plan, PlanError, ReasonBasis};
 pub use request::{
-    Comparison, FieldBins, Kind, LinearModel, Model, RangeField, RowSet, ScoreGrid, SumRequest, Sums, SwapLines,
-    Comparison, FieldBins, Kind, LinearModel, RangeField, RowSet, RowTerms, ScoreGrid, SumRequest, Sums, SwapLines,
+    Comparison, FieldBins, Kind, LinearModel, Model, RangeField, RowSet, RowTerms, ScoreGrid, SumRequest, Sums,
+    SwapLines,
 };
 pub use rows::{Column, Table, is_holdout};
 pub use selection::{DropReason, SelectionPlan, Steps};

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use tally_crypto::transcript::Digest;
 
 use crate::coarse::{CoarsePlan, Order};
+use crate::quantiles::Bins;
 use crate::request::{FieldBins, RowTerms};
 use crate::selection::{SelectionPlan, Steps};
 
@@ -69,29 +70,31 @@ pub struct FieldPlan {
     pub unordered: bool,
 }
 
+impl FieldSource {
+    /// What is known of the bins of such a field before any row is counted.
+    pub(crate) fn known_bins(&self) -> Bins<'_> {
+        match self {
+            Self::Values => Bins::Sought(&[]),
+            Self::Categories { values } => {
+                Bins::Given(FieldBins::Codes(u16::try_from(values.len()).unwrap_or(u16::MAX)))
+            }
+            Self::Codes { bins } => Bins::Given(FieldBins::Codes(*bins)),
+        }
+    }
+}
+
 impl FieldPlan {
     /// A field without anything special.
     pub fn new(name: &str, source: FieldSource) -> Self {
         Self { name: name.into(), source, cuts: Vec::new(), special: Vec::new(), unordered: false }
     }
 
-    /// Its bins, where they do not depend on the rows: all but those of numbers without chosen cut points.
-    pub(crate) fn known_bins(&self) -> Option<FieldBins> {
+    /// What is known of its bins before any row is counted.
+    pub(crate) fn known_bins(&self) -> Bins<'_> {
         match &self.source {
-            FieldSource::Values if self.cuts.is_empty() => None,
-            FieldSource::Values => Some(self.bins_of(self.cuts.clone())),
-            FieldSource::Categories { values } => {
-                Some(FieldBins::Codes(u16::try_from(values.len()).unwrap_or(u16::MAX)))
-            }
-            FieldSource::Codes { bins } => Some(FieldBins::Codes(*bins)),
-        }
-    }
-
-    /// The bins of a number with these cut points.
-    pub(crate) fn bins_of(&self, cuts: Vec<f64>) -> FieldBins {
-        match self.special.as_slice() {
-            [] => FieldBins::Cuts(cuts),
-            special => FieldBins::Special { cuts, special: special.to_vec() },
+            FieldSource::Values if self.cuts.is_empty() => Bins::Sought(&self.special),
+            FieldSource::Values => Bins::Given(FieldBins::of_number(self.cuts.clone(), &self.special)),
+            source => source.known_bins(),
         }
     }
 

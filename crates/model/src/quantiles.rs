@@ -1,13 +1,7 @@
 //! Quantiles of pooled values by counting: a few passes of dyadic refinement, no sketch, since a sketch is not a sum.
 
-<<<<<<< HEAD
-use crate::binning::{from_order_key, roundest};
-use crate::plan::FieldSource;
-use crate::request::{FieldBins, RangeField, Sums};
-=======
 use crate::binning::{from_order_key, order_key, roundest};
-use crate::request::RangeField;
->>>>>>> a358028 (Selection of fields from the sums of the fit, standard errors, row weights and offsets, chosen cut points, special values)
+use crate::request::{FieldBins, RangeField, Sums};
 
 /// Bits counted in each pass: sign and exponent first, then the mantissa to about five digits.
 const PASSES: [u32; 3] = [12, 8, 8];
@@ -25,17 +19,23 @@ enum Binned {
     Given(FieldBins),
 }
 
+/// What a plan says of the bins of a field.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Bins<'a> {
+    /// They are searched for among all values but these, which have bins of their own.
+    Sought(&'a [f64]),
+    /// They are known.
+    Given(FieldBins),
+}
+
 impl BinSearch {
     /// Bins for the fields of a plan, in order; a range with fewer than `min_rows` rows is not refined.
-    pub(crate) fn new<'a>(sources: impl Iterator<Item = &'a FieldSource>, bins: u16, min_rows: u64) -> Self {
-        let binned = |(field, source): (usize, &FieldSource)| match source {
-            FieldSource::Values => Binned::Searched(QuantileSearch::new(field, bins)),
-            FieldSource::Categories { values } => {
-                Binned::Given(FieldBins::Codes(u16::try_from(values.len()).unwrap_or(u16::MAX)))
-            }
-            FieldSource::Codes { bins } => Binned::Given(FieldBins::Codes(*bins)),
+    pub(crate) fn new<'a>(fields: impl Iterator<Item = Bins<'a>>, bins: u16, min_rows: u64) -> Self {
+        let binned = |(field, known): (usize, Bins)| match known {
+            Bins::Sought(special) => Binned::Searched(QuantileSearch::new(field, bins, special)),
+            Bins::Given(bins) => Binned::Given(bins),
         };
-        Self { fields: sources.enumerate().map(binned).collect(), min_rows }
+        Self { fields: fields.enumerate().map(binned).collect(), min_rows }
     }
 
     /// What to count next; nothing when all bins are known.
@@ -60,7 +60,7 @@ impl BinSearch {
     /// The bins, once nothing is asked any more.
     pub(crate) fn bins(&self) -> Vec<FieldBins> {
         let bins = |field: &Binned| match field {
-            Binned::Searched(search) => FieldBins::Cuts(search.cuts()),
+            Binned::Searched(search) => FieldBins::of_number(search.cuts(), &search.special),
             Binned::Given(bins) => bins.clone(),
         };
         self.fields.iter().map(bins).collect()
@@ -84,8 +84,8 @@ pub(crate) struct QuantileSearch {
     total: u64,
     targets: Vec<Target>,
     pass: usize,
-    /// Values that are not counted, as order keys.
-    special: Vec<u64>,
+    /// Values that are not counted, in rising order.
+    special: Vec<f64>,
 }
 
 /// Where one order statistic lies so far.
@@ -101,19 +101,14 @@ struct Target {
 }
 
 impl QuantileSearch {
-    pub(crate) fn new(field: usize, bins: u16) -> Self {
-        Self { field, bins, total: 0, targets: Vec::new(), pass: 0, special: Vec::new() }
-    }
-
-    /// The same search over all other values than these, given in rising order.
-    pub(crate) fn without(self, special: &[f64]) -> Self {
-        Self { special: special.iter().map(|value| order_key(*value)).collect(), ..self }
+    fn new(field: usize, bins: u16, special: &[f64]) -> Self {
+        Self { field, bins, total: 0, targets: Vec::new(), pass: 0, special: special.to_vec() }
     }
 
     /// What to count next; nothing when every cut is found.
     pub(crate) fn ask(&self) -> Option<RangeField> {
         let refine = *PASSES.get(self.pass)?;
-        let special = self.special.clone();
+        let special: Vec<_> = self.special.iter().map(|value| order_key(*value)).collect();
         if self.pass == 0 {
             return Some(RangeField { field: self.field, depth: 0, parents: vec![0], refine, special });
         }

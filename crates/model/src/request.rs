@@ -5,11 +5,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use tally_crypto::transcript::Digest;
 
-<<<<<<< HEAD
-use crate::boosted::{Forest, Histogram, Loss};
-=======
 use crate::binning;
->>>>>>> a358028 (Selection of fields from the sums of the fit, standard errors, row weights and offsets, chosen cut points, special values)
+use crate::boosted::{Forest, Histogram, Loss};
 use crate::metrics::ScoreCells;
 use crate::release::Fold;
 use crate::rows::Table;
@@ -301,6 +298,14 @@ impl RangeField {
 }
 
 impl FieldBins {
+    /// The bins of a number with these cut points, and with these special values after them.
+    pub(crate) fn of_number(cuts: Vec<f64>, special: &[f64]) -> Self {
+        match special {
+            [] => Self::Cuts(cuts),
+            special => Self::Special { cuts, special: special.to_vec() },
+        }
+    }
+
     /// The code of a number; 0 where it is missing, and where the cuts are not known here.
     pub fn code(&self, value: f64) -> u16 {
         match self {

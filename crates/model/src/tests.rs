@@ -104,14 +104,10 @@ pub(crate) fn split(table: &Table, parts: usize) -> BTreeMap<String, Table> {
             columns: columns.collect(),
             label: rows.iter().map(|&row| table.label[row]).collect(),
             holdout: rows.iter().map(|&row| table.holdout[row]).collect(),
-<<<<<<< HEAD
             hashes: rows.iter().filter_map(|&row| table.hashes.get(row).copied()).collect(),
             baseline: rows.iter().filter_map(|&row| table.baseline.get(row).copied()).collect(),
-=======
             weight: part_of(&table.weight, &rows),
             offset: part_of(&table.offset, &rows),
-            ..Table::default()
->>>>>>> a358028 (Selection of fields from the sums of the fit, standard errors, row weights and offsets, chosen cut points, special values)
         }
     };
     (0..parts).map(|part| (format!("bank-{}", part + 1), take(part))).collect()

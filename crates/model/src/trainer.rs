@@ -8,24 +8,14 @@ use tally_crypto::transcript::Digest;
 
 use crate::coarse::classed;
 use crate::fit::{FieldFit, Fit, RoundRecord};
-<<<<<<< HEAD
 use crate::judge::{Judge, Validation};
-use crate::logistic::{Newton, Progress};
-use crate::plan::{Plan, PlanError};
-use crate::quantiles::BinSearch;
-use crate::request::{FieldBins, Kind, LinearModel, Model, RowSet, SumRequest, Sums, Term};
-use crate::woe::woe;
-=======
-use crate::judge::Judge;
 use crate::logistic::Progress;
-use crate::metrics::{Cell, ScoreCells};
 use crate::plan::{FieldPlan, Plan, PlanError};
 use crate::points::Scale;
-use crate::quantiles::QuantileSearch;
-use crate::request::{FieldBins, Kind, LinearModel, RangeField, RowSet, RowTerms, SumRequest, Sums, Term};
+use crate::quantiles::BinSearch;
+use crate::request::{FieldBins, Kind, LinearModel, Model, RowSet, RowTerms, SumRequest, Sums, Term};
 use crate::selection::{Candidate, Coefficient, DropReason, Fitting};
 use crate::significance::two_sided;
->>>>>>> a358028 (Selection of fields from the sums of the fit, standard errors, row weights and offsets, chosen cut points, special values)
 
 /// What a trainer wants.
 #[derive(Clone, Debug, PartialEq)]
@@ -81,14 +71,9 @@ pub struct Trainer {
 enum Step {
     Quantiles(BinSearch),
     Counts(Vec<FieldBins>),
-<<<<<<< HEAD
-    Newton { model: LinearModel, search: Newton },
-    Judge { model: LinearModel, judge: Judge, request: SumRequest },
-=======
     /// The model holds a column for every field above the least information value.
     Fitting { model: LinearModel, fitting: Box<Fitting> },
-    Judge { judge: Judge, request: SumRequest },
->>>>>>> a358028 (Selection of fields from the sums of the fit, standard errors, row weights and offsets, chosen cut points, special values)
+    Judge { model: LinearModel, judge: Judge, request: SumRequest },
     Done(Box<Fit>),
 }
 
@@ -99,17 +84,10 @@ impl Trainer {
     /// Refuses a plan out of bounds.
     pub fn new(plan: Plan) -> Result<Self, PlanError> {
         plan.check()?;
-<<<<<<< HEAD
-        let search = BinSearch::new(plan.fields.iter().map(|field| &field.source), plan.bins, plan.min_rows);
-        let mut trainer =
-            Self { step: Step::Quantiles(search), fields: Vec::new(), rounds: Vec::new(), train: (0, 0), plan };
-=======
-        let sought = plan.fields.iter().enumerate().filter(|(_, field)| field.known_bins().is_none());
-        let search = |(place, field): (_, &FieldPlan)| QuantileSearch::new(place, plan.bins).without(&field.special);
-        let step = Step::Quantiles(sought.map(search).collect());
+        let search = BinSearch::new(plan.fields.iter().map(FieldPlan::known_bins), plan.bins, plan.min_rows);
         let (fields, rounds) = (Vec::new(), Vec::new());
-        let mut trainer = Self { step, fields, rounds, train: (0, 0), intercept: None, plan };
->>>>>>> a358028 (Selection of fields from the sums of the fit, standard errors, row weights and offsets, chosen cut points, special values)
+        let mut trainer =
+            Self { step: Step::Quantiles(search), fields, rounds, train: (0, 0), intercept: None, plan };
         trainer.settle_quantiles();
         Ok(trainer)
     }
@@ -161,29 +139,10 @@ impl Trainer {
                 Ok(())
             }
             Kind::Counts(bins) => self.select(&bins, &sums),
-<<<<<<< HEAD
-            Kind::Moments(model) => self.step_newton(model, request.scale_bits, &sums),
+            Kind::Moments(model) => self.step_fitting(model, request.scale_bits, &sums),
             // Asked by the judge or by boosted trees only.
             Kind::Scores { .. } | Kind::Compare(_) | Kind::Swap(_) | Kind::Histogram(_) | Kind::Loss(_) => {
                 Err(TrainError::NotAsked)
-=======
-            Kind::Moments(model) => self.step_fitting(model, request.scale_bits, &sums),
-            // Asked by the judge only.
-            Kind::Scores { .. } | Kind::Compare(_) | Kind::Swap(_) => Err(TrainError::NotAsked),
-        }
-    }
-
-    fn refine(&mut self, asked: &[RangeField], sums: &Sums) {
-        let Step::Quantiles(searches) = &mut self.step else { return };
-        let mut counts = sums.values.iter().map(|count| count.unsigned_abs());
-        let mut axis = 0;
-        for one in asked {
-            let cells: Vec<_> = counts.by_ref().take(one.words()).collect();
-            let groups: Vec<_> = (axis..axis + one.parents.len()).map(|axis| sums.fold.groups(axis)).collect();
-            axis += one.parents.len();
-            if let Some(search) = searches.iter_mut().find(|search| search.ask().as_ref() == Some(one)) {
-                search.answer(one, &cells, &groups, self.plan.min_rows);
->>>>>>> a358028 (Selection of fields from the sums of the fit, standard errors, row weights and offsets, chosen cut points, special values)
             }
         }
     }
@@ -195,15 +154,6 @@ impl Trainer {
         {
             self.step = Step::Counts(search.bins());
         }
-<<<<<<< HEAD
-=======
-        let mut cuts = searches.iter().map(QuantileSearch::cuts);
-        let bins = self.plan.fields.iter().map(|field| {
-            let sought = || field.bins_of(cuts.next().unwrap_or_default());
-            field.known_bins().unwrap_or_else(sought)
-        });
-        self.step = Step::Counts(bins.collect());
->>>>>>> a358028 (Selection of fields from the sums of the fit, standard errors, row weights and offsets, chosen cut points, special values)
     }
 
     fn select(&mut self, bins: &[FieldBins], sums: &Sums) -> Result<(), TrainError> {
@@ -264,17 +214,6 @@ impl Trainer {
         let unit = libm::ldexp(1.0, -i32::try_from(scale_bits).unwrap_or(0));
         let moments: Vec<f64> = sums.values.iter().map(|value| *value as f64 * unit).collect();
         let rows = (self.train.0 + self.train.1) as f64;
-<<<<<<< HEAD
-        match search.answer(&moments, rows * unit, &sums.cohort).map_err(TrainError::Newton)? {
-            Progress::Continue => Ok(()),
-            Progress::Converged => {
-                search.finish(&mut model);
-                let bins = self.fields.iter().map(|field| field.bins.clone()).collect();
-                let noisy = self.plan.newton_steps.is_some();
-                let judge = Judge::new(Model::Linear(model.clone()), bins, self.plan.row_cap, noisy);
-                self.go_on(model, judge);
-                Ok(())
-=======
         if fitting.answer(&moments, rows * unit, &sums.cohort).map_err(TrainError::Newton)? == Progress::Continue {
             return Ok(());
         }
@@ -288,7 +227,6 @@ impl Trainer {
                     field.p_value = error.map(|error| two_sided(value / error));
                 }
                 Err(reason) => field.dropped = reason,
->>>>>>> a358028 (Selection of fields from the sums of the fit, standard errors, row weights and offsets, chosen cut points, special values)
             }
         }
         model.terms.retain_mut(|term| {
@@ -299,7 +237,10 @@ impl Trainer {
         model.intercept = result.intercept.value;
         model.rows = RowTerms::default();
         self.intercept = Some(result.intercept);
-        self.go_on(Judge::new(model, &self.fields, self.plan.row_cap, self.plan.newton_steps.is_some()));
+        let bins = self.fields.iter().map(|field| field.bins.clone()).collect();
+        let noisy = self.plan.newton_steps.is_some();
+        let judge = Judge::new(Model::Linear(model.clone()), bins, self.plan.row_cap, noisy);
+        self.go_on(model, judge);
         Ok(())
     }
 
@@ -311,15 +252,8 @@ impl Trainer {
         };
     }
 
-<<<<<<< HEAD
     fn finish(&mut self, model: &LinearModel, validation: Validation) -> Fit {
-        let factor = self.plan.pdo / std::f64::consts::LN_2;
-        let offset = self.plan.base_score - factor * libm::log(self.plan.base_odds);
-=======
-    fn finish(&mut self, judge: Judge) -> Fit {
         let scale = Scale::of(&self.plan);
-        let (model, validation) = judge.verdict();
->>>>>>> a358028 (Selection of fields from the sums of the fit, standard errors, row weights and offsets, chosen cut points, special values)
         for term in &model.terms {
             self.fields[term.field].points = scale.field_points(term.coefficient, &term.woe);
         }
@@ -344,16 +278,8 @@ impl Trainer {
     }
 }
 
-<<<<<<< HEAD
-fn points(value: f64) -> i64 {
-    value.round_ties_even() as i64
-}
-
 /// What is kept of a released sum.
 pub(crate) fn record(request: &SumRequest, sums: &Sums) -> RoundRecord {
-=======
-fn record(request: &SumRequest, sums: &Sums) -> RoundRecord {
->>>>>>> a358028 (Selection of fields from the sums of the fit, standard errors, row weights and offsets, chosen cut points, special values)
     let bytes: Vec<u8> = sums.values.iter().flat_map(|word| word.to_be_bytes()).collect();
     let digest = Digest::of("tallystick/sums/v1", &[&bytes]);
     RoundRecord { request: request.digest(), sums: digest, cohort: sums.cohort.clone(), seen: sums.seen.clone() }
@@ -361,20 +287,12 @@ fn record(request: &SumRequest, sums: &Sums) -> RoundRecord {
 
 /// The largest power of two with `row cap x bound x scale < 2^62`, from public numbers only.
 fn scale_bits(model: &LinearModel, row_cap: u64) -> u32 {
-<<<<<<< HEAD
-    let largest = |woe: &[f64]| woe.iter().fold(0.0f64, |largest, value| largest.max(value.abs()));
-    let extent = model.terms.iter().fold(1.0f64, |extent, term| extent.max(largest(&term.woe)));
-    let reach = model.terms.iter().map(|term| term.coefficient.abs() * largest(&term.woe)).sum::<f64>();
-    scale_of((extent * extent).max(model.intercept.abs() + reach + 1.0), row_cap)
+    let extent = model.terms.iter().fold(1.0f64, |extent, term| extent.max(term.extent()));
+    scale_of((extent * extent).max(model.reach() + 1.0) * model.rows.weight(), row_cap)
 }
 
 /// Bits of the largest power of two with `row cap x bound x scale < 2^62`.
 pub(crate) fn scale_of(bound: f64, row_cap: u64) -> u32 {
     let bits = 61 - libm::ilogb(bound * row_cap as f64);
-=======
-    let extent = model.terms.iter().fold(1.0f64, |extent, term| extent.max(term.extent()));
-    let bound = (extent * extent).max(model.reach() + 1.0) * model.rows.weight() * row_cap as f64;
-    let bits = 61 - libm::ilogb(bound);
->>>>>>> a358028 (Selection of fields from the sums of the fit, standard errors, row weights and offsets, chosen cut points, special values)
     u32::try_from(bits.clamp(0, 52)).unwrap_or(0)
 }

@@ -7,13 +7,11 @@ use super::contribution::log_odds;
 use super::forest::Forest;
 use super::plan::{BoostedFieldPlan, Monotone};
 use super::shap::Contributions;
-use crate::binning;
 use crate::contribution::{ContributionError, logistic};
 use crate::fit::RoundRecord;
 use crate::golden::Scoring;
 use crate::judge::Validation;
 use crate::metrics::Figures;
-use crate::request::FieldBins;
 use crate::rows::Table;
 
 /// Fitted boosted trees: the same at every party, since all of it follows from released sums.
@@ -81,10 +79,7 @@ impl BoostedFit {
 
     /// The code of a number in a field; 0 where the field or its cuts are not known here.
     pub fn code(&self, field: usize, value: f64) -> u16 {
-        match self.forest.bins().get(field) {
-            Some(FieldBins::Cuts(cuts)) => binning::code(cuts, value),
-            Some(FieldBins::Codes(_)) | None => 0,
-        }
+        self.forest.bins().get(field).map_or(0, |bins| bins.code(value))
     }
 
     /// What each field adds to an applicant's log-odds, by the applicant's codes in plan order.

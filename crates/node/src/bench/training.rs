@@ -96,9 +96,9 @@ impl TrainingArguments {
         Table {
             label: (0..rows).map(|row| u8::from(draw(row, 0) < 1.0 / (1.0 + (-risk(row)).exp()))).collect(),
             holdout: (0..rows).map(|row| row % 10 == 9).collect(),
-            hashes: Vec::new(),
             baseline: vec![0.0; rows],
             columns: columns.into_iter().map(Column::Values).collect(),
+            ..Table::default()
         }
     }
 

@@ -34,7 +34,7 @@ fn table(recorded: &Recorded) -> Table {
         label: recorded.label.clone(),
         holdout: vec![false; rows],
         baseline: vec![0.0; rows],
-        hashes: Vec::new(),
+        ..Table::default()
     }
 }
 

@@ -16,6 +16,7 @@ fn public_data_reach_the_joined_reference() {
             hashes: ids.iter().map(|id| row_hash(id)).collect(),
             baseline: vec![0.0; ids.len()],
             label,
+            ..Table::default()
         };
         let one = fit(&plan, &split(&table, 1), 1);
         let exact = exact_auc(&one, &table);

@@ -46,6 +46,7 @@ fn without(table: &Table, gone: usize) -> Table {
         holdout: rest.iter().map(|&row| table.holdout[row]).collect(),
         hashes: rest.iter().map(|&row| table.hashes[row]).collect(),
         baseline: rest.iter().map(|&row| table.baseline[row]).collect(),
+        ..Table::default()
     }
 }
 
