@@ -14,6 +14,7 @@ pub mod boosted;
 mod card;
 mod coarse;
 mod contribution;
+pub mod dossier;
 mod fit;
 mod golden;
 mod judge;

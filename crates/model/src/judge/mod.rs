@@ -11,7 +11,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::metrics::{AucDifference, Cell, Placed, ScoreCells, SwapSet, auc_difference, nearest_cut};
+use crate::fit::FieldFit;
+use crate::metrics::{
+    AucDifference, Cell, Placed, ScoreCells, Stability, SwapSet, auc_difference, nearest_cut, points_shift,
+    stability_index,
+};
 use crate::request::{Comparison, FieldBins, Kind, Model, RowSet, ScoreGrid, SumRequest, Sums, SwapLines};
 
 #[cfg(test)]
@@ -99,6 +103,31 @@ impl Validation {
     pub fn auc_difference(&self) -> Option<AucDifference> {
         let products = self.compared.as_ref()?.products;
         Some(auc_difference(&self.joint.histogram()?, &self.bank_only.histogram()?, products))
+    }
+
+    /// Stability index of a field between training and hold-out rows, and the shift of its mean points; `None` where it is
+    /// withheld, no shift where the two samples count codes together in different ways.
+    pub fn field_stability(&self, place: usize, field: &FieldFit) -> Option<(Stability, Option<f64>)> {
+        let holdout = self.fields.get(place)?;
+        let first = |counted: &[usize], code: usize| counted.get(code) == Some(&code);
+        let starts: Vec<_> = (0..field.good.len())
+            .filter(|code| first(&field.counted_in, *code) && first(&holdout.counted_in, *code))
+            .collect();
+        let sums = |rows: &mut dyn Iterator<Item = i64>| {
+            let mut sums = vec![0; starts.len()];
+            for (code, rows) in rows.enumerate() {
+                if let Some(group) = starts.partition_point(|start| *start <= code).checked_sub(1) {
+                    sums[group] += rows;
+                }
+            }
+            sums
+        };
+        let expected = sums(&mut field.good.iter().zip(&field.bad).map(|(good, bad)| good + bad));
+        let actual = sums(&mut holdout.rows.iter().map(|cell| cell.rows()));
+        let points: Vec<_> = starts.iter().filter_map(|code| field.points.get(*code).copied()).collect();
+        let same = field.counted_in == holdout.counted_in;
+        let shift = same.then(|| points_shift(&expected, &actual, &points)).flatten();
+        Some((stability_index(&expected, &actual)?, shift))
     }
 }
 

@@ -1,0 +1,145 @@
+//! Bins and points, field by field.
+
+use super::{Column, figure, remark, side_by_side, table};
+use crate::dossier::markup::{Markup, element, text};
+use crate::dossier::plot::{Axis, Plot};
+use crate::dossier::words::{Words, count, fixed, percent, signed};
+use crate::dossier::{Dossier, FieldNote};
+use crate::fit::FieldFit;
+use crate::metrics::Cell;
+
+/// A picture of each field in the model, and a list of those that were dropped.
+pub(super) fn bins(dossier: &Dossier, words: Words) -> Vec<Markup> {
+    let mut order: Vec<_> = kept(dossier).collect();
+    order.sort_by(|a, b| b.0.iv.total_cmp(&a.0.iv));
+    let picture = |(field, note): &(&FieldFit, Option<&FieldNote>)| {
+        let caption = format!("{} · IV {}", title(field, *note, words), fixed(field.iv, 3));
+        figure("third", weights(field, words), &caption)
+    };
+    let dropped = dossier.fit.fields.iter().filter(|field| field.coefficient.is_none());
+    let dropped: Vec<_> = dropped
+        .map(|field| {
+            let reason = match field.counted_in.is_empty() {
+                true => words.say("支撑各分箱的银行过少", "too few banks stand behind its bins"),
+                false => words.say("信息值低于下限", "information value below the minimum"),
+            };
+            [title(field, dossier.note(&field.name), words), fixed(field.iv, 4), reason.into()]
+        })
+        .collect();
+    let mut content = vec![
+        remark(words.say(
+            "上：证据权重 WOE = ln(好样本占比 / 坏样本占比)，向上为更安全。下：各分箱在建模样本中的行数占比。“–”为缺失箱。按信息值排序。",
+            "Above: weight of evidence, ln(share of good / share of bad), upwards is safer. Below: share of the training rows in \
+             each bin. “–” is the bin of missing values. In order of information value.",
+        )),
+        side_by_side("thirds", order.iter().map(picture)),
+    ];
+    if !dropped.is_empty() {
+        let columns = [
+            Column::Words(words.say("未入模字段", "Not in the model")),
+            Column::Figures("IV"),
+            Column::Words(words.say("原因", "Why")),
+        ];
+        content.push(table(columns, dropped));
+    }
+    content
+}
+
+/// The points table.
+pub(super) fn points(dossier: &Dossier, words: Words) -> Vec<Markup> {
+    let fit = &dossier.fit;
+    let scaling = dossier.scaling;
+    let rule = match words.0 {
+        crate::text::Language::Zh => format!(
+            "分数 = {} + 各字段分值之和；好坏比为 {} : 1 时为 {} 分，每 {} 分好坏比翻倍；分值取整。",
+            fit.base_points,
+            fixed(scaling.base_odds, 0),
+            fixed(scaling.base_score, 0),
+            fixed(scaling.pdo, 0)
+        ),
+        crate::text::Language::En => format!(
+            "Score = {} + the points of each field; {} at odds of {} : 1, and {} points double the odds; points are whole numbers.",
+            fit.base_points,
+            fixed(scaling.base_score, 0),
+            fixed(scaling.base_odds, 0),
+            fixed(scaling.pdo, 0)
+        ),
+    };
+    let blocks = kept(dossier).map(|(field, note)| {
+        let heading = element("h3", [], [text(title(field, note, words))]);
+        let about = match note {
+            Some(note) => format!("{} · {} · {}", words.of(&note.holder), note.level, field.name),
+            None => field.name.clone(),
+        };
+        element("div", [("class", "field")], [heading, remark(&about), field_table(field, note, words)])
+    });
+    vec![remark(&rule), element("div", [("class", "fields")], blocks)]
+}
+
+/// Fields in the model with what is known of them.
+fn kept(dossier: &Dossier) -> impl Iterator<Item = (&FieldFit, Option<&FieldNote>)> {
+    let kept = dossier.fit.fields.iter().filter(|field| field.coefficient.is_some());
+    kept.map(|field| (field, dossier.note(&field.name)))
+}
+
+pub(super) fn title(field: &FieldFit, note: Option<&FieldNote>, words: Words) -> String {
+    note.map_or_else(|| field.name.clone(), |note| words.of(&note.title).to_owned())
+}
+
+fn weights(field: &FieldFit, words: Words) -> Markup {
+    let codes = field.woe.len();
+    let name = |code: usize| if code == 0 { "–".to_owned() } else { code.to_string() };
+    let reach = field.woe.iter().fold(0.1f64, |reach, woe| reach.max(woe.abs()));
+    let bar = |code: usize| (code as f64 - 0.36, code as f64 + 0.36);
+    let mut upper = Plot::new(
+        words.say("各分箱的证据权重", "weight of evidence per bin"),
+        (214.0, 104.0),
+        Axis::named((0..codes).map(|_| String::new())),
+        Axis::linear(-reach, reach, ""),
+    );
+    for (code, woe) in field.woe.iter().enumerate() {
+        upper = upper.bar(if *woe < 0.0 { "bad" } else { "good" }, bar(code), (0.0, *woe));
+    }
+    let rows = rows_per_code(field);
+    let all = rows.iter().map(|cell| cell.rows()).sum::<i64>().max(1) as f64;
+    let highest = rows.iter().map(|cell| cell.rows() as f64 / all).fold(0.0, f64::max);
+    let mut lower = Plot::new(
+        words.say("各分箱的行数占比", "share of rows per bin"),
+        (214.0, 74.0),
+        Axis::named((0..codes).map(name)),
+        Axis::shares(highest, ""),
+    );
+    for (code, cell) in rows.iter().enumerate() {
+        lower = lower.bar("rows", bar(code), (0.0, cell.rows() as f64 / all));
+    }
+    [upper.finish(), lower.finish()].into_iter().collect()
+}
+
+fn rows_per_code(field: &FieldFit) -> Vec<Cell> {
+    field.good.iter().zip(&field.bad).map(|(good, bad)| Cell { good: *good, bad: *bad }).collect()
+}
+
+fn field_table(field: &FieldFit, note: Option<&FieldNote>, words: Words) -> Markup {
+    let labels = note.map(|note| note.labels.as_slice()).unwrap_or_default();
+    let cells = rows_per_code(field);
+    let rows = cells.iter().enumerate().map(|(code, cell)| {
+        let counted = field.counted_in.get(code).copied().unwrap_or(code);
+        let figures = match counted == code {
+            true => [count(cell.rows()), if cell.rows() > 0 { percent(cell.bad_rate()) } else { "–".into() }],
+            // Its rows are in the counts of another bin.
+            false => [format!("→ {}", words.bin(&field.bins, labels, counted)), String::new()],
+        };
+        let [rows, rate] = figures;
+        let woe = field.woe.get(code).map_or_else(String::new, |woe| signed(*woe, 3));
+        let points = field.points.get(code).map_or_else(String::new, |points| signed(*points as f64, 0));
+        [words.bin(&field.bins, labels, code), rows, rate, woe, points]
+    });
+    let columns = [
+        Column::Words(words.say("分箱", "Bin")),
+        Column::Figures(words.say("行数", "Rows")),
+        Column::Figures(words.say("坏账率", "Bad rate")),
+        Column::Figures("WOE"),
+        Column::Figures(words.say("分值", "Points")),
+    ];
+    table(columns, rows)
+}

@@ -1,0 +1,95 @@
+//! The chapters of the dossier, in order.
+
+mod decision;
+mod fields;
+mod front;
+mod power;
+mod probability;
+mod record;
+
+use super::Dossier;
+use super::markup::{Markup, element, text};
+use super::words::Words;
+
+/// All chapters.
+pub(super) fn all(dossier: &Dossier, words: Words) -> Vec<Markup> {
+    let mut chapters = vec![front::masthead(dossier, words)];
+    let numbered = [
+        (words.say("用途与参与方", "Purpose and parties"), front::purpose(dossier, words)),
+        (words.say("数据与样本", "Data and sample"), front::data(dossier, words)),
+        (words.say("联合建模带来的提升", "What the joint model adds"), power::uplift(dossier, words)),
+        (words.say("区分能力", "Discrimination"), power::curves(dossier, words)),
+        (words.say("校准与分数分布", "Calibration and score distribution"), probability::chapter(dossier, words)),
+        (words.say("分箱", "Bins"), fields::bins(dossier, words)),
+        (words.say("分值表", "Points"), fields::points(dossier, words)),
+        (words.say("审批线与换入换出", "Cut-offs and swap set"), decision::cut_offs(dossier, words)),
+        (words.say("稳定性", "Stability"), decision::stability(dossier, words)),
+        (words.say("限制", "Limits"), record::limits(dossier, words)),
+        (words.say("审批", "Approvals"), record::approvals(dossier, words)),
+        (words.say("版本", "Versions"), record::versions(dossier, words)),
+        (words.say("各轮摘要", "Digests of the rounds"), record::rounds(dossier, words)),
+    ];
+    for (place, (title, content)) in numbered.into_iter().enumerate() {
+        let number = element("span", [("class", "number")], [text(place + 1)]);
+        let heading = element("h2", [], [number, text(title)]);
+        chapters.push(element("section", [], [heading].into_iter().chain(content)));
+    }
+    chapters
+}
+
+/// A column of a table.
+#[derive(Clone, Copy)]
+enum Column<'a> {
+    /// Words.
+    Words(&'a str),
+    /// Figures.
+    Figures(&'a str),
+    /// Digests.
+    Code(&'a str),
+}
+
+/// A table; cells are texts already written.
+fn table<const N: usize>(columns: [Column; N], rows: impl IntoIterator<Item = [String; N]>) -> Markup {
+    let name = |column: &Column| match column {
+        Column::Words(name) | Column::Figures(name) | Column::Code(name) => (*name).to_owned(),
+    };
+    let class = |column: &Column| match column {
+        Column::Words(_) => "words",
+        Column::Figures(_) => "figures",
+        Column::Code(_) => "code",
+    };
+    let head =
+        columns.iter().map(|column| element("th", [("class", class(column)), ("scope", "col")], [text(name(column))]));
+    let cell = |(column, cell): (&Column, String)| element("td", [("class", class(column))], [text(cell)]);
+    let row = |cells: [String; N]| element("tr", [], columns.iter().zip(cells).map(cell));
+    let body: Vec<_> = rows.into_iter().map(row).collect();
+    element("table", [], [element("thead", [], [element("tr", [], head)]), element("tbody", [], body)])
+}
+
+/// A paragraph.
+fn paragraph(content: &str) -> Markup {
+    element("p", [], [text(content)])
+}
+
+/// A remark under a table or a plot.
+fn remark(content: &str) -> Markup {
+    element("p", [("class", "remark")], [text(content)])
+}
+
+/// Names and values beside one another.
+fn facts(entries: impl IntoIterator<Item = (String, String)>) -> Markup {
+    let entry = |(name, value): (String, String)| {
+        [element("dt", [], [text(name)]), element("dd", [], [text(value)])].into_iter().collect()
+    };
+    element("dl", [], entries.into_iter().map(entry))
+}
+
+/// A picture with its caption.
+fn figure(class: &'static str, picture: Markup, caption: &str) -> Markup {
+    element("figure", [("class", class)], [element("figcaption", [], [text(caption)]), picture])
+}
+
+/// Pictures beside one another.
+fn side_by_side(class: &'static str, pictures: impl IntoIterator<Item = Markup>) -> Markup {
+    element("div", [("class", class)], pictures)
+}
