@@ -28,7 +28,7 @@ pub(crate) fn plan(fields: Vec<FieldPlan>) -> Plan {
     }
 }
 
-fn values(name: &str) -> FieldPlan {
+pub(crate) fn values(name: &str) -> FieldPlan {
     FieldPlan::new(name, FieldSource::Values)
 }
 

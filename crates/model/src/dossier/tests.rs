@@ -4,7 +4,8 @@ use super::*;
 use crate::dossier::words::{fixed, interval, signed};
 use crate::metrics::Evaluation;
 use crate::request::RowSet;
-use crate::tests::{fit_released, names, split, table, three_fields};
+use crate::tests::{data, fit_released, names, plan, read, split, table, three_fields, values};
+use crate::{Column, FieldBins, Table, is_holdout};
 
 fn statement(zh: &str, en: &str, value_zh: &str, value_en: &str) -> Statement {
     Statement { name: Text::new(zh, en), value: Text::new(value_zh, value_en) }
@@ -131,22 +132,49 @@ fn check_well_formed(page: &str) -> usize {
 
 #[test]
 fn the_page_is_well_formed_and_needs_nothing_else() {
-    let dossier = dossier();
+    check(&dossier(), "made");
+}
+
+/// Checks the page in both languages; leaves it in the folder TALLYSTICK_PAGES, for people to look at.
+fn check(dossier: &Dossier, name: &str) {
     for language in [Language::Zh, Language::En] {
-        let page = render(&dossier, language);
+        let page = render(dossier, language);
         assert!(check_well_formed(&page) > 500);
         for outside in ["http:", "https:", "<script", "<link", "@import", "url(", "src="] {
             assert!(!page.contains(outside), "{outside}");
         }
-        for odd in ["NaN", ">inf", "−inf", " inf "] {
+        for odd in ["NaN", ">inf<", "−inf", " inf "] {
             assert!(!page.contains(odd), "{odd}");
         }
-        assert_eq!(page, render(&dossier, language));
+        assert_eq!(page, render(dossier, language));
         if let Some(folder) = std::env::var_os("TALLYSTICK_PAGES") {
-            let name = format!("dossier-{}.html", if language == Language::Zh { "zh" } else { "en" });
+            let name = format!("{name}-{}.html", Words(language).say("zh", "en"));
             std::fs::write(std::path::Path::new(&folder).join(name), &page).unwrap();
         }
     }
+}
+
+#[test]
+fn a_page_of_public_data() {
+    let Some(folder) = data("taiwan_default_credit") else { return };
+    let (ids, columns, label) = read(&folder.join("joined.csv"));
+    let names_of: Vec<_> = columns.keys().cloned().collect();
+    let plan = plan(names_of.iter().map(|name| values(name)).collect());
+    let table = Table {
+        columns: columns.into_values().map(Column::Values).collect(),
+        label,
+        holdout: ids.iter().map(|id| is_holdout(id)).collect(),
+        baseline: Vec::new(),
+    };
+    let fit = fit_released(&plan, &split(&table, 3), 3, |_| names(3));
+    let mut dossier = Dossier { fit, ..dossier() };
+    for (place, name) in names_of.iter().enumerate().skip(10) {
+        // Fields of the platform: bins without cuts.
+        let field = &mut dossier.fit.fields[place];
+        field.bins = FieldBins::Codes(u16::try_from(field.bins.codes() - 1).unwrap());
+        assert_eq!(&field.name, name);
+    }
+    check(&dossier, "public");
 }
 
 #[test]
@@ -204,7 +232,7 @@ fn texts_from_outside_stay_texts() {
     dossier.parties[0].name = attack.into();
     dossier.fields[0].title = Text::new(attack, attack);
     dossier.fields[1].labels = vec![attack.into(); 20];
-    dossier.fit.fields[1].bins = crate::FieldBins::Codes(10);
+    dossier.fit.fields[1].bins = FieldBins::Codes(10);
     dossier.fit.rounds[0].cohort = vec![attack.into()];
     dossier.approvals[0].operator = attack.into();
     dossier.limits[0].value = Text::new(attack, attack);

@@ -95,7 +95,7 @@ fn weights(field: &FieldFit, words: Words) -> Markup {
         words.say("各分箱的证据权重", "weight of evidence per bin"),
         (214.0, 104.0),
         Axis::named((0..codes).map(|_| String::new())),
-        Axis::linear(-reach, reach, ""),
+        Axis::linear(-reach, reach, "").sparse(),
     );
     for (code, woe) in field.woe.iter().enumerate() {
         upper = upper.bar(if *woe < 0.0 { "bad" } else { "good" }, bar(code), (0.0, *woe));
@@ -107,7 +107,7 @@ fn weights(field: &FieldFit, words: Words) -> Markup {
         words.say("各分箱的行数占比", "share of rows per bin"),
         (214.0, 74.0),
         Axis::named((0..codes).map(name)),
-        Axis::shares(highest, ""),
+        Axis::shares(highest, "").sparse(),
     );
     for (code, cell) in rows.iter().enumerate() {
         lower = lower.bar("rows", bar(code), (0.0, cell.rows() as f64 / all));

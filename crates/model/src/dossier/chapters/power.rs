@@ -130,7 +130,6 @@ fn ks(dossier: &Dossier, scores: &ScoreCells, histogram: &Histogram, words: Word
     // From the lowest score on, the largest gap is after the group above the one of the maximum.
     let widest = points.get((points.len() - 1).saturating_sub(ks.cell + 1)).copied().unwrap_or_default();
     let (low, high) = dossier.score_range(scores);
-    let side = if widest.0 > (low + high) / 2.0 { ("end", -6.0) } else { ("start", 6.0) };
     Plot::new(
         words.say("KS 曲线", "KS curve"),
         (330.0, 270.0),
@@ -141,8 +140,8 @@ fn ks(dossier: &Dossier, scores: &ScoreCells, histogram: &Histogram, words: Word
     .line("bad", points.iter().map(|point| (point.0, point.2)))
     .line("good", points.iter().map(|point| (point.0, point.1)))
     .note(
-        (widest.0 + side.1 * (high - low) / 330.0, (widest.1 + widest.2) / 2.0),
-        side.0,
+        (widest.0 + (high - low) / 40.0, widest.1.min(widest.2) - 0.06),
+        "start",
         &format!("KS {}", fixed(ks.distance.value, 3)),
     )
     .entry("bad", words.say("坏样本", "bad"))
@@ -172,7 +171,7 @@ fn gains(joint: &Histogram, bank_only: &Histogram, words: Words) -> Markup {
         (words.say("坏账率", "bad rate"), words.say("提升度", "lift"), words.say("累计捕获", "captured"));
     let names = [joint(rate), joint(lift), joint(captured), own(rate), own(lift), own(captured)];
     let columns = [
-        Column::Figures(words.say("档", "Tenth")),
+        Column::Words(words.say("档", "Tenth")),
         Column::Figures(words.say("行数", "Rows")),
         Column::Figures(&names[0]),
         Column::Figures(&names[1]),

@@ -10,7 +10,7 @@ use crate::metrics::{Estimate, ReliabilityBand, ScoreCells, hosmer_lemeshow, rel
 use crate::request::RowSet;
 
 /// Bands of the distribution.
-const BANDS: usize = 20;
+const BANDS: usize = 14;
 
 /// Reliability and distribution.
 pub(super) fn chapter(dossier: &Dossier, words: Words) -> Vec<Markup> {
@@ -30,8 +30,8 @@ pub(super) fn chapter(dossier: &Dossier, words: Words) -> Vec<Markup> {
         p_value(test.p_value)
     );
     let reading = words.say(
-        "对角线上表示预测与实际一致；线段为 Wilson 95 % 区间。留出样本不损失自由度。",
-        "On the diagonal, prediction and outcome agree; whiskers are Wilson's 95 % intervals. Hold-out rows cost no degree of \
+        "档按风险从低到高。对角线上表示预测与实际一致；线段为 Wilson 95 % 区间。留出样本不损失自由度。",
+        "Tenths, safest first. On the diagonal, prediction and outcome agree; whiskers are Wilson's 95 % intervals. Hold-out rows cost no degree of \
          freedom.",
     );
     vec![
@@ -147,7 +147,7 @@ fn reliability_table(bands: &[ReliabilityBand], words: Words) -> Markup {
         ]
     });
     let columns = [
-        Column::Figures(words.say("档（风险从低到高）", "Tenth, safest first")),
+        Column::Words(words.say("档", "Tenth")),
         Column::Figures(words.say("行数", "Rows")),
         Column::Figures(words.say("预期坏样本", "Bad expected")),
         Column::Figures(words.say("实际坏样本", "Bad observed")),

@@ -71,7 +71,7 @@ pub(super) fn rounds(dossier: &Dossier, words: Words) -> Vec<Markup> {
         [(place + 1).to_string(), round.request.to_string(), round.sums.to_string(), round.cohort.join(", ")]
     });
     let columns = [
-        Column::Figures(words.say("轮", "Round")),
+        Column::Words(words.say("轮", "Round")),
         Column::Code(words.say("请求", "Request")),
         Column::Code(words.say("汇总和", "Sums")),
         Column::Words(words.say("银行", "Banks")),

@@ -50,6 +50,15 @@ impl Axis {
         Self { low: -0.5, high: ticks.len() as f64 - 0.5, ticks, label: String::new(), bands: true }
     }
 
+    /// The same with labels for a low picture: at most four.
+    pub(in crate::dossier) fn sparse(mut self) -> Self {
+        let every = self.ticks.len().div_ceil(4).max(1);
+        let zero = self.ticks.iter().position(|tick| tick.0.abs() < 1e-9).unwrap_or(0);
+        let kept = self.ticks.into_iter().enumerate().filter(|(place, _)| place.abs_diff(zero).is_multiple_of(every));
+        self.ticks = kept.map(|(_, tick)| tick).collect();
+        self
+    }
+
     /// The ends.
     pub(in crate::dossier) fn ends(&self) -> (f64, f64) {
         (self.low, self.high)

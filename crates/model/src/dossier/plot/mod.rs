@@ -33,7 +33,7 @@ impl Plot {
     pub(super) fn new(title: &str, (width, height): (f64, f64), x: Axis, y: Axis) -> Self {
         let bottom = if x.label.is_empty() { 18.0 } else { 34.0 };
         let left = if y.label.is_empty() { 30.0 } else { 46.0 };
-        let frame = Frame { width, height, left, right: 10.0, top: 10.0, bottom };
+        let frame = Frame { width, height, left, right: 16.0, top: 10.0, bottom };
         Self { title: title.into(), frame, x, y, marks: Vec::new(), legend: Vec::new() }
     }
 
@@ -130,7 +130,8 @@ impl Plot {
             }
             grid.push(label_at((x, base + 12.0), "middle", label));
         }
-        grid.push(rule("axis", (frame.left, base), (right, base)));
+        let floor = self.up(self.y.ends().0.max(0.0));
+        grid.push(rule("axis", (frame.left, floor), (right, floor)));
         if !self.x.label.is_empty() {
             let middle = (frame.left + right) / 2.0;
             grid.push(name_at((middle, frame.height - 5.0), None, &self.x.label));
