@@ -1,11 +1,10 @@
 //! The model dossier: one self-contained page that a model committee reads, prints and files.
 //!
 //! [`render`] is a pure function: the same [`Dossier`] gives the same bytes. The page needs nothing else: no script, no font,
-//! no network; plots are SVG, `@media print` sets A4. Every text that comes from outside passes through [`markup`], which
+//! no network; plots are SVG, `@media print` sets A4. Every text that comes from outside passes through `markup`, which
 //! escapes it; nothing else writes to the page.
 
 mod chapters;
-mod markup;
 mod plot;
 #[cfg(test)]
 mod tests;
@@ -14,9 +13,9 @@ mod words;
 use serde::{Deserialize, Serialize};
 use tally_crypto::transcript::Digest;
 
-use self::markup::{Markup, element, raw_style, text};
 use self::words::Words;
 use crate::fit::Fit;
+use crate::markup::{Markup, element, raw_style, text};
 use crate::metrics::ScoreCells;
 use crate::text::{Language, Text};
 

@@ -3,8 +3,8 @@
 use super::power::nothing;
 use super::{Column, remark, table};
 use crate::dossier::Dossier;
-use crate::dossier::markup::{Markup, element, text};
 use crate::dossier::words::{Words, count, fixed, interval, p_value, percent, signed};
+use crate::markup::{Markup, element, text};
 use crate::metrics::{Cell, Estimate, ScoreCells, SwapSet, cut_offs as table_of, score_stability};
 
 /// Bands of the cut-off table.

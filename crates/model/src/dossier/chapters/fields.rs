@@ -1,11 +1,11 @@
 //! Bins and points, field by field.
 
 use super::{Column, figure, remark, side_by_side, table};
-use crate::dossier::markup::{Markup, element, text};
 use crate::dossier::plot::{Axis, Plot};
 use crate::dossier::words::{Words, count, fixed, percent, signed};
 use crate::dossier::{Dossier, FieldNote};
 use crate::fit::FieldFit;
+use crate::markup::{Markup, element, text};
 use crate::metrics::Cell;
 
 /// A picture of each field in the model, and a list of those that were dropped.

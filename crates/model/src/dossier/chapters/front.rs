@@ -2,8 +2,8 @@
 
 use super::{Column, facts, paragraph, remark, table};
 use crate::dossier::Dossier;
-use crate::dossier::markup::{Markup, element, text};
 use crate::dossier::words::{Words, count, fixed, interval, percent, signed};
+use crate::markup::{Markup, element, text};
 use crate::metrics::{Evaluation, score_stability};
 use crate::request::RowSet;
 

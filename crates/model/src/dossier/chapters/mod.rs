@@ -8,8 +8,8 @@ mod probability;
 mod record;
 
 use super::Dossier;
-use super::markup::{Markup, element, text};
 use super::words::Words;
+use crate::markup::{Markup, element, text};
 
 /// All chapters.
 pub(super) fn all(dossier: &Dossier, words: Words) -> Vec<Markup> {

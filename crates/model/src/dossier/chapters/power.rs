@@ -2,9 +2,9 @@
 
 use super::{Column, figure, remark, side_by_side, table};
 use crate::dossier::Dossier;
-use crate::dossier::markup::{Markup, text};
 use crate::dossier::plot::{Axis, Plot};
 use crate::dossier::words::{Words, count, fixed, interval, p_value, percent, signed};
+use crate::markup::{Markup, text};
 use crate::metrics::{Estimate, Evaluation, Histogram, ScoreCells};
 use crate::request::RowSet;
 
@@ -185,7 +185,7 @@ fn gains(joint: &Histogram, bank_only: &Histogram, words: Words) -> Markup {
 
 /// In place of figures that cannot be given.
 pub(super) fn nothing(words: Words) -> Markup {
-    crate::dossier::markup::element(
+    crate::markup::element(
         "p",
         [("class", "remark")],
         [text(words.say(

@@ -3,9 +3,9 @@
 use super::power::nothing;
 use super::{Column, figure, remark, side_by_side, table};
 use crate::dossier::Dossier;
-use crate::dossier::markup::Markup;
 use crate::dossier::plot::{Axis, Plot};
 use crate::dossier::words::{Words, count, fixed, interval, p_value, percent};
+use crate::markup::Markup;
 use crate::metrics::{Estimate, ReliabilityBand, ScoreCells, hosmer_lemeshow, reliability};
 use crate::request::RowSet;
 

@@ -1,9 +1,9 @@
 //! What the model must not be taken for, who approved it, and what it can be traced to.
 
 use super::{Column, facts, remark, table};
-use crate::dossier::markup::{Markup, element, text};
 use crate::dossier::words::Words;
 use crate::dossier::{Dossier, Statement};
+use crate::markup::{Markup, element, text};
 
 /// Limits of the contract and of the method.
 pub(super) fn limits(dossier: &Dossier, words: Words) -> Vec<Markup> {

@@ -5,7 +5,7 @@
 mod axis;
 
 pub(super) use self::axis::Axis;
-use super::markup::{Markup, element, text};
+use crate::markup::{Markup, element, text};
 
 /// A plot under construction.
 pub(super) struct Plot {
