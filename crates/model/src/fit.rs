@@ -145,6 +145,11 @@ impl FieldFit {
         self.points.get(usize::from(code)).or(self.points.first()).copied().unwrap_or(0)
     }
 
+    /// Points of the best code.
+    pub fn best(&self) -> i64 {
+        self.points.iter().copied().max().unwrap_or(0)
+    }
+
     /// What a code loses against the best code, or against the mean of the rows that the model is fitted on; the
     /// largest losses are the reasons for a score.
     pub fn points_lost(&self, code: u16, basis: ReasonBasis) -> i64 {

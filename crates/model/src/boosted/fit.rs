@@ -12,6 +12,7 @@ use crate::fit::RoundRecord;
 use crate::golden::Scoring;
 use crate::judge::Validation;
 use crate::metrics::Figures;
+use crate::request::FieldBins;
 use crate::rows::Table;
 
 /// Fitted boosted trees: the same at every party, since all of it follows from released sums.
@@ -95,7 +96,7 @@ impl Scoring for BoostedFit {
 
     fn cuts(&self, field: usize) -> &[f64] {
         match &self.forest.bins()[field] {
-            FieldBins::Cuts(cuts) => cuts,
+            FieldBins::Cuts(cuts) | FieldBins::Special { cuts, .. } => cuts,
             FieldBins::Codes(_) => &[],
         }
     }

@@ -164,7 +164,7 @@ fn a_page_of_public_data() {
         columns: columns.into_values().map(Column::Values).collect(),
         label,
         holdout: ids.iter().map(|id| is_holdout(id)).collect(),
-        baseline: Vec::new(),
+        ..Table::default()
     };
     let fit = fit_released(&plan, &split(&table, 3), 3, |_| names(3));
     let mut dossier = Dossier { fit, ..dossier() };

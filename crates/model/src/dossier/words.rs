@@ -32,7 +32,11 @@ impl Words {
                 Some(label) => label.clone(),
                 None => format!("{} {code}", self.say("分箱", "bin")),
             },
-            FieldBins::Cuts(cuts) => match (cuts.get(code.wrapping_sub(2)), cuts.get(code - 1)) {
+            FieldBins::Special { cuts, special } if code > cuts.len() + 1 => {
+                let value = special.get(code - cuts.len() - 2).copied().unwrap_or(f64::NAN);
+                format!("= {}", short(value))
+            }
+            FieldBins::Cuts(cuts) | FieldBins::Special { cuts, .. } => match (cuts.get(code.wrapping_sub(2)), cuts.get(code - 1)) {
                 (None, None) => self.say("全部", "all").into(),
                 (None, Some(high)) => format!("≤ {}", short(*high)),
                 (Some(low), None) => format!("> {}", short(*low)),

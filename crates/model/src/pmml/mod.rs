@@ -36,6 +36,8 @@ pub enum Input {
     Number {
         /// Upper ends of the bins, the last bin open.
         cuts: Vec<f64>,
+        /// Values with a bin of their own, after the others.
+        special: Vec<f64>,
         /// Points of code 0 (missing), 1, ….
         points: Vec<i64>,
     },
@@ -70,7 +72,10 @@ pub fn bank_half(name: &str, fit: &Fit, plan: &Plan) -> String {
     for (field, plan) in kept {
         let points = field.points.clone();
         let input = match (&field.bins, &plan.source) {
-            (FieldBins::Cuts(cuts), _) => Input::Number { cuts: cuts.clone(), points },
+            (FieldBins::Cuts(cuts), _) => Input::Number { cuts: cuts.clone(), special: Vec::new(), points },
+            (FieldBins::Special { cuts, special }, _) => {
+                Input::Number { cuts: cuts.clone(), special: special.clone(), points }
+            }
             (FieldBins::Codes(_), FieldSource::Categories { values }) => {
                 Input::Category { values: values.clone(), points }
             }
@@ -161,7 +166,7 @@ fn outputs(characteristics: usize) -> Vec<Markup> {
 fn characteristic(characteristic: &Characteristic) -> Markup {
     let field = characteristic.name.as_str();
     let (best, attributes) = match &characteristic.input {
-        Input::Number { cuts, points } => (greatest(points), bins(field, cuts, points)),
+        Input::Number { cuts, special, points } => (greatest(points), bins(field, cuts, special, points)),
         Input::Category { values, points } => (greatest(points), categories(field, values, points)),
         Input::Points { best, .. } => {
             let sum = element("ComplexPartialScore", [], [element("FieldRef", [("field", field)], [])]);
@@ -177,8 +182,8 @@ fn greatest(points: &[i64]) -> i64 {
     points.iter().copied().max().unwrap_or(0)
 }
 
-/// The missing bin first, then one attribute a bin.
-fn bins(field: &str, cuts: &[f64], points: &[i64]) -> Vec<Markup> {
+/// The missing bin first, then one attribute a special value, then one a bin: the first that holds counts.
+fn bins(field: &str, cuts: &[f64], special: &[f64], points: &[i64]) -> Vec<Markup> {
     let missing = element("SimplePredicate", [("field", field), ("operator", "isMissing")], []);
     let bound = |operator: &'static str, cut: &f64| predicate(field, operator, &format!("{cut:?}"));
     let bin = |code: usize| match (code.checked_sub(2).and_then(|low| cuts.get(low)), cuts.get(code - 1)) {
@@ -191,7 +196,10 @@ fn bins(field: &str, cuts: &[f64], points: &[i64]) -> Vec<Markup> {
         }
     };
     let rest = (1..=cuts.len() + 1).map(|code| attribute(points_of(points, code), bin(code)));
-    [attribute(points_of(points, 0), missing)].into_iter().chain(rest).collect()
+    let special = special.iter().enumerate().map(|(place, value)| {
+        attribute(points_of(points, cuts.len() + 2 + place), bound("equal", value))
+    });
+    [attribute(points_of(points, 0), missing)].into_iter().chain(special).chain(rest).collect()
 }
 
 /// One attribute a value, then everything else, which counts as missing.

@@ -32,9 +32,13 @@ fn field(name: &str, bins: FieldBins, points: &[i64]) -> FieldFit {
         bad: zeros,
         counted_in: (0..points.len()).collect(),
         woe: vec![0.0; points.len()],
+        classes: (0..points.len() as u16).collect(),
         iv: 0.1,
+        fine_iv: 0.1,
         dropped: None,
         coefficient: Some(-0.5),
+        standard_error: None,
+        p_value: None,
         points: points.to_vec(),
     }
 }
@@ -51,12 +55,12 @@ fn card() -> (Fit, Plan) {
         field("court_cases", FieldBins::Codes(2), &[5, 9, -26]),
         field("tax_paid", FieldBins::Codes(2), &[-1, -8, 13]),
     ];
-    let offered = |name: &str| FieldPlan { name: name.into(), source: FieldSource::Codes { bins: 2 } };
+    let offered = |name: &str| FieldPlan::new(name, FieldSource::Codes { bins: 2 });
     let industry = FieldSource::Categories { values: INDUSTRIES.map(Into::into).to_vec() };
     let plan = plan(vec![
         values("ratio"),
         values("amount"),
-        FieldPlan { name: "industry".into(), source: industry },
+        FieldPlan::new("industry", industry),
         values("dropped"),
         offered("court_cases"),
         offered("tax_paid"),
@@ -140,10 +144,10 @@ fn pmml4s_scores_alike() {
 
 #[test]
 fn whoever_knows_all_bins_exports_all() {
-    let number = Input::Number { cuts: vec![0.5], points: vec![1, 2, 3] };
+    let number = Input::Number { cuts: vec![0.5], special: Vec::new(), points: vec![1, 2, 3] };
     let all = [
         Characteristic { name: "a<b".into(), input: number },
-        Characteristic { name: "b".into(), input: Input::Number { cuts: Vec::new(), points: vec![4, 5] } },
+        Characteristic { name: "b".into(), input: Input::Number { cuts: Vec::new(), special: Vec::new(), points: vec![4, 5] } },
     ];
     let card = scorecard("whole", 600, &all);
     assert!(card.contains("a&lt;b") && !card.contains("a<b") && !card.contains(PLATFORM_POINTS));
