@@ -9,6 +9,11 @@
 //! equations 6 and 7, without the constant half). `G`, `H` and the row count per (node, field, bin) are all that a
 //! [`Booster`] sees; the larger child of a split is its parent minus the smaller one, so it is never asked.
 //!
+//! What is shown: cells are counted with their neighbours until enough banks stand behind each ([`release`](crate::release)),
+//! and splits fall between such groups only. That holds for every cell of every sum, not for differences: a parent less one
+//! child is the other child, and trees that split alike but for one bin differ by that bin's rows, so that a cell of a
+//! difference may stand on the rows of fewer banks. Against that there is noise, or few trees.
+//!
 //! A [`Holder`] answers as [`contribution`](crate::contribution()) does, but keeps codes, log-odds and the rows of every node
 //! between requests.
 
