@@ -117,14 +117,7 @@ pub(crate) fn classed(
 
 /// The coarse class of every shown code: codes before `bins` first, one by one, then the joined bins (categories in order of
 /// falling WOE), then the codes beyond.
-fn classes(
-    good: &[i64],
-    bad: &[i64],
-    bins: Range<usize>,
-    order: Order,
-    plan: &CoarsePlan,
-    smoothing: f64,
-) -> Vec<u16> {
+fn classes(good: &[i64], bad: &[i64], bins: Range<usize>, order: Order, plan: &CoarsePlan, smoothing: f64) -> Vec<u16> {
     let totals = Totals::of(good, bad);
     let (joinable_good, joinable_bad) = (&good[bins.clone()], &bad[bins.clone()]);
     let joined = match order {

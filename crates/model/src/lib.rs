@@ -41,8 +41,8 @@ mod woe;
 
 pub use baseline::{BaselineError, bank_only};
 pub use card::{CardRow, Meaning, card_csv};
-pub use contribution::{ContributionError, contribution};
 pub use coarse::{CoarsePlan, Trend};
+pub use contribution::{ContributionError, contribution};
 pub use fit::{FieldFit, Fit, RoundRecord, Scorecard};
 pub use golden::{Golden, NotGolden, Scoring};
 pub use judge::{Compared, FieldRows, Validation};

@@ -76,7 +76,17 @@ impl Newton {
     /// A search over `width` positions, all of them active.
     pub(crate) fn new(width: usize, c: f64, tolerance: f64, steps: Option<u32>) -> Self {
         let active = (0..width).collect();
-        Self { c, active, trial: vec![0.0; width], base: None, damping: 1.0, evaluations: 0, tolerance, before: f64::INFINITY, steps }
+        Self {
+            c,
+            active,
+            trial: vec![0.0; width],
+            base: None,
+            damping: 1.0,
+            evaluations: 0,
+            tolerance,
+            before: f64::INFINITY,
+            steps,
+        }
     }
 
     /// Writes the trial point into a model.

@@ -72,8 +72,15 @@ enum Step {
     Quantiles(BinSearch),
     Counts(Vec<FieldBins>),
     /// The model holds a column for every field above the least information value.
-    Fitting { model: LinearModel, fitting: Box<Fitting> },
-    Judge { model: LinearModel, judge: Judge, request: SumRequest },
+    Fitting {
+        model: LinearModel,
+        fitting: Box<Fitting>,
+    },
+    Judge {
+        model: LinearModel,
+        judge: Judge,
+        request: SumRequest,
+    },
     Done(Box<Fit>),
 }
 
@@ -86,8 +93,7 @@ impl Trainer {
         plan.check()?;
         let search = BinSearch::new(plan.fields.iter().map(FieldPlan::known_bins), plan.bins, plan.min_rows);
         let (fields, rounds) = (Vec::new(), Vec::new());
-        let mut trainer =
-            Self { step: Step::Quantiles(search), fields, rounds, train: (0, 0), intercept: None, plan };
+        let mut trainer = Self { step: Step::Quantiles(search), fields, rounds, train: (0, 0), intercept: None, plan };
         trainer.settle_quantiles();
         Ok(trainer)
     }
@@ -201,8 +207,11 @@ impl Trainer {
 
     fn begin_fitting(&mut self) {
         let passed = || self.fields.iter().enumerate().filter(|(_, field)| field.dropped.is_none());
-        let term = |(field, fit): (_, &FieldFit)| {
-            Term { field, bins: fit.bins.clone(), woe: fit.woe.clone(), coefficient: 0.0 }
+        let term = |(field, fit): (_, &FieldFit)| Term {
+            field,
+            bins: fit.bins.clone(),
+            woe: fit.woe.clone(),
+            coefficient: 0.0,
         };
         let candidates = passed().map(|(_, fit)| Candidate { name: fit.name.clone(), iv: fit.iv }).collect();
         let model = LinearModel { intercept: 0.0, terms: passed().map(term).collect(), rows: self.plan.rows };

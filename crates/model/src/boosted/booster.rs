@@ -47,7 +47,8 @@ impl Booster {
     /// Refuses a plan out of bounds.
     pub fn new(plan: BoostedPlan) -> Result<Self, PlanError> {
         plan.check()?;
-        let search = BinSearch::new(plan.fields.iter().map(|field| field.source.known_bins()), plan.bins, plan.min_rows);
+        let search =
+            BinSearch::new(plan.fields.iter().map(|field| field.source.known_bins()), plan.bins, plan.min_rows);
         let mut booster = Self {
             step: Step::Bins(search),
             forest: Arc::new(Forest::new(Vec::new(), 0.0)),

@@ -58,5 +58,9 @@ fn points_are_lost_against_the_best_or_the_mean() {
         assert_eq!(field.points_lost(code, ReasonBasis::Maximum), best - field.points(code));
         assert_eq!(field.points_lost(code, ReasonBasis::Mean), mean - field.points(code));
     }
-    assert_eq!(field.points_lost(99, ReasonBasis::Maximum), best - field.points(0), "an unknown code counts as missing");
+    assert_eq!(
+        field.points_lost(99, ReasonBasis::Maximum),
+        best - field.points(0),
+        "an unknown code counts as missing"
+    );
 }

@@ -48,9 +48,11 @@ fn joined(counts: &[i64], classes: &[u16]) -> Vec<i64> {
 fn turns(woes: &[f64], first: fn(&f64, &f64) -> bool) -> bool {
     let steps = woes.len().saturating_sub(1);
     (0..=steps).any(|turn| {
-        woes.windows(2).enumerate().all(|(step, pair)| {
-            if step < turn { first(&pair[0], &pair[1]) } else { first(&pair[1], &pair[0]) }
-        })
+        woes.windows(2).enumerate().all(
+            |(step, pair)| {
+                if step < turn { first(&pair[0], &pair[1]) } else { first(&pair[1], &pair[0]) }
+            },
+        )
     })
 }
 

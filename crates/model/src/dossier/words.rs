@@ -36,12 +36,14 @@ impl Words {
                 let value = special.get(code - cuts.len() - 2).copied().unwrap_or(f64::NAN);
                 format!("= {}", short(value))
             }
-            FieldBins::Cuts(cuts) | FieldBins::Special { cuts, .. } => match (cuts.get(code.wrapping_sub(2)), cuts.get(code - 1)) {
-                (None, None) => self.say("全部", "all").into(),
-                (None, Some(high)) => format!("≤ {}", short(*high)),
-                (Some(low), None) => format!("> {}", short(*low)),
-                (Some(low), Some(high)) => format!("({}, {}]", short(*low), short(*high)),
-            },
+            FieldBins::Cuts(cuts) | FieldBins::Special { cuts, .. } => {
+                match (cuts.get(code.wrapping_sub(2)), cuts.get(code - 1)) {
+                    (None, None) => self.say("全部", "all").into(),
+                    (None, Some(high)) => format!("≤ {}", short(*high)),
+                    (Some(low), None) => format!("> {}", short(*low)),
+                    (Some(low), Some(high)) => format!("({}, {}]", short(*low), short(*high)),
+                }
+            }
         }
     }
 }

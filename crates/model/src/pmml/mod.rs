@@ -196,9 +196,10 @@ fn bins(field: &str, cuts: &[f64], special: &[f64], points: &[i64]) -> Vec<Marku
         }
     };
     let rest = (1..=cuts.len() + 1).map(|code| attribute(points_of(points, code), bin(code)));
-    let special = special.iter().enumerate().map(|(place, value)| {
-        attribute(points_of(points, cuts.len() + 2 + place), bound("equal", value))
-    });
+    let special = special
+        .iter()
+        .enumerate()
+        .map(|(place, value)| attribute(points_of(points, cuts.len() + 2 + place), bound("equal", value)));
     [attribute(points_of(points, 0), missing)].into_iter().chain(special).chain(rest).collect()
 }
 

@@ -147,7 +147,10 @@ fn whoever_knows_all_bins_exports_all() {
     let number = Input::Number { cuts: vec![0.5], special: Vec::new(), points: vec![1, 2, 3] };
     let all = [
         Characteristic { name: "a<b".into(), input: number },
-        Characteristic { name: "b".into(), input: Input::Number { cuts: Vec::new(), special: Vec::new(), points: vec![4, 5] } },
+        Characteristic {
+            name: "b".into(),
+            input: Input::Number { cuts: Vec::new(), special: Vec::new(), points: vec![4, 5] },
+        },
     ];
     let card = scorecard("whole", 600, &all);
     assert!(card.contains("a&lt;b") && !card.contains("a<b") && !card.contains(PLATFORM_POINTS));

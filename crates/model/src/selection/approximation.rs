@@ -26,7 +26,8 @@ impl<'a> Approximation<'a> {
             shift[place] = 0.0;
         }
         let covariance = inverse(part(&found.hessian, active))?;
-        let slope: Vec<f64> = active.iter().map(|&row| found.gradient[row] + dot(&found.hessian[row], &shift)).collect();
+        let slope: Vec<f64> =
+            active.iter().map(|&row| found.gradient[row] + dot(&found.hessian[row], &shift)).collect();
         for (row, &place) in active.iter().enumerate() {
             shift[place] = -dot(&covariance[row], &slope);
         }

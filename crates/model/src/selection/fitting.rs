@@ -80,7 +80,12 @@ impl Fitting {
     }
 
     /// Takes in the moments of the trial point.
-    pub(crate) fn answer(&mut self, moments: &[f64], resolution: f64, cohort: &[String]) -> Result<Progress, &'static str> {
+    pub(crate) fn answer(
+        &mut self,
+        moments: &[f64],
+        resolution: f64,
+        cohort: &[String],
+    ) -> Result<Progress, &'static str> {
         let progress = self.newton.answer(moments, resolution, cohort)?;
         match std::mem::replace(&mut self.phase, Phase::Polish) {
             Phase::Screen => {
@@ -290,4 +295,3 @@ pub(crate) struct Coefficient {
     pub(crate) value: f64,
     pub(crate) error: Option<f64>,
 }
-

@@ -52,6 +52,13 @@ pub struct SelectionPlan {
     pub leave: f64,
 }
 
+impl Default for SelectionPlan {
+    /// Every field that has enough information value is kept.
+    fn default() -> Self {
+        Self { max_correlation: 1.0, max_vif: None, sign: false, steps: Steps::None, enter: 0.05, leave: 0.1 }
+    }
+}
+
 /// Steps of the selection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -139,4 +146,3 @@ impl DropReason {
         }
     }
 }
-

@@ -86,7 +86,8 @@ fn standard_errors_are_those_of_statsmodels() {
     let oracle = oracle();
     let weighted = RowTerms { weight_cap: Some(1.5), offset_cap: None };
     let shifted = RowTerms { weight_cap: None, offset_cap: Some(0.3) };
-    for (rows, told) in [(RowTerms::default(), &oracle.plain), (weighted, &oracle.weighted), (shifted, &oracle.offset)] {
+    for (rows, told) in [(RowTerms::default(), &oracle.plain), (weighted, &oracle.weighted), (shifted, &oracle.offset)]
+    {
         let fit = fitted(PLAIN, rows, SelectionPlan::none());
         near(&coefficients(&fit), &told.coefficients, 1e-6);
         let errors = std::iter::once(fit.intercept_error).chain(fit.fields.iter().map(|field| field.standard_error));
@@ -109,7 +110,8 @@ fn screens_use_the_correlations_of_the_rows() {
         assert!(gone && (found - correlation).abs() < 1e-9);
     }
     let largest = oracle.vif[0];
-    let vif = |limit| fitted(PLAIN, RowTerms::default(), SelectionPlan { max_vif: Some(limit), ..SelectionPlan::none() });
+    let vif =
+        |limit| fitted(PLAIN, RowTerms::default(), SelectionPlan { max_vif: Some(limit), ..SelectionPlan::none() });
     let Some(DropReason::Vif { vif: found }) = vif(largest - 1e-4).fields[0].dropped else { panic!("x1 stayed") };
     assert!((found / largest - 1.0).abs() < 1e-6);
     assert!(vif(largest + 1e-4).fields.iter().all(|field| field.dropped.is_none()));
@@ -133,8 +135,7 @@ fn rows_beyond_their_caps_are_refused() {
     let plain = crate::Plain { tables: split(&table(600), 1), least: 1 };
     let rows = RowTerms { weight_cap: Some(1.0), offset_cap: None };
     let model = crate::request::LinearModel { intercept: 0.0, terms: Vec::new(), rows };
-    let request =
-        crate::SumRequest { rows: crate::RowSet::Train, scale_bits: 20, kind: crate::Kind::Moments(model) };
+    let request = crate::SumRequest { rows: crate::RowSet::Train, scale_bits: 20, kind: crate::Kind::Moments(model) };
     assert!(plain.answer(&request, &names(1), &names(1)).is_err(), "no weights at all");
     let mut heavy = plain.clone();
     heavy.tables.get_mut("bank-1").unwrap().weight = vec![1.5; 600];

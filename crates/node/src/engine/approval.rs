@@ -1,11 +1,14 @@
 //! From a template to a contract that every party has signed, each after its own operators approved.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tally_crypto::sign::{Envelope, Signature};
 use tally_crypto::transcript::Digest;
 use tally_data::Dictionary;
 use tally_model::text::Text;
+use tally_model::{CoarsePlan, ReasonBasis, SelectionPlan};
 use tally_policy::{Form, Level, Purpose};
 use tally_protocol::aggregation::NoiseTerms;
 use tally_protocol::alignment::Engine as AlignmentEngine;
@@ -32,6 +35,16 @@ pub(crate) struct Template {
     purpose: Purpose,
     algorithm: String,
     bins: u16,
+    #[serde(default)]
+    coarse: Option<CoarsePlan>,
+    #[serde(default)]
+    selection: SelectionPlan,
+    #[serde(default)]
+    reasons: ReasonBasis,
+    #[serde(default)]
+    cuts: BTreeMap<String, Vec<f64>>,
+    #[serde(default)]
+    special: BTreeMap<String, Vec<f64>>,
     smoothing: f64,
     min_iv: f64,
     c: f64,
@@ -173,6 +186,11 @@ impl Engine {
             model: ModelTerms {
                 algorithm: template.algorithm.clone(),
                 bins: template.bins,
+                coarse: template.coarse.clone(),
+                selection: template.selection.clone(),
+                reasons: template.reasons,
+                cuts: template.cuts.clone(),
+                special: template.special.clone(),
                 smoothing: template.smoothing,
                 min_iv: template.min_iv,
                 c: template.c,
@@ -410,5 +428,32 @@ impl Engine {
         }
         let reason = format!("rejected by its operator: {}", String::from_utf8_lossy(body));
         self.abort(step, record, Fault { culprit: peer.into(), reason }, true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The templates parse as they are, and with every key that they only show.
+    #[test]
+    fn templates_parse_with_and_without_what_they_leave_out() {
+        for text in [
+            include_str!("../../../../models/templates/scorecard.toml"),
+            include_str!("../../../../models/templates/trees.toml"),
+        ] {
+            Template::parse(text).unwrap();
+            let key = |line: &str| {
+                let shown = line.strip_prefix("# ")?;
+                let name = shown.split(" = ").next()?;
+                let plain = name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "_[].".contains(c));
+                (plain && (shown.contains(" = ") || shown.starts_with('['))).then(|| shown.to_owned())
+            };
+            let lines: Vec<_> = text.lines().map(|line| key(line).unwrap_or_else(|| line.into())).collect();
+            let shown = lines.iter().zip(text.lines()).filter(|(all, line)| all != line).count();
+            assert!(shown > 5);
+            let all = Template::parse(&lines.join("\n")).unwrap();
+            assert!(all.min_cohort.is_some() && all.min_cell.is_some());
+        }
     }
 }

@@ -318,7 +318,7 @@ fn points_of<'a>(scorecard: &Scorecard, names: impl Iterator<Item = &'a str>, co
     for (name, code) in names.zip(codes) {
         let Some(field) = scorecard.field(name) else { continue };
         points += field.points(*code);
-        lost.push(PointsLost { field: name.into(), points: field.best() - field.points(*code) });
+        lost.push(PointsLost { field: name.into(), points: scorecard.points_lost(field, *code) });
     }
     (points, lost)
 }

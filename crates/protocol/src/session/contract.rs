@@ -10,7 +10,7 @@ use tally_crypto::transcript::Digest;
 use tally_model::boosted::{BoostedFieldPlan, BoostedPlan, EarlyStopping, Growth, Monotone};
 use tally_model::release::MAX_BANKS;
 use tally_model::text::Text;
-use tally_model::{Course, FieldPlan, FieldSource, Plan};
+use tally_model::{CoarsePlan, Course, FieldPlan, FieldSource, Plan, ReasonBasis, RowTerms, SelectionPlan};
 use tally_policy::{Form, Level, Purpose};
 
 use crate::aggregation::{NoiseTerms, Roster, RosterError, RosterMember};
@@ -133,9 +133,24 @@ pub struct AlignmentTerms {
 pub struct ModelTerms {
     /// `scorecard` or `trees`.
     pub algorithm: String,
-    /// Equal-frequency bins of a number.
+    /// Equal-frequency bins of a number: the fine classes.
     pub bins: u16,
-    /// Added to each cell of a WOE table.
+    /// Scorecard: which fine classes are joined; none if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub coarse: Option<CoarsePlan>,
+    /// Scorecard: which fields are kept.
+    #[serde(default)]
+    pub selection: SelectionPlan,
+    /// Scorecard: what a field's points are compared with where reasons for a score are given.
+    #[serde(default)]
+    pub reasons: ReasonBasis,
+    /// Scorecard: cut points of banks' numbers that someone chose, by field; nothing is searched or joined there.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub cuts: BTreeMap<String, Vec<f64>>,
+    /// Scorecard: values of banks' numbers that stand for something else, by field; each has a bin of its own.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub special: BTreeMap<String, Vec<f64>>,
+    /// Added to both cells of a class that has only good or only bad rows.
     pub smoothing: f64,
     /// Fields below this information value are dropped.
     pub min_iv: f64,
@@ -296,10 +311,19 @@ impl Contract {
     }
 
     fn plan(&self, platform_bins: &[u16]) -> Plan {
-        let field = |(name, source)| FieldPlan { name, source };
+        let of = |chosen: &BTreeMap<String, Vec<f64>>, name: &str| chosen.get(name).cloned().unwrap_or_default();
+        let field = |(name, source): (String, FieldSource)| FieldPlan {
+            cuts: of(&self.model.cuts, &name),
+            special: of(&self.model.special, &name),
+            ..FieldPlan::new(&name, source)
+        };
         Plan {
             fields: self.sources(platform_bins).into_iter().map(field).collect(),
             bins: self.model.bins,
+            coarse: self.model.coarse.clone(),
+            selection: self.model.selection.clone(),
+            reasons: self.model.reasons,
+            rows: RowTerms::default(),
             smoothing: self.model.smoothing,
             min_iv: self.model.min_iv,
             c: self.model.c,
@@ -389,6 +413,12 @@ impl Contract {
         term("model.algorithm", known, "this node knows `scorecard` and `trees`")?;
         let fits = (self.model.algorithm == "trees") == self.model.trees.is_some();
         term("model.trees", fits, "the parameters of trees belong to the algorithm `trees`, and to no other")?;
+        let number = |name: &String| {
+            let field = self.fields.iter().find(|field| field.name == *name);
+            field.is_some_and(|field| field.holder == Holder::Banks && field.categories.is_empty())
+        };
+        let chosen = self.model.cuts.keys().chain(self.model.special.keys()).all(number);
+        term("model.cuts, model.special", chosen, "belong to numbers that the banks bring")?;
         let drawn = self.model.trees.as_ref().is_some_and(|trees| trees.row_share < 1.0);
         let reason =
             "rows drawn by a public seed give sums over known subsets, from which rows can be solved: it needs noise";

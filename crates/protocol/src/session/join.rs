@@ -36,6 +36,6 @@ pub(super) fn join(data: &BankData, opened: &[(usize, Vec<u16>)], fields: usize)
         label: opened.iter().map(|(row, _)| data.label[*row]).collect(),
         holdout: opened.iter().map(|(row, _)| tally_model::is_holdout(&data.identifiers[*row])).collect(),
         hashes: opened.iter().map(|(row, _)| tally_model::boosted::row_hash(&data.identifiers[*row])).collect(),
-        baseline: Vec::new(),
+        ..Table::default()
     }
 }

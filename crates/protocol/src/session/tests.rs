@@ -73,6 +73,11 @@ fn contract(banks: usize) -> Contract {
         model: ModelTerms {
             algorithm: "scorecard".into(),
             bins: 5,
+            coarse: None,
+            selection: tally_model::SelectionPlan::default(),
+            reasons: tally_model::ReasonBasis::default(),
+            cuts: BTreeMap::new(),
+            special: BTreeMap::new(),
             smoothing: 0.5,
             min_iv: 0.0,
             c: 1.0,
