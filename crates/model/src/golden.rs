@@ -24,10 +24,10 @@ pub trait Scoring {
 pub struct Golden {
     /// Codes of applicants.
     inputs: Vec<Vec<u16>>,
-    /// Their scores.
-    scores: Vec<f64>,
-    /// Field, number, and its code: every cut, and the next number above it.
-    codes: Vec<(usize, f64, u16)>,
+    /// The bits of their scores, since text formats have no infinite numbers.
+    scores: Vec<u64>,
+    /// Field, the bits of a number, and its code: every cut, and the next number above it.
+    codes: Vec<(usize, u64, u16)>,
 }
 
 /// A model does not reproduce its golden vectors.
@@ -81,10 +81,10 @@ impl Golden {
         let mixed: Vec<Vec<u16>> =
             (0..MIXED).map(|_| widths.iter().map(|width| (next() % (*width).max(1) as u64) as u16).collect()).collect();
         let inputs: Vec<_> = single.chain(mixed).collect();
-        let scores = inputs.iter().map(|codes| model.score(codes)).collect();
+        let scores = inputs.iter().map(|codes| model.score(codes).to_bits()).collect();
         let probes = (0..widths.len())
             .flat_map(|field| model.cuts(field).iter().flat_map(move |cut| [(field, *cut), (field, cut.next_up())]));
-        let codes = probes.map(|(field, value)| (field, value, model.code(field, value))).collect();
+        let codes = probes.map(|(field, value)| (field, value.to_bits(), model.code(field, value))).collect();
         Self { inputs, scores, codes }
     }
 
@@ -95,11 +95,12 @@ impl Golden {
     pub fn check(&self, model: &impl Scoring) -> Result<(), NotGolden> {
         for (applicant, (codes, &golden)) in self.inputs.iter().zip(&self.scores).enumerate() {
             let now = model.score(codes);
-            if now.to_bits() != golden.to_bits() {
-                return Err(NotGolden::Score { applicant, golden, now });
+            if now.to_bits() != golden {
+                return Err(NotGolden::Score { applicant, golden: f64::from_bits(golden), now });
             }
         }
-        for &(field, value, golden) in &self.codes {
+        for &(field, bits, golden) in &self.codes {
+            let value = f64::from_bits(bits);
             let now = model.code(field, value);
             if now != golden {
                 return Err(NotGolden::Code { field, value, golden, now });

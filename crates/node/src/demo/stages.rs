@@ -209,11 +209,17 @@ impl Stages {
         arguments: &DemoArguments,
     ) -> Result<(), Failure> {
         let mut stage = "contract";
+        let mut answered = Instant::now();
         loop {
-            let Ok(status) = status_of(run.platform(), session) else {
-                std::thread::sleep(Duration::from_millis(20));
-                continue;
+            let status = match status_of(run.platform(), session) {
+                Ok(status) => status,
+                Err(failure) if answered.elapsed() > Duration::from_secs(30) => return Err(failure),
+                Err(_) => {
+                    std::thread::sleep(Duration::from_millis(20));
+                    continue;
+                }
             };
+            answered = Instant::now();
             let name = status["stage"].as_str().unwrap_or_default();
             if name == "aborted" {
                 let reason = status["reason"].as_str().unwrap_or_default();
