@@ -2,6 +2,7 @@
 
 mod adversary;
 mod crash;
+mod vectors;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
