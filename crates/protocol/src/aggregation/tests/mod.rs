@@ -3,6 +3,7 @@
 mod adversary;
 mod crash;
 mod vectors;
+mod wire;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
