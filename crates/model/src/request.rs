@@ -299,7 +299,7 @@ impl RangeField {
 
 impl FieldBins {
     /// The bins of a number with these cut points, and with these special values after them.
-    pub(crate) fn of_number(cuts: Vec<f64>, special: &[f64]) -> Self {
+    pub fn of_number(cuts: Vec<f64>, special: &[f64]) -> Self {
         match special {
             [] => Self::Cuts(cuts),
             special => Self::Special { cuts, special: special.to_vec() },

@@ -10,7 +10,7 @@ use tally_policy::{SharingList, verify_all};
 use tally_protocol::session::{BankData, PlatformData, SealedContract, ideal};
 
 use super::inputs::Inputs;
-use crate::engine::{bank_rows, platform_rows};
+use crate::engine::{bank_rows, platform_rows, sampled};
 use crate::failure::{self, Failure};
 
 /// How the federated fit compares.
@@ -65,7 +65,9 @@ fn pooled_banks(inputs: &Inputs, contract: &SealedContract) -> Result<BTreeMap<S
     let bank_data = |bank: String| {
         let options = options(inputs, Some("y"), Some(&dictionary))?;
         let table = read_csv(&inputs.file(&format!("{bank}.csv")), &options).map_err(failure::internal)?;
-        let rows = consented_rows(inputs, &bank, &table)?;
+        let taking_part: HashSet<_> = sampled(&table, contract.terms())?.rows.into_iter().collect();
+        let consented = consented_rows(inputs, &bank, &table)?;
+        let rows: Vec<_> = consented.into_iter().filter(|row| taking_part.contains(row)).collect();
         Ok((bank, bank_rows(&table, contract, &rows)?))
     };
     inputs.banks().into_iter().map(bank_data).collect()

@@ -14,7 +14,7 @@ use tally_protocol::aggregation::NoiseTerms;
 use tally_protocol::alignment::Engine as AlignmentEngine;
 use tally_protocol::session::{
     AlignmentTerms, Contract, Fault, FieldTerms, Holder, Limits, ListReference, ModelTerms, Party, PartyRole,
-    Recompute, SealedContract, Stage, TreeTerms,
+    Recompute, RowColumns, SampleTerms, SealedContract, Stage, TreeTerms,
 };
 
 use super::step::Step;
@@ -41,6 +41,12 @@ pub(crate) struct Template {
     selection: SelectionPlan,
     #[serde(default)]
     reasons: ReasonBasis,
+    #[serde(default)]
+    rows: RowColumns,
+    #[serde(default)]
+    leave_out: Vec<String>,
+    #[serde(default)]
+    sample: Option<SampleTerms>,
     #[serde(default)]
     cuts: BTreeMap<String, Vec<f64>>,
     #[serde(default)]
@@ -97,6 +103,13 @@ impl Template {
     pub(crate) fn parse(text: &str) -> Result<Self, Failure> {
         toml::from_str(text).map_err(|error| failure::data(format!("session template: {error}")))
     }
+
+    /// Columns of the data sets that are no fields of the model.
+    fn columns_apart(&self) -> Vec<&str> {
+        let rows = [&self.rows.weight, &self.rows.offset].into_iter().flatten().map(|column| column.column.as_str());
+        let holdout = self.sample.as_ref().and_then(|sample| sample.holdout.column());
+        self.leave_out.iter().map(String::as_str).chain(rows).chain(holdout).collect()
+    }
 }
 
 impl Engine {
@@ -146,15 +159,17 @@ impl Engine {
         banks: &[String],
     ) -> Result<Contract, Failure> {
         let list = self.sharing_list()?;
-        let columns = self.store.dataset(dataset)?.columns;
-        let own = dictionary.fields.iter().map(|field| FieldTerms {
+        let data = self.store.dataset(dataset)?;
+        let apart = template.columns_apart();
+        let is_field = |name: &str| !apart.contains(&name);
+        let own = dictionary.fields.iter().filter(|field| is_field(&field.name)).map(|field| FieldTerms {
             name: field.name.clone(),
             holder: Holder::Banks,
             level: Level::L3,
             form: Form::Sealed,
             categories: field.kind.values().to_vec(),
         });
-        let offered = columns.iter().map(|column| {
+        let offered = data.columns.iter().filter(|column| is_field(&column.name)).map(|column| {
             let field = list.field(&column.name).ok_or_else(|| {
                 let reason = "is not on the sharing list: add it there or leave it out of the data set";
                 failure::refused(format!("field `{}` of data set `{dataset}` {reason}", column.name))
@@ -164,7 +179,7 @@ impl Engine {
                 holder: Holder::Platform,
                 level: field.level,
                 form: Form::Binned,
-                categories: Vec::new(),
+                categories: field.kind.values().to_vec(),
             })
         });
         let fields = own.map(Ok).chain(offered).collect::<Result<Vec<_>, Failure>>()?;
@@ -189,6 +204,7 @@ impl Engine {
                 coarse: template.coarse.clone(),
                 selection: template.selection.clone(),
                 reasons: template.reasons,
+                rows: template.rows.clone(),
                 cuts: template.cuts.clone(),
                 special: template.special.clone(),
                 smoothing: template.smoothing,
@@ -208,6 +224,7 @@ impl Engine {
                 evaluations: template.evaluations,
                 rounds: template.rounds,
             },
+            sample: template.sample.clone().map(|sample| SampleTerms { snapshot: data.as_of.clone(), ..sample }),
             noise: template.noise,
             patience_seconds: template.patience_seconds,
             created,

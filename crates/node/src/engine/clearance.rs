@@ -7,8 +7,11 @@ use tally_crypto::transcript::{Digest, commit};
 use tally_data::{Dataset, Values};
 use tally_model::Column;
 use tally_policy::{Clearance, Cleared, Form, Purpose, Question};
-use tally_protocol::session::{BankData, Contract, Holder, PlatformColumn, PlatformData, SealedContract};
+use tally_protocol::session::{
+    BankData, Contract, Holder, PlatformColumn, PlatformData, SealedContract,
+};
 
+use super::sample::{capped, columns_apart, matured, numbers, sampled};
 use super::step::Step;
 use super::{Engine, book};
 use crate::failure::{self, Failure};
@@ -24,10 +27,18 @@ impl Engine {
         let terms = contract.terms();
         self.check_list(terms)?;
         let dataset = self.store.dataset(record.dataset.as_deref().unwrap_or_default())?;
+        if terms.sample.as_ref().is_some_and(|sample| sample.snapshot != dataset.as_of) {
+            let text = format!(
+                "data set `{}` is no longer the snapshot that the contract names: propose a new session",
+                dataset.name
+            );
+            return Err(failure::refused(text));
+        }
+        let everyone: Vec<_> = (0..dataset.rows()).collect();
         let fields: Vec<_> = terms.fields_of(Holder::Platform).map(|field| field.name.as_str()).collect();
         let mut cleared = BTreeMap::new();
         for bank in terms.banks() {
-            let rows = self.clear(step, record, &dataset, &bank.name, &fields, terms.purpose)?;
+            let rows = self.clear(step, record, (&dataset, &everyone), &bank.name, &fields, terms.purpose)?;
             cleared.insert(bank.name.clone(), rows.into_inner());
         }
         let offered: BTreeSet<usize> = cleared.values().flatten().copied().collect();
@@ -43,8 +54,10 @@ impl Engine {
         self.check_list(terms)?;
         let dataset = self.store.dataset(record.dataset.as_deref().unwrap_or_default())?;
         let me = self.me().to_owned();
-        let rows = self.clear(step, record, &dataset, &me, &[], terms.purpose)?;
-        let input = json!({ "rows": dataset.rows(), "consented": rows.len() });
+        matured(&dataset.name, &dataset.as_of, terms)?;
+        let sample = sampled(&dataset, terms)?;
+        let rows = self.clear(step, record, (&dataset, &sample.rows), &me, &[], terms.purpose)?;
+        let input = json!({ "rows": dataset.rows(), "excluded": sample.excluded, "consented": rows.len() });
         self.store.put_result(&record.session, "input", input.to_string().as_bytes())?;
         bank_rows(&dataset, &contract, &rows)
     }
@@ -53,13 +66,13 @@ impl Engine {
         &self,
         step: &mut Step,
         record: &SessionRecord,
-        dataset: &Dataset,
+        (dataset, rows): (&Dataset, &[usize]),
         grantee: &str,
         fields: &[&str],
         purpose: Purpose,
     ) -> Result<Cleared<Vec<usize>>, Failure> {
         let question = Question { grantee, purpose, fields, form: Form::Binned, time: step.now };
-        let rows = dataset.identifiers.iter().map(String::as_str).enumerate();
+        let rows = rows.iter().map(|&row| (row, dataset.identifiers[row].as_str()));
         let clearance = Clearance::new(self.sharing_list()?, &self.register);
         let (cleared, denied) = clearance
             .rows(&question, rows, |(_, subject): &(usize, &str)| subject)
@@ -155,6 +168,13 @@ impl Engine {
                 return Err(failure::data(text));
             }
         }
+        for name in columns_apart(contract.terms()) {
+            if info.dictionary.field(name).is_none_or(|field| !field.kind.values().is_empty()) {
+                let text = format!("data set `{}` has no column of numbers `{name}`, which the contract needs", info.name);
+                return Err(failure::data(text));
+            }
+        }
+        matured(&info.name, &info.as_of, contract.terms())?;
         Ok(info.name)
     }
 }
@@ -201,13 +221,17 @@ pub(crate) fn bank_rows(dataset: &Dataset, contract: &SealedContract, rows: &[us
         Some(Values::Category { codes, .. }) => Ok(Column::Codes(rows.iter().map(|&row| codes[row]).collect())),
         None => Err(failure::data(format!("data set `{}` has no field `{name}`", dataset.name))),
     };
+    let terms = contract.terms();
+    let fields = terms.fields_of(Holder::Banks).map(|field| column(&field.name)).collect::<Result<_, _>>()?;
+    let rule = terms.sample.as_ref().map(|sample| sample.holdout.clone()).unwrap_or_default();
+    let times = rule.column().map(|column| numbers(dataset, column)).transpose()?;
+    let time = |row: usize| times.map_or(f64::NAN, |times| times[row]);
     Ok(BankData {
         identifiers: rows.iter().map(|&row| dataset.identifiers[row].clone()).collect(),
         label: rows.iter().map(|&row| label[row]).collect(),
-        columns: contract
-            .terms()
-            .fields_of(Holder::Banks)
-            .map(|field| column(&field.name))
-            .collect::<Result<_, _>>()?,
+        columns: fields,
+        holdout: rows.iter().map(|&row| rule.holds_out(&dataset.identifiers[row], time(row))).collect(),
+        weight: capped(dataset, terms.model.rows.weight.as_ref(), rows, 0.0)?,
+        offset: capped(dataset, terms.model.rows.offset.as_ref(), rows, -1.0)?,
     })
 }

@@ -12,6 +12,7 @@ mod import;
 mod letters;
 mod models;
 mod reports;
+mod sample;
 mod scoring;
 mod sessions;
 mod step;
@@ -36,6 +37,7 @@ use crate::store::Store;
 
 pub(crate) use approval::APPROVAL_LABEL;
 pub(crate) use clearance::{bank_rows, platform_column, platform_rows};
+pub(crate) use sample::sampled;
 pub(crate) use import::dictionary_of;
 pub(crate) use models::{MODEL_LABEL, change_digest};
 use sessions::Live;

@@ -27,6 +27,12 @@ pub struct BankData {
     pub label: Vec<u8>,
     /// The contract's bank fields, in contract order.
     pub columns: Vec<Column>,
+    /// True for a row that is held out.
+    pub holdout: Vec<bool>,
+    /// Weights in the fit; empty where the contract has none.
+    pub weight: Vec<f64>,
+    /// Offsets in the fit; empty where the contract has none.
+    pub offset: Vec<f64>,
 }
 
 /// What happens to a bank's session; the journal of these is the session.

@@ -2,17 +2,15 @@
 //!
 //! JSON in a DSSE envelope; the digest of the payload names the session in every message, key derivation and log entry.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 use tally_crypto::sign::{Envelope, VerifyKey};
 use tally_crypto::transcript::Digest;
-use tally_model::boosted::{BoostedFieldPlan, BoostedPlan, EarlyStopping, Growth, Monotone};
 use tally_model::release::MAX_BANKS;
 use tally_model::text::Text;
-use tally_model::{CoarsePlan, Course, FieldPlan, FieldSource, Plan, ReasonBasis, RowTerms, SelectionPlan};
 use tally_policy::{Form, Level, Purpose};
 
+use super::model_terms::ModelTerms;
+use super::sample::SampleTerms;
 use crate::aggregation::{NoiseTerms, Roster, RosterError, RosterMember};
 use crate::alignment::{self, Engine};
 
@@ -41,6 +39,10 @@ pub struct Contract {
     pub alignment: AlignmentTerms,
     /// The model.
     pub model: ModelTerms,
+    /// As of when rows are described, which outcome they have, and which are held out; without it a day is not checked
+    /// and rows are held out by hash.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sample: Option<SampleTerms>,
     /// Caps on every count that leaks, and minimums.
     pub limits: Limits,
     /// Noise on every released sum; none if absent.
@@ -92,7 +94,7 @@ pub struct FieldTerms {
     pub level: Level,
     /// Form in which it takes part.
     pub form: Form,
-    /// Values of a bank's category field, in code order; empty for numbers.
+    /// Values of a category field, in code order; empty for numbers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub categories: Vec<String>,
 }
@@ -125,74 +127,6 @@ pub struct AlignmentTerms {
     pub engine: Engine,
     /// Whether the platform shows each bank a rounded number of rows: up to a tenth more, filled with rows that nobody opens.
     pub padding: bool,
-}
-
-/// Parameters of the model.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ModelTerms {
-    /// `scorecard` or `trees`.
-    pub algorithm: String,
-    /// Equal-frequency bins of a number: the fine classes.
-    pub bins: u16,
-    /// Scorecard: which fine classes are joined; none if absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub coarse: Option<CoarsePlan>,
-    /// Scorecard: which fields are kept.
-    #[serde(default)]
-    pub selection: SelectionPlan,
-    /// Scorecard: what a field's points are compared with where reasons for a score are given.
-    #[serde(default)]
-    pub reasons: ReasonBasis,
-    /// Scorecard: cut points of banks' numbers that someone chose, by field; nothing is searched or joined there.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub cuts: BTreeMap<String, Vec<f64>>,
-    /// Scorecard: values of banks' numbers that stand for something else, by field; each has a bin of its own.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub special: BTreeMap<String, Vec<f64>>,
-    /// Added to both cells of a class that has only good or only bad rows.
-    pub smoothing: f64,
-    /// Fields below this information value are dropped.
-    pub min_iv: f64,
-    /// Inverse strength of the L2 penalty, as scikit-learn's `C`.
-    pub c: f64,
-    /// Points that double the odds.
-    pub pdo: f64,
-    /// Score at the base odds.
-    pub base_score: f64,
-    /// Good-to-bad odds at the base score.
-    pub base_odds: f64,
-    /// Parameters of boosted trees, where the algorithm is `trees`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub trees: Option<TreeTerms>,
-}
-
-/// Parameters of boosted trees; named and defined as XGBoost's, where it has them.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TreeTerms {
-    /// Most trees.
-    pub trees: u32,
-    /// In which order nodes are split, and how far.
-    pub growth: Growth,
-    /// Each tree's values are multiplied by this.
-    pub learning_rate: f64,
-    /// L2 penalty of the values.
-    pub lambda: f64,
-    /// Least gain of a split.
-    pub gamma: f64,
-    /// Least sum of the rows' weights `p (1 - p)` in a child.
-    pub min_child_weight: f64,
-    /// Share of the rows that a tree is grown on, drawn by the contract's seed.
-    pub row_share: f64,
-    /// Share of the fields that a tree may use, drawn by the contract's seed.
-    pub field_share: f64,
-    /// When to stop before the last tree.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub early_stopping: Option<EarlyStopping>,
-    /// Fields with which the risk may only rise or only fall.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub monotone: BTreeMap<String, Monotone>,
 }
 
 /// Caps and minimums.
@@ -254,14 +188,6 @@ pub enum ContractError {
     },
 }
 
-impl ModelTerms {
-    /// Points a unit of log-odds of bad, and the score at even odds: `score = offset - factor x log-odds`.
-    pub fn scale(&self) -> (f64, f64) {
-        let factor = self.pdo / std::f64::consts::LN_2;
-        (factor, self.base_score - factor * libm::log(self.base_odds))
-    }
-}
-
 impl Contract {
     /// The contract in an envelope without signatures.
     pub fn envelope(&self) -> Envelope {
@@ -290,75 +216,6 @@ impl Contract {
     /// The fields of one holder, in order.
     pub fn fields_of(&self, holder: Holder) -> impl Iterator<Item = &FieldTerms> {
         self.fields.iter().filter(move |field| field.holder == holder)
-    }
-
-    /// What is fitted: the banks' fields first, then the platform's with the number of bins that it announced.
-    pub fn course(&self, platform_bins: &[u16]) -> Course {
-        match &self.model.trees {
-            Some(trees) if self.model.algorithm == "trees" => Course::Trees(self.boosted_plan(trees, platform_bins)),
-            _ => Course::Scorecard(self.plan(platform_bins)),
-        }
-    }
-
-    /// Names and sources of the trainer's fields, in the order of a table's columns.
-    fn sources(&self, platform_bins: &[u16]) -> Vec<(String, FieldSource)> {
-        let own = self.fields_of(Holder::Banks).map(|field| match field.categories.as_slice() {
-            [] => (field.name.clone(), FieldSource::Values),
-            values => (field.name.clone(), FieldSource::Categories { values: values.to_vec() }),
-        });
-        let offered = self.fields_of(Holder::Platform).zip(platform_bins);
-        own.chain(offered.map(|(field, &bins)| (field.name.clone(), FieldSource::Codes { bins }))).collect()
-    }
-
-    fn plan(&self, platform_bins: &[u16]) -> Plan {
-        let of = |chosen: &BTreeMap<String, Vec<f64>>, name: &str| chosen.get(name).cloned().unwrap_or_default();
-        let field = |(name, source): (String, FieldSource)| FieldPlan {
-            cuts: of(&self.model.cuts, &name),
-            special: of(&self.model.special, &name),
-            ..FieldPlan::new(&name, source)
-        };
-        Plan {
-            fields: self.sources(platform_bins).into_iter().map(field).collect(),
-            bins: self.model.bins,
-            coarse: self.model.coarse.clone(),
-            selection: self.model.selection.clone(),
-            reasons: self.model.reasons,
-            rows: RowTerms::default(),
-            smoothing: self.model.smoothing,
-            min_iv: self.model.min_iv,
-            c: self.model.c,
-            row_cap: self.limits.row_cap,
-            min_rows: self.limits.min_rows,
-            pdo: self.model.pdo,
-            base_score: self.model.base_score,
-            base_odds: self.model.base_odds,
-            seed: self.seed,
-            newton_steps: self.noise.map(|noise| noise.newton_steps),
-        }
-    }
-
-    fn boosted_plan(&self, trees: &TreeTerms, platform_bins: &[u16]) -> BoostedPlan {
-        let field = |(name, source): (String, FieldSource)| {
-            let monotone = trees.monotone.get(&name).copied().unwrap_or_default();
-            BoostedFieldPlan { name, source, monotone }
-        };
-        BoostedPlan {
-            fields: self.sources(platform_bins).into_iter().map(field).collect(),
-            bins: self.model.bins,
-            trees: trees.trees,
-            growth: trees.growth,
-            learning_rate: trees.learning_rate,
-            lambda: trees.lambda,
-            gamma: trees.gamma,
-            min_child_weight: trees.min_child_weight,
-            row_share: trees.row_share,
-            field_share: trees.field_share,
-            early_stopping: trees.early_stopping,
-            row_cap: self.limits.row_cap,
-            min_rows: self.limits.min_rows,
-            seed: self.seed,
-            noisy: self.noise.is_some(),
-        }
     }
 
     /// The terms of the alignment with `bank`, in the session that `digest` names.
@@ -409,23 +266,9 @@ impl Contract {
         term("fields", refused.is_none(), "a level 4 field never takes part")?;
         let unbinned = self.fields_of(Holder::Platform).find(|field| field.form != Form::Binned);
         term("fields", unbinned.is_none(), "this algorithm takes the platform's fields in binned form")?;
-        let known = ["scorecard", "trees"].contains(&self.model.algorithm.as_str());
-        term("model.algorithm", known, "this node knows `scorecard` and `trees`")?;
-        let fits = (self.model.algorithm == "trees") == self.model.trees.is_some();
-        term("model.trees", fits, "the parameters of trees belong to the algorithm `trees`, and to no other")?;
-        let number = |name: &String| {
-            let field = self.fields.iter().find(|field| field.name == *name);
-            field.is_some_and(|field| field.holder == Holder::Banks && field.categories.is_empty())
-        };
-        let chosen = self.model.cuts.keys().chain(self.model.special.keys()).all(number);
-        term("model.cuts, model.special", chosen, "belong to numbers that the banks bring")?;
-        let drawn = self.model.trees.as_ref().is_some_and(|trees| trees.row_share < 1.0);
-        let reason =
-            "rows drawn by a public seed give sums over known subsets, from which rows can be solved: it needs noise";
-        term("model.trees.row_share", !drawn || self.noise.is_some(), reason)?;
-        let monotone = self.model.trees.iter().flat_map(|trees| trees.monotone.keys());
-        let named = monotone.clone().all(|name| names.contains(&name));
-        term("model.trees.monotone", named, "names a field that the contract does not have")?;
+        self.model.check(self)?;
+        let sample = self.sample.as_ref().map_or(Ok(()), SampleTerms::check);
+        sample.map_err(|reason| ContractError::Term { term: "sample", reason })?;
         let evaluations = (1..=1 << 27).contains(&self.limits.evaluations);
         term("limits.evaluations", evaluations, "between 1 and 2^27: larger sets take several sessions")?;
         term("patience_seconds", (1..=86_400).contains(&self.patience_seconds), "between 1 second and a day")?;
@@ -446,7 +289,7 @@ impl Contract {
     }
 }
 
-fn term(term: &'static str, holds: bool, reason: &str) -> Result<(), ContractError> {
+pub(super) fn term(term: &'static str, holds: bool, reason: &str) -> Result<(), ContractError> {
     if holds { Ok(()) } else { Err(ContractError::Term { term, reason: reason.into() }) }
 }
 

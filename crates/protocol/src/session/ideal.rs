@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use tally_model::{Ask, Fitted, Plain, RoundRecord};
 
 use super::join::join;
-use super::platform::bin;
+use super::bins::bin;
 use super::{BankData, Fault, PlatformData, SealedContract};
 
 /// The fit of the pooled rows under the contract's release rules; the trainer's sum `r` runs over the banks of `rounds[r]`
@@ -22,8 +22,7 @@ pub fn ideal(
     rounds: &[RoundRecord],
 ) -> Result<Fitted, Fault> {
     let blame = |error: &dyn std::fmt::Display| Fault::new("ideal", error);
-    let (tables, codes): (Vec<_>, Vec<_>) =
-        platform.columns.iter().map(|column| bin(column, contract.terms().model.bins)).unzip();
+    let (tables, codes) = bin(contract.terms(), &platform.columns);
     let bins: Vec<_> = tables.iter().map(super::BinTable::bins).collect();
     let course = contract.terms().course(&bins);
     let mut pooled = BTreeMap::new();

@@ -34,8 +34,10 @@ pub(super) fn join(data: &BankData, opened: &[(usize, Vec<u16>)], fields: usize)
     Table {
         columns: own.chain(offered).collect(),
         label: opened.iter().map(|(row, _)| data.label[*row]).collect(),
-        holdout: opened.iter().map(|(row, _)| tally_model::is_holdout(&data.identifiers[*row])).collect(),
+        holdout: opened.iter().map(|(row, _)| data.holdout[*row]).collect(),
         hashes: opened.iter().map(|(row, _)| tally_model::boosted::row_hash(&data.identifiers[*row])).collect(),
-        ..Table::default()
+        weight: opened.iter().filter_map(|(row, _)| data.weight.get(*row).copied()).collect(),
+        offset: opened.iter().filter_map(|(row, _)| data.offset.get(*row).copied()).collect(),
+        baseline: Vec::new(),
     }
 }

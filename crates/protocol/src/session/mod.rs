@@ -36,26 +36,32 @@
 //! A message that the state does not foresee is refused with the name of its sender.
 
 mod bank;
+mod bins;
 mod contract;
 mod ideal;
 mod join;
 mod messages;
+mod model_terms;
 mod parts;
 mod platform;
 mod replay;
+mod sample;
 #[cfg(test)]
 mod tests;
 mod transcript;
 
 pub use bank::{BankData, BankInput, BankSession};
+pub use bins::BinTable;
 pub use contract::{
-    AlignmentTerms, CONTRACT_TYPE, Contract, ContractError, FieldTerms, Holder, Limits, ListReference, ModelTerms,
-    Party, PartyRole, Recompute, SealedContract, TreeTerms,
+    AlignmentTerms, CONTRACT_TYPE, Contract, ContractError, FieldTerms, Holder, Limits, ListReference, Party, PartyRole,
+    Recompute, SealedContract,
 };
 pub use ideal::ideal;
 pub use messages::{FromBank, FromPlatform, Stop};
-pub use platform::{BinTable, PlatformColumn, PlatformData, PlatformHalf, PlatformInput, PlatformSession};
+pub use model_terms::{CappedColumn, ModelTerms, RowColumns, TreeTerms};
+pub use platform::{PlatformColumn, PlatformData, PlatformHalf, PlatformInput, PlatformSession};
 pub use replay::{Replayed, replay};
+pub use sample::{Exclusion, HoldoutRule, SampleTerms};
 
 use serde::{Deserialize, Serialize};
 use tally_crypto::transcript::Digest;

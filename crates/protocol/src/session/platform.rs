@@ -6,13 +6,13 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use tally_crypto::seed::Seed;
 use tally_crypto::transcript::Digest;
-use tally_model::binning;
 use tally_model::{Ask, Fitted, Learner};
 
 use super::join::{ROWS_PER_MESSAGE, encode_codes};
 use super::messages::{FromBank, FromPlatform};
 use super::parts::{Asked, Reached};
 use super::transcript::AlignmentTranscript;
+use super::bins::{BinTable, bin};
 use super::{Fact, Fault, Holder, Output, Recompute, SealedContract, Stage};
 use crate::aggregation::{Aggregator, Event, Part, RoundSpec, Transcript};
 use crate::alignment::{self, Identifiers, Keyed, Misbehaved, Step, ToBank, ToPlatform, pad_rows, rung, seal_rows};
@@ -40,16 +40,6 @@ pub enum PlatformColumn {
         /// The value of code 1, 2, ….
         values: Vec<String>,
     },
-}
-
-/// How the platform turns a value into a bin code: stays at the platform.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum BinTable {
-    /// Upper ends of the bins of a number, the last bin open.
-    Cuts(Vec<f64>),
-    /// Values of a category in code order.
-    Values(Vec<String>),
 }
 
 /// The platform's half of the model: what it needs to score an applicant, and shows to nobody.
@@ -165,8 +155,7 @@ impl PlatformSession {
             return Err(Fault::new(&self.me, "the data were prepared twice"));
         }
         let names: Vec<_> = self.contract.terms().fields_of(Holder::Platform).map(|field| field.name.clone()).collect();
-        let (tables, codes): (Vec<_>, Vec<_>) =
-            data.columns.iter().map(|column| bin(column, self.contract.terms().model.bins)).unzip();
+        let (tables, codes) = bin(self.contract.terms(), &data.columns);
         self.bins = tables.iter().map(BinTable::bins).collect();
         self.tables = names.into_iter().zip(tables).collect();
         let digest = self.half().digest();
@@ -445,36 +434,4 @@ impl PlatformHalf {
         // Panic safety: the type holds only strings and numbers.
         Digest::of("tallystick/bin-tables/v1", &[&serde_json::to_vec(self).expect("bin tables serialise")])
     }
-}
-
-impl BinTable {
-    /// The bin code of every row; a column of another kind than the table counts as missing.
-    pub fn codes(&self, column: &PlatformColumn) -> Vec<u16> {
-        match (self, column) {
-            (Self::Cuts(cuts), PlatformColumn::Numeric(values)) => {
-                values.par_iter().map(|value| binning::code(cuts, *value)).collect()
-            }
-            (Self::Values(_), PlatformColumn::Category { codes, .. }) => codes.clone(),
-            (_, PlatformColumn::Numeric(values)) => vec![0; values.len()],
-            (_, PlatformColumn::Category { codes, .. }) => vec![0; codes.len()],
-        }
-    }
-
-    /// Number of bins, the missing bin not counted.
-    pub fn bins(&self) -> u16 {
-        let bins = match self {
-            Self::Cuts(cuts) => cuts.len() + 1,
-            Self::Values(values) => values.len(),
-        };
-        u16::try_from(bins).unwrap_or(u16::MAX)
-    }
-}
-
-pub(super) fn bin(column: &PlatformColumn, bins: u16) -> (BinTable, Vec<u16>) {
-    let table = match column {
-        PlatformColumn::Numeric(values) => BinTable::Cuts(binning::equal_frequency(values, bins)),
-        PlatformColumn::Category { values, .. } => BinTable::Values(values.clone()),
-    };
-    let codes = table.codes(column);
-    (table, codes)
 }

@@ -1,3 +1,5 @@
+mod models;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -76,6 +78,7 @@ fn contract(banks: usize) -> Contract {
             coarse: None,
             selection: tally_model::SelectionPlan::default(),
             reasons: tally_model::ReasonBasis::default(),
+            rows: RowColumns::default(),
             cuts: BTreeMap::new(),
             special: BTreeMap::new(),
             smoothing: 0.5,
@@ -95,6 +98,7 @@ fn contract(banks: usize) -> Contract {
             evaluations: 1000,
             rounds: 64,
         },
+        sample: None,
         noise: None,
         patience_seconds: 30,
         created: 0,
@@ -125,8 +129,12 @@ fn bank_data(bank: usize, rows: usize, seed: u64) -> BankData {
     let mut draws = Seed::new([8; 32]).rng("bank", &[&bank.to_be_bytes(), &seed.to_be_bytes()]);
     let mut uniform = || (draws.next_u64() >> 11) as f64 / (1u64 << 53) as f64;
     let chosen: Vec<_> = (0..rows).filter(|_| uniform() < 0.6).collect();
+    let identifiers: Vec<_> = chosen.iter().map(|row| format!("e{row}")).collect();
     BankData {
-        identifiers: chosen.iter().map(|row| format!("e{row}")).collect(),
+        holdout: identifiers.iter().map(|identifier| tally_model::is_holdout(identifier)).collect(),
+        identifiers,
+        weight: chosen.iter().map(|row| (row % 4) as f64 / 2.0).collect(),
+        offset: chosen.iter().map(|row| (row % 5) as f64 / 10.0).collect(),
         label: chosen.iter().map(|_| u8::from(uniform() < 0.3)).collect(),
         columns: vec![
             Column::Values(chosen.iter().map(|_| (uniform() * 10.0).floor()).collect()),
@@ -370,47 +378,6 @@ fn a_bank_that_leaves_between_indicators_and_cells_leaves_enough_behind_every_ce
     assert_eq!((fit.rounds()[0].seen.len(), fit.rounds()[0].cohort.len()), (4, 3));
     assert_eq!(*fit, ideal(&world.contract, &platform, &data, fit.rounds()).unwrap());
     assert_eq!(world.fits["bank-4"], *fit);
-    world.replay();
-}
-
-fn trees(banks: usize) -> Contract {
-    let mut contract = contract(banks);
-    contract.model.algorithm = "trees".into();
-    contract.model.bins = 16;
-    contract.limits.rounds = 400;
-    contract.model.trees = Some(TreeTerms {
-        trees: 6,
-        growth: tally_model::boosted::Growth::DepthWise { max_depth: 3 },
-        learning_rate: 0.3,
-        lambda: 1.0,
-        gamma: 0.0,
-        min_child_weight: 1.0,
-        row_share: 1.0,
-        field_share: 1.0,
-        early_stopping: None,
-        monotone: BTreeMap::new(),
-    });
-    contract
-}
-
-#[test]
-fn boosted_trees_are_those_of_the_pooled_rows() {
-    let mut world = World::under(&trees(4));
-    let (platform, data) = world.prepare(600, 8);
-    let far = |fact: &Fact| matches!(fact, Fact::Contributed { round, .. } if *round > 30);
-    while !world.facts.get("bank-3").is_some_and(|facts| facts.iter().any(far)) {
-        let (from, to, body) = world.post.pop_front().unwrap();
-        world.give(&to, Input::Message { from, body }).unwrap();
-    }
-    world.dead.push("bank-3".into());
-    world.settle().unwrap();
-    while !world.platform.waiting_for().is_empty() {
-        world.give("platform", Input::PatienceOver).and_then(|()| world.settle()).unwrap();
-    }
-    let fit = &world.fits["platform"];
-    assert_eq!(*fit, ideal(&world.contract, &platform, &data, fit.rounds()).unwrap());
-    assert_eq!(world.fits["bank-1"], *fit);
-    assert!(fit.rounds().iter().any(|round| round.cohort.len() == 3));
     world.replay();
 }
 

@@ -1,0 +1,125 @@
+//! Every kind of model through the session: each party has the one of the pooled rows.
+
+use tally_model::{CoarsePlan, DropReason, Fitted, ReasonBasis, SelectionPlan, Steps, Trend};
+
+use super::*;
+use crate::session::{CappedColumn, ContractError, HoldoutRule, SampleTerms};
+
+fn trees(banks: usize) -> Contract {
+    let mut contract = contract(banks);
+    contract.model.algorithm = "trees".into();
+    contract.model.bins = 16;
+    contract.limits.rounds = 400;
+    contract.model.trees = Some(TreeTerms {
+        trees: 6,
+        growth: tally_model::boosted::Growth::DepthWise { max_depth: 3 },
+        learning_rate: 0.3,
+        lambda: 1.0,
+        gamma: 0.0,
+        min_child_weight: 1.0,
+        row_share: 1.0,
+        field_share: 1.0,
+        early_stopping: None,
+        monotone: BTreeMap::new(),
+    });
+    contract
+}
+
+#[test]
+fn boosted_trees_are_those_of_the_pooled_rows() {
+    let mut world = World::under(&trees(4));
+    let (platform, data) = world.prepare(600, 8);
+    let far = |fact: &Fact| matches!(fact, Fact::Contributed { round, .. } if *round > 30);
+    while !world.facts.get("bank-3").is_some_and(|facts| facts.iter().any(far)) {
+        let (from, to, body) = world.post.pop_front().unwrap();
+        world.give(&to, Input::Message { from, body }).unwrap();
+    }
+    world.dead.push("bank-3".into());
+    world.settle().unwrap();
+    while !world.platform.waiting_for().is_empty() {
+        world.give("platform", Input::PatienceOver).and_then(|()| world.settle()).unwrap();
+    }
+    let fit = &world.fits["platform"];
+    assert_eq!(*fit, ideal(&world.contract, &platform, &data, fit.rounds()).unwrap());
+    assert_eq!(world.fits["bank-1"], *fit);
+    assert!(fit.rounds().iter().any(|round| round.cohort.len() == 3));
+    world.replay();
+}
+
+
+/// A scorecard with every term that it may have.
+fn scorecard(banks: usize) -> Contract {
+    let mut contract = contract(banks);
+    let model = &mut contract.model;
+    model.bins = 20;
+    model.coarse = Some(CoarsePlan { max_classes: 4, min_share: 0.05, min_good: 1, min_bad: 1, trend: Trend::Auto });
+    model.selection = SelectionPlan {
+        max_correlation: 0.95,
+        max_vif: Some(20.0),
+        sign: true,
+        steps: Steps::Both,
+        enter: 0.5,
+        leave: 0.6,
+    };
+    model.reasons = ReasonBasis::Mean;
+    let column = |name: &str, cap| Some(CappedColumn { column: name.into(), cap });
+    model.rows = RowColumns { weight: column("weight", 1.5), offset: column("offset", 0.4) };
+    model.special = [("rate".to_owned(), vec![0.0, 9.0]), ("tax".to_owned(), vec![50.0])].into();
+    model.cuts = [("tax".to_owned(), vec![20.0, 40.0, 80.0])].into();
+    let sector = contract.fields.iter_mut().find(|field| field.name == "sector").unwrap();
+    sector.categories = ["x", "y", "z"].map(Into::into).to_vec();
+    contract.sample = Some(SampleTerms {
+        observed: "2024-06-30".into(),
+        outcome_months: 12,
+        outcome: Text::new("逾期", "past due"),
+        snapshot: "2024-06-30".into(),
+        holdout: HoldoutRule::Hash,
+        exclusions: Vec::new(),
+    });
+    contract
+}
+
+#[test]
+fn scorecards_with_every_term_are_those_of_the_pooled_rows() {
+    let mut world = World::under(&scorecard(4));
+    let (platform, data) = world.prepare(400, 5);
+    world.settle().unwrap();
+    let pooled = ideal(&world.contract, &platform, &data, &[]).unwrap();
+    assert_eq!(world.fits.len(), 5);
+    for (node, fit) in &world.fits {
+        assert_eq!(fit, &pooled, "{node}");
+    }
+    let Fitted::Scorecard(fit) = pooled else { panic!("another kind of model") };
+    let field = |name: &str| fit.fields.iter().find(|field| field.name == name).unwrap();
+    assert_eq!(field("tax").classes, [0, 1, 2, 3, 4, 5], "chosen cut points and a special value stay apart");
+    let rate = field("rate");
+    let last = rate.classes.len() - 1;
+    assert!(rate.classes[last] != rate.classes[last - 1], "{:?}", rate.classes);
+    assert!(rate.classes.iter().max().unwrap() <= &6, "four classes, missing, two special values");
+    for field in &fit.fields {
+        assert_eq!(field.dropped.is_none(), field.coefficient.is_some());
+        assert!(!matches!(field.dropped, Some(DropReason::FewBanks)));
+    }
+}
+
+#[test]
+fn terms_of_the_model_and_the_sample_that_do_not_fit_are_refused() {
+    let refused = |change: &dyn Fn(&mut Contract), named: &str| {
+        let mut contract = scorecard(3);
+        change(&mut contract);
+        let Err(ContractError::Term { term, .. }) = SealedContract::read(&contract.envelope()) else {
+            panic!("{named} was let through")
+        };
+        assert!(term.contains(named), "{term} is not {named}");
+    };
+    refused(&|contract| contract.model.cuts = [("kind".to_owned(), vec![1.0])].into(), "model.cuts");
+    refused(&|contract| contract.model.cuts = [("tax".to_owned(), vec![2.0, 1.0])].into(), "model");
+    refused(&|contract| contract.model.rows.weight.as_mut().unwrap().column = "rate".into(), "model.rows");
+    refused(&|contract| contract.model.rows.weight.as_mut().unwrap().cap = 0.0, "model");
+    refused(&|contract| contract.model.selection.leave = 0.1, "model");
+    refused(&|contract| contract.model.coarse.as_mut().unwrap().max_classes = 1, "model");
+    refused(&|contract| contract.sample.as_mut().unwrap().snapshot = "2024-07-01".into(), "sample");
+    let mut forest = trees(3);
+    forest.model.coarse = scorecard(3).model.coarse;
+    assert!(SealedContract::read(&forest.envelope()).is_err());
+}
