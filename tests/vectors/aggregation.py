@@ -158,7 +158,7 @@ def main(path):
     roster = digest("tallystick/roster/v1", session, number(given["min_cohort"]), *signed)
     roll = digest("tallystick/roll/v1", *(bank.keys_digest(roster) for bank in banks))
     numbers = number(0), request, number(given["part"]), number(given["words"])
-    offer = digest("tallystick/offer/v2", roster, *numbers, *(name.encode() for name in names))
+    offer = digest("tallystick/offer/v3", roster, roll, *numbers, *(name.encode() for name in names))
 
     def own_mask(secret):
         return hkdf(roll, secret.to_bytes(32, "little"), digest("tallystick/own-mask/v1", offer))

@@ -47,7 +47,8 @@ impl Vector {
             let seed = Seed::new(bytes(&bank["seed"]));
             (name(bank), Contributor::new(roster.clone(), &name(bank), key(bank), seed).unwrap())
         };
-        World { banks: given.iter().map(bank).collect(), aggregator: Aggregator::new(roster.clone()), roster }
+        let (banks, aggregator) = (given.iter().map(bank).collect(), Aggregator::new(roster.clone()));
+        World { banks, aggregator, roster, vectors: BTreeMap::new() }
     }
 
     fn spec(&self) -> RoundSpec {
@@ -105,7 +106,7 @@ fn a_second_implementation_says_the_same() {
     assert_eq!(vector.inputs["dropped"], dropped[0]);
 
     let roll = roll_digest(&world.roster, &transcript.keys);
-    let offer = transcript.offer.digest(&world.roster);
+    let offer = transcript.offer.digest(&world.roster, &roll);
     assert_eq!((roll, offer), (digest(&vector.outputs["roll"]), digest(&vector.outputs["offer"])));
     for (keys, commitments) in transcript.keys.iter().zip(&transcript.commitments) {
         let expected = vector.bank(&keys.member);
