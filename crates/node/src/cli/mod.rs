@@ -2,6 +2,7 @@
 
 mod audit;
 mod consortium;
+mod export;
 mod model;
 mod node;
 mod session;
@@ -45,6 +46,15 @@ pub(crate) enum Language {
     En,
     /// 中文.
     Zh,
+}
+
+impl From<Language> for tally_model::text::Language {
+    fn from(language: Language) -> Self {
+        match language {
+            Language::En => Self::En,
+            Language::Zh => Self::Zh,
+        }
+    }
 }
 
 #[derive(Subcommand)]
@@ -132,7 +142,7 @@ pub fn main() -> ExitCode {
         Verb::Session(verb) => verb.run(language),
         Verb::Bench(verb) => verb.run(),
         Verb::Align(arguments) => arguments.run(language, json),
-        Verb::Model(verb) => verb.run(),
+        Verb::Model(verb) => verb.run(language),
         Verb::Score(verb) => verb.run(language),
         Verb::Audit(verb) => verb.run(),
     };

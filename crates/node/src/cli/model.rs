@@ -1,14 +1,12 @@
 //! Verbs of released models.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Subcommand;
 use serde_json::{Value, json};
-use tally_model::{FieldBins, Fitted, Meaning, card_csv};
-use tally_protocol::session::{BinTable, PlatformHalf, SealedContract};
 
-use super::{NodeArgument, Printed, words};
+use super::export::{Exported, Format};
+use super::{Language, NodeArgument, Printed, words};
 use crate::control::Command;
 use crate::directory::Directory;
 use crate::engine::{MODEL_LABEL, change_digest};
@@ -39,13 +37,16 @@ pub(super) enum ModelVerb {
         /// The other; the champion if absent.
         other: Option<String>,
     },
-    /// Write a scorecard as a table: field, class, counts, WOE, points.
-    Card {
+    /// Write a model to a file: JSON, a scorecard's table, PMML of this node's half, or the dossier.
+    Export {
         #[command(flatten)]
         node: NodeArgument,
         /// Digest or its first digits, or the session that made it; the champion if absent.
         model: Option<String>,
-        /// File of comma-separated values.
+        /// Form of the file.
+        #[arg(long, value_enum)]
+        format: Format,
+        /// The file.
         #[arg(long, value_name = "FILE")]
         output: PathBuf,
     },
@@ -74,12 +75,18 @@ pub(super) struct ChangeArguments {
 }
 
 impl ModelVerb {
-    pub(super) fn run(self) -> Result<Printed, Failure> {
+    pub(super) fn run(self, language: Language) -> Result<Printed, Failure> {
         match self {
             Self::List { node } => node.tell(&Command::ModelList).map(words::plain),
             Self::Show { node, model } => node.tell(&Command::ModelShow { model }).map(words::plain),
             Self::Compare { node, model, other } => compare(&node, model, other).map(words::plain),
-            Self::Card { node, model, output } => card(&node, model, &output),
+            Self::Export { node, model, format, output } => {
+                let exported = Exported::read(node.tell(&Command::ModelShow { model })?)?;
+                let text = exported.write(format, language)?;
+                std::fs::write(&output, &text)
+                    .map_err(|error| failure::unwritable(format!("{}: {error}", output.display())))?;
+                Ok(words::plain(json!({ "output": output, "bytes": text.len() })))
+            }
             Self::Promote(arguments) => arguments.change("champion"),
             Self::Retire(arguments) => arguments.change("retired"),
         }
@@ -102,34 +109,6 @@ impl ChangeArguments {
         };
         self.node.tell(&change).map(words::plain)
     }
-}
-
-/// The table of a scorecard; classes of fields whose bins this node does not know are named by number.
-fn card(node: &NodeArgument, model: Option<String>, output: &Path) -> Result<Printed, Failure> {
-    let shown = node.tell(&Command::ModelShow { model })?;
-    let read = |value: &Value| serde_json::from_value(value.clone()).map_err(failure::internal);
-    let Fitted::Scorecard(fit) = read(&shown["results"]["fit"])? else {
-        return Err(failure::usage("boosted trees have no table of points"));
-    };
-    let envelope = serde_json::from_value(shown["envelope"].clone()).map_err(failure::internal)?;
-    let contract = SealedContract::read(&envelope).map_err(failure::data)?;
-    let half = &shown["results"]["half"];
-    let half: Option<PlatformHalf> = serde_json::from_value(half.clone()).map_err(failure::internal)?;
-    let tables: BTreeMap<String, BinTable> = half.map(|half| half.tables).unwrap_or_default().into_iter().collect();
-    let rows = fit.card(|field| {
-        let terms = contract.terms().fields.iter().find(|terms| terms.name == field.name);
-        let values = terms.map(|terms| terms.categories.clone()).unwrap_or_default();
-        match (tables.get(&field.name).and_then(BinTable::meaning), &field.bins) {
-            _ if !values.is_empty() => Meaning::Values(values),
-            (Some(bins), _) => Meaning::Numbers(bins),
-            (None, FieldBins::Codes(_)) => Meaning::Unknown,
-            (None, bins) => Meaning::Numbers(bins.clone()),
-        }
-    });
-    std::fs::write(output, card_csv(&rows))
-        .map_err(|error| failure::unwritable(format!("{}: {error}", output.display())))?;
-    let text = format!("{}: {} rows", output.display(), rows.len());
-    Ok(Printed { value: json!({ "output": output, "rows": rows }), text, holds: true })
 }
 
 /// Figures of both on their own hold-out rows, and the fields that only one has.

@@ -55,7 +55,7 @@ fn word(value: &Value) -> String {
 }
 
 /// Unix milliseconds as a date and time, UTC.
-fn moment(value: &Value) -> String {
+pub(super) fn moment(value: &Value) -> String {
     let time = value.as_i64().and_then(|time| jiff::Timestamp::from_millisecond(time).ok());
     time.map_or_else(|| word(value), |time| time.to_string())
 }

@@ -7,9 +7,7 @@ use tally_crypto::transcript::{Digest, commit};
 use tally_data::{Dataset, Values};
 use tally_model::Column;
 use tally_policy::{Clearance, Cleared, Form, Purpose, Question};
-use tally_protocol::session::{
-    BankData, Contract, Holder, PlatformColumn, PlatformData, SealedContract,
-};
+use tally_protocol::session::{BankData, Contract, Holder, PlatformColumn, PlatformData, SealedContract};
 
 use super::sample::{capped, columns_apart, matured, numbers, sampled};
 use super::step::Step;
@@ -170,7 +168,8 @@ impl Engine {
         }
         for name in columns_apart(contract.terms()) {
             if info.dictionary.field(name).is_none_or(|field| !field.kind.values().is_empty()) {
-                let text = format!("data set `{}` has no column of numbers `{name}`, which the contract needs", info.name);
+                let text =
+                    format!("data set `{}` has no column of numbers `{name}`, which the contract needs", info.name);
                 return Err(failure::data(text));
             }
         }

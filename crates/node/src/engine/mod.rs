@@ -37,9 +37,9 @@ use crate::store::Store;
 
 pub(crate) use approval::APPROVAL_LABEL;
 pub(crate) use clearance::{bank_rows, platform_column, platform_rows};
-pub(crate) use sample::sampled;
 pub(crate) use import::dictionary_of;
 pub(crate) use models::{MODEL_LABEL, change_digest};
+pub(crate) use sample::sampled;
 use sessions::Live;
 
 /// What reaches the engine.

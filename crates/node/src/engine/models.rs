@@ -66,6 +66,9 @@ impl Engine {
         shown["approvals"] = json!(session.approvals);
         shown["history"] = json!(session.history);
         shown["envelope"] = json!(session.envelope);
+        shown["node"] = json!(self.me());
+        shown["data_version"] = json!(session.data_version);
+        shown["titles"] = json!(self.titles()?);
         shown["results"] = self.session_results(&record.session)?;
         Ok(shown)
     }

@@ -86,11 +86,16 @@ impl Engine {
     }
 
     fn bank_side(&self) -> Result<Side, Failure> {
+        Ok(Side::Bank { titles: self.titles()? })
+    }
+
+    /// Names of fields for people: of this node's data sets, and of the sharing list.
+    pub(super) fn titles(&self) -> Result<BTreeMap<String, tally_model::text::Text>, Failure> {
         let mut titles = self.field_titles()?;
         if let Some(list) = &self.list {
             titles.extend(list.fields().iter().map(|field| (field.name.clone(), field.title.clone())));
         }
-        Ok(Side::Bank { titles })
+        Ok(titles)
     }
 
     /// Bin codes of every enterprise of the platform's data set, so that a request costs a look-up.

@@ -75,8 +75,11 @@ pub(super) fn bin(contract: &Contract, columns: &[PlatformColumn]) -> (Vec<BinTa
             }
         }
     });
-    tables.zip(columns).map(|(table, column)| {
-        let codes = table.codes(column);
-        (table, codes)
-    }).unzip()
+    tables
+        .zip(columns)
+        .map(|(table, column)| {
+            let codes = table.codes(column);
+            (table, codes)
+        })
+        .unzip()
 }

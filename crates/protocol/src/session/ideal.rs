@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use tally_model::{Ask, Fitted, Plain, RoundRecord};
 
-use super::join::join;
 use super::bins::bin;
+use super::join::join;
 use super::{BankData, Fault, PlatformData, SealedContract};
 
 /// The fit of the pooled rows under the contract's release rules; the trainer's sum `r` runs over the banks of `rounds[r]`

@@ -53,8 +53,8 @@ mod transcript;
 pub use bank::{BankData, BankInput, BankSession};
 pub use bins::BinTable;
 pub use contract::{
-    AlignmentTerms, CONTRACT_TYPE, Contract, ContractError, FieldTerms, Holder, Limits, ListReference, Party, PartyRole,
-    Recompute, SealedContract,
+    AlignmentTerms, CONTRACT_TYPE, Contract, ContractError, FieldTerms, Holder, Limits, ListReference, Party,
+    PartyRole, Recompute, SealedContract,
 };
 pub use ideal::ideal;
 pub use messages::{FromBank, FromPlatform, Stop};

@@ -8,11 +8,11 @@ use tally_crypto::seed::Seed;
 use tally_crypto::transcript::Digest;
 use tally_model::{Ask, Fitted, Learner};
 
+use super::bins::{BinTable, bin};
 use super::join::{ROWS_PER_MESSAGE, encode_codes};
 use super::messages::{FromBank, FromPlatform};
 use super::parts::{Asked, Reached};
 use super::transcript::AlignmentTranscript;
-use super::bins::{BinTable, bin};
 use super::{Fact, Fault, Holder, Output, Recompute, SealedContract, Stage};
 use crate::aggregation::{Aggregator, Event, Part, RoundSpec, Transcript};
 use crate::alignment::{self, Identifiers, Keyed, Misbehaved, Step, ToBank, ToPlatform, pad_rows, rung, seal_rows};

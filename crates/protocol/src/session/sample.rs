@@ -78,7 +78,10 @@ impl SampleTerms {
         let numbers = self.exclusions.iter().flat_map(|exclusion| [exclusion.least, exclusion.most]).flatten();
         let finite = numbers.chain(self.holdout.bound()).all(f64::is_finite);
         let holds = [
-            (snapshot <= observed, "the platform's snapshot is later than the day of observation: it knows the outcome"),
+            (
+                snapshot <= observed,
+                "the platform's snapshot is later than the day of observation: it knows the outcome",
+            ),
             ((1..=120).contains(&self.outcome_months), "outcome_months: between 1 and 120"),
             (finite, "bounds are numbers"),
         ];
@@ -194,8 +197,7 @@ mod tests {
 
     #[test]
     fn rows_out_of_bounds_and_rows_without_a_value_take_no_part() {
-        let exclusion =
-            Exclusion { why: Text::default(), column: "months".into(), least: Some(3.0), most: None };
+        let exclusion = Exclusion { why: Text::default(), column: "months".into(), least: Some(3.0), most: None };
         assert_eq!([2.9, 3.0, f64::NAN].map(|value| exclusion.excludes(value)), [true, false, true]);
         let rule = HoldoutRule::OutOfTime { column: "granted".into(), from: 20_240_101.0 };
         assert_eq!([20_231_231.0, 20_240_101.0].map(|value| rule.holds_out("x", value)), [false, true]);

@@ -46,7 +46,6 @@ fn boosted_trees_are_those_of_the_pooled_rows() {
     world.replay();
 }
 
-
 /// A scorecard with every term that it may have.
 fn scorecard(banks: usize) -> Contract {
     let mut contract = contract(banks);
