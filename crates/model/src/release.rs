@@ -16,6 +16,20 @@
 //! how many banks stand behind a union does not follow from its cells. Behind a group stand at least as many banks as behind
 //! the fullest of the ranges that it contains; the rule goes by that. An axis of which no group reaches the minimum is
 //! withheld as a whole.
+//!
+//! Sums over the same rows must not be cut differently, or their difference is a cell that neither shows. So an axis may be
+//! made of [`parts`](Axis::parts), the groups of an earlier sum, and its groups are unions of these. It may have two
+//! [`sides`](Axis::sides), the rows of the earlier sum divided in two: they have the same groups, each safe on both. That is
+//! not yet enough: whoever knows a group of one side, and of the earlier sum all but one of its parts, knows the rows of that
+//! part on this side less the rows of the others on the other, and indicators tell where the latter are none. A combination of
+//! the sums that counts a group of one side must count every cell of it on one side or the other. So a group is closed once
+//!
+//! - one side has no rows in it: then it tells what the earlier sum told, or
+//! - some range in it has enough banks on one side, all of whose cells with rows there have enough banks on the other side
+//!   too: to leave a cell of this side out is then to count enough banks on the other.
+//!
+//! Behind every combination of the groups of an axis, of those it was divided from and of those that divide it further, then
+//! stand enough banks, or none.
 
 use crate::request::{Kind, SumRequest};
 
@@ -24,12 +38,16 @@ use crate::request::{Kind, SumRequest};
 pub struct Axis {
     /// Number of cells.
     pub cells: usize,
-    /// Words of a cell.
+    /// Sets of rows counted side by side, in the same groups; a cell holds the words of one after the other.
+    pub sides: usize,
+    /// Words of a cell on one side.
     pub words: usize,
-    /// Words of a cell, from the last one backwards, that are counts of rows: `good, bad`, or one count of all.
+    /// Of these words, from the last one backwards, that are counts of rows: `good, bad`, or one count of all.
     pub counts: usize,
     /// Cells are shown as they are or the axis is withheld.
     pub whole: bool,
+    /// First cells of the parts that groups are made of, in order; none if nothing may be shown.
+    pub parts: Vec<usize>,
 }
 
 /// Bits of a lane: sums of indicators over fewer than 2^10 banks do not run into the next lane.
@@ -60,7 +78,12 @@ impl SumRequest {
 impl Axis {
     /// Cells of so many counts, which may be counted with their neighbours.
     fn folded(cells: usize, counts: usize) -> Self {
-        Self { cells, words: counts, counts, whole: false }
+        Self { cells, sides: 1, words: counts, counts, whole: false, parts: (0..cells).collect() }
+    }
+
+    /// Words of a cell, all sides together.
+    fn width(&self) -> usize {
+        self.sides * self.words
     }
 
     /// Number of dyadic ranges of 1, 2, 4, … cells, up to the whole axis.
@@ -68,26 +91,46 @@ impl Axis {
         std::iter::successors(Some(self.cells), |ranges| (*ranges > 1).then(|| ranges.div_ceil(2)))
     }
 
-    /// One for each range.
-    fn indicators(&self) -> usize {
+    /// Ranges of one side.
+    fn ranges(&self) -> usize {
         self.levels().sum()
+    }
+
+    /// One for each side and range.
+    fn indicators(&self) -> usize {
+        self.sides * self.ranges()
+    }
+
+    /// For every cell, whether a part ends with it.
+    fn ends(&self) -> Vec<bool> {
+        let mut ends = vec![false; self.cells];
+        let after = self.parts.iter().skip(1).copied().chain((!self.parts.is_empty()).then_some(self.cells));
+        for last in after.filter_map(|after| after.checked_sub(1)) {
+            if let Some(end) = ends.get_mut(last) {
+                *end = true;
+            }
+        }
+        ends
     }
 }
 
-/// Whether any of the rows at hand lies in each dyadic range of cells, level by level, from their
+/// Whether any of the rows at hand lies in each dyadic range of cells, side by side and there level by level, from their
 /// [`contribution`](crate::contribution()).
 pub fn presence(axes: &[Axis], values: &[i64]) -> Vec<bool> {
     let mut rest = values;
     let mut present = Vec::new();
     for axis in axes {
-        let (own, after) = rest.split_at((axis.cells * axis.words).min(rest.len()));
+        let (own, after) = rest.split_at((axis.cells * axis.width()).min(rest.len()));
         rest = after;
         let filled = |cell: &[i64]| cell[axis.words - axis.counts..].iter().any(|count| *count != 0);
-        let mut level: Vec<bool> = own.chunks_exact(axis.words).map(filled).collect();
-        for _ in axis.levels() {
-            let above = level.chunks(2).map(|pair| pair.contains(&true)).collect();
-            present.append(&mut level);
-            level = above;
+        for side in 0..axis.sides {
+            let cells = own.chunks_exact(axis.words).skip(side).step_by(axis.sides);
+            let mut level: Vec<bool> = cells.map(filled).collect();
+            for _ in axis.levels() {
+                let above = level.chunks(2).map(|pair| pair.contains(&true)).collect();
+                present.append(&mut level);
+                level = above;
+            }
         }
     }
     present
@@ -104,7 +147,7 @@ pub fn packed_words(axes: &[Axis]) -> usize {
     indicators(axes).div_ceil(LANES)
 }
 
-/// Banks behind each range of cells, from summed words; `None` if the words are not a sum of indicators of `banks` banks.
+/// Banks behind each range of cells, in the order of [`presence`], from summed words; `None` if the words are not a sum of indicators of `banks` banks.
 pub fn unpack(axes: &[Axis], words: &[i64], banks: usize) -> Option<Vec<u32>> {
     let lanes = words
         .iter()
@@ -133,7 +176,8 @@ impl Fold {
         Self { groups: axes.iter().map(|axis| (0..axis.cells).collect()).collect() }
     }
 
-    /// The finest groups, from the first cell on, behind each of which stand `least` banks or none at all.
+    /// The finest groups, from the first cell on, that are safe: behind each stand `least` banks or none at all, on every
+    /// side.
     pub fn new(axes: &[Axis], contributors: &[u32], least: u32) -> Self {
         let mut rest = contributors;
         let groups = axes.iter().map(|axis| {
@@ -148,7 +192,7 @@ impl Fold {
     pub fn apply(&self, axes: &[Axis], values: &mut [i64]) {
         let mut rest = values;
         for (axis, groups) in axes.iter().zip(&self.groups) {
-            let (own, after) = std::mem::take(&mut rest).split_at_mut(axis.cells * axis.words);
+            let (own, after) = std::mem::take(&mut rest).split_at_mut(axis.cells * axis.width());
             rest = after;
             let mut group = 0;
             for cell in 0..axis.cells {
@@ -159,10 +203,10 @@ impl Fold {
                 if first == Some(cell) {
                     continue;
                 }
-                for word in 0..axis.words {
-                    let value = std::mem::take(&mut own[cell * axis.words + word]);
+                for word in 0..axis.width() {
+                    let value = std::mem::take(&mut own[cell * axis.width() + word]);
                     if let Some(first) = first {
-                        own[first * axis.words + word] += value;
+                        own[first * axis.width() + word] += value;
                     }
                 }
             }
@@ -181,7 +225,8 @@ impl Fold {
         (!groups.is_empty()).then(|| (0..cells).map(group).collect())
     }
 
-    /// Per word of the sum, whether it may be other than zero: the words of first cells with a bank behind them.
+    /// Per word of the sum, whether it may be other than zero: the words of first cells with a bank behind them on their
+    /// side.
     pub fn shown(&self, axes: &[Axis], contributors: &[u32]) -> Vec<bool> {
         let mut shown = Vec::new();
         let mut rest = contributors;
@@ -189,9 +234,11 @@ impl Fold {
             let (own, after) = rest.split_at(axis.indicators().min(rest.len()));
             rest = after;
             let ends = groups.iter().skip(1).copied().chain([axis.cells]);
-            let mut cells = vec![false; axis.cells];
+            let mut cells = vec![false; axis.cells * axis.sides];
             for (&first, end) in groups.iter().zip(ends) {
-                cells[first] = own[first..end].iter().any(|banks| *banks > 0);
+                for (side, banks) in own.chunks_exact(axis.ranges()).enumerate() {
+                    cells[first * axis.sides + side] = banks[first..end].iter().any(|banks| *banks > 0);
+                }
             }
             shown.extend(cells.iter().flat_map(|cell| std::iter::repeat_n(*cell, axis.words)));
         }
@@ -201,30 +248,81 @@ impl Fold {
 
 /// First cells of the groups of one axis: each is closed as soon as it is safe.
 fn groups(axis: &Axis, contributors: &[u32], least: u32) -> Vec<usize> {
-    let safe = |most: u32| most == 0 || most >= least;
     let mut groups = Vec::new();
-    let mut open: Option<(usize, u32)> = None;
-    for cell in 0..axis.cells {
-        let (first, most) = open.unwrap_or((cell, 0));
-        let most = most.max(fullest(axis, contributors, first, cell));
-        open = (!safe(most)).then_some((first, most));
-        if open.is_none() {
-            groups.push(first);
+    let mut open = Run::new(axis, contributors, least, 0);
+    for (cell, end) in axis.ends().into_iter().enumerate() {
+        open.take(cell);
+        if end && open.is_safe() {
+            groups.push(open.first);
+            open = Run::new(axis, contributors, least, cell + 1);
         }
     }
     if axis.whole {
         return if groups.len() == axis.cells { groups } else { Vec::new() };
     }
     // What is left at the end goes to the groups before it.
-    while open.is_some() {
+    while open.first < axis.cells {
         let Some(first) = groups.pop() else { return Vec::new() };
-        let most = (first..axis.cells).map(|cell| fullest(axis, contributors, first, cell)).max();
-        if safe(most.unwrap_or(0)) {
+        open = Run::new(axis, contributors, least, first);
+        (first..axis.cells).for_each(|cell| open.take(cell));
+        if open.is_safe() {
             groups.push(first);
-            open = None;
+            break;
         }
     }
     groups
+}
+
+/// Neighbouring cells that may become a group.
+struct Run<'a> {
+    axis: &'a Axis,
+    least: u32,
+    first: usize,
+    sides: Vec<Side<'a>>,
+}
+
+struct Side<'a> {
+    /// Banks behind every range.
+    banks: &'a [u32],
+    /// Banks behind the fullest range.
+    most: u32,
+    /// From this cell on, whoever has rows on this side shares the cell with enough banks on the others.
+    bound: usize,
+    /// Banks behind the fullest range of such cells.
+    most_bound: u32,
+}
+
+impl<'a> Run<'a> {
+    fn new(axis: &'a Axis, contributors: &'a [u32], least: u32, first: usize) -> Self {
+        let side = |banks| Side { banks, most: 0, bound: first, most_bound: 0 };
+        let sides = contributors.chunks_exact(axis.ranges().max(1)).map(side).collect();
+        Self { axis, least, first, sides }
+    }
+
+    /// Adds the next cell.
+    fn take(&mut self, cell: usize) {
+        let enough = self.sides.iter().filter(|side| side.banks[cell] >= self.least).count();
+        let others = self.sides.len().saturating_sub(1);
+        for side in &mut self.sides {
+            let here = side.banks[cell];
+            if here > 0 && enough - usize::from(here >= self.least) < others {
+                side.bound = cell + 1;
+            }
+            side.most = side.most.max(fullest(self.axis, side.banks, self.first, cell));
+            side.most_bound = side.most_bound.max(fullest(self.axis, side.banks, side.bound, cell));
+        }
+    }
+
+    /// Whether the cells may be shown as one, on every side.
+    fn is_safe(&self) -> bool {
+        let mut filled = self.sides.iter().filter(|side| side.most > 0);
+        let alone = match (filled.next(), filled.next()) {
+            (None, _) => true,
+            (Some(side), None) => side.most >= self.least,
+            _ => false,
+        };
+        alone || self.sides.iter().any(|side| side.most_bound >= self.least)
+    }
 }
 
 /// Banks behind the fullest of the dyadic ranges that end with `cell` and begin at `first` or later.
@@ -244,107 +342,4 @@ fn fullest(axis: &Axis, contributors: &[u32], first: usize, cell: usize) -> u32 
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    const ONE: Axis = Axis { cells: 6, words: 1, counts: 1, whole: false };
-
-    #[test]
-    fn neighbours_are_counted_together_until_enough_banks_stand_behind_them() {
-        // Banks by cell, as sets.
-        let fold = |banks: [&[usize]; 6]| {
-            let mut contributors = vec![0; ONE.indicators()];
-            for bank in 1..=5 {
-                let own = banks.map(|cell| i64::from(cell.contains(&bank)));
-                for (count, present) in contributors.iter_mut().zip(presence(&[ONE], &own)) {
-                    *count += u32::from(present);
-                }
-            }
-            Fold::new(&[ONE], &contributors, 3).groups(0).to_vec()
-        };
-        let all: &[usize] = &[1, 2, 3];
-        assert_eq!(fold([all; 6]), [0, 1, 2, 3, 4, 5]);
-        assert_eq!(fold([&[1], all, &[1, 2], all, &[], all]), [0, 2, 4, 5]);
-        assert_eq!(fold([all, all, &[], &[], &[1], &[1, 2]]), [0, 1]);
-        assert_eq!(fold([&[]; 6]), [0, 1, 2, 3, 4, 5]);
-        assert!(fold([&[1, 2]; 6]).is_empty());
-        // No cell has three banks, the range of the first four has, and that of the last two.
-        assert_eq!(fold([&[1], &[1], &[2], &[3], &[1, 2], &[3]]), [0, 4]);
-    }
-
-    #[test]
-    fn a_table_is_shown_as_a_whole_or_not_at_all() {
-        let axes = [Axis { whole: true, ..Axis::folded(4, 2) }];
-        let fold = |banks: [u32; 4]| Fold::new(&axes, &[&banks[..], &[3; 3]].concat(), 3).groups(0).to_vec();
-        assert_eq!(fold([3, 4, 3, 5]), [0, 1, 2, 3]);
-        assert_eq!(fold([3, 0, 3, 5]), [0, 1, 2, 3]);
-        assert!(fold([3, 4, 2, 5]).is_empty());
-        assert!(fold([3, 4, 3, 2]).is_empty());
-    }
-
-    #[test]
-    fn sums_of_packed_indicators_are_counts() {
-        let axes = [Axis::folded(5, 2), ONE];
-        let present: Vec<bool> = (0..indicators(&axes)).map(|place| place % 3 == 0).collect();
-        let words: Vec<i64> = pack(&present).into_iter().map(|word| word * 5).collect();
-        assert_eq!(words.len(), packed_words(&axes));
-        let expected: Vec<u32> = present.iter().map(|one| 5 * u32::from(*one)).collect();
-        assert_eq!(unpack(&axes, &words, 5), Some(expected));
-        assert_eq!(unpack(&axes, &words, 4), None);
-        assert_eq!(unpack(&axes, &words[1..], 5), None);
-        for wrong in [-1, 1 << 60] {
-            let mut words = words.clone();
-            words[1] = wrong;
-            assert_eq!(unpack(&axes, &words, 5), None);
-        }
-    }
-
-    proptest! {
-        /// No released word stands on the rows of fewer banks than asked, and nothing is lost from an axis that is shown.
-        #[test]
-        fn no_group_of_a_sparse_histogram_has_too_few_banks(
-            banks in prop::collection::vec(prop::collection::vec(0i64..3, 24), 3..7),
-            density in 0u32..100,
-            least in 2u32..5,
-        ) {
-            let axes = [Axis::folded(6, 2), Axis::folded(12, 1)];
-            let tables: Vec<Vec<i64>> = banks
-                .iter()
-                .enumerate()
-                .map(|(bank, words)| {
-                    let kept = |place: usize| (place * 37 + bank * 61) as u32 % 100 < density;
-                    words.iter().enumerate().map(|(place, word)| if kept(place) { *word } else { 0 }).collect()
-                })
-                .collect();
-            let mut contributors = vec![0; indicators(&axes)];
-            for table in &tables {
-                for (count, present) in contributors.iter_mut().zip(presence(&axes, table)) {
-                    *count += u32::from(present);
-                }
-            }
-            let fold = Fold::new(&axes, &contributors, least);
-            let folded: Vec<Vec<i64>> = tables
-                .iter()
-                .map(|table| {
-                    let mut folded = table.clone();
-                    fold.apply(&axes, &mut folded);
-                    folded
-                })
-                .collect();
-            let shown = fold.shown(&axes, &contributors);
-            for cell in (0..12).step_by(2).map(|word| word..word + 2).chain((12..24).map(|word| word..word + 1)) {
-                let behind = |table: &&Vec<i64>| table[cell.clone()].iter().any(|count| *count != 0);
-                let behind = folded.iter().filter(behind).count() as u32;
-                prop_assert!(behind == 0 || behind >= least);
-                prop_assert!(behind == 0 || cell.clone().all(|word| shown[word]));
-            }
-            for (axis, range) in [(0, 0..12), (1, 12..24)] {
-                let total = |tables: &[Vec<i64>]| tables.iter().flat_map(|table| &table[range.clone()]).sum::<i64>();
-                let kept = if fold.groups(axis).is_empty() { 0 } else { total(&tables) };
-                prop_assert_eq!(total(&folded), kept);
-            }
-        }
-    }
-}
+mod tests;

@@ -1,5 +1,7 @@
 //! The meaning of boosting's requests, row by row. [`Holder`](super::Holder) gives the same numbers faster.
 
+use std::collections::BTreeMap;
+
 use super::draw::Draw;
 use super::forest::Forest;
 use super::request::{Histogram, Loss};
@@ -16,15 +18,16 @@ pub(crate) fn histogram(
 ) -> Result<(), ContributionError> {
     let columns = columns(&asked.forest, table)?;
     check_fields(asked)?;
-    let (codes, cells, scale) = (asked.codes(), asked.cells(), scale(scale_bits));
+    let (codes, scale) = (asked.codes(), scale(scale_bits));
+    let places: BTreeMap<_, _> = asked.places().into_iter().map(|place| (place.node, place)).collect();
     for row in drawn(&asked.draws, table, rows)? {
         let code = |field: u32| code(&columns, field, row);
         let leaf = asked.tree.leaf(code) as u32;
-        let Ok(node) = asked.nodes.binary_search(&leaf) else { continue };
+        let Some(place) = places.get(&leaf) else { continue };
         let (g, h) = gradient(asked.forest.log_odds(code), table.label[row], scale);
-        let mut first = node * cells;
+        let mut first = 0;
         for (field, codes) in asked.fields.iter().zip(&codes) {
-            let cell = Histogram::CELL * (first + usize::from(code(*field)));
+            let cell = place.first + place.step * (first + usize::from(code(*field)));
             words[cell] += g;
             words[cell + 1] += h;
             words[cell + 2] += 1;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::forest::{Node, Shape, Split, Tree};
 use super::plan::{BoostedPlan, Growth, Monotone};
-use super::request::{Cell, Histogram};
+use super::request::{Asked, Cell, Histogram};
 use super::split::{Axis, Bounds, Candidate, Rules, UNBOUNDED};
 use crate::request::Sums;
 
@@ -17,10 +17,8 @@ pub(super) struct Grower {
     fields: Vec<(u32, Monotone)>,
     tree: Tree,
     leaves: BTreeMap<u32, Leaf>,
-    /// Leaves whose histograms are asked, upwards.
-    asked: Vec<u32>,
-    /// Pairs of children of which one is asked.
-    pairs: Vec<Pair>,
+    /// Leaves whose histograms are asked.
+    asked: Vec<Asked>,
 }
 
 #[derive(Clone, Debug)]
@@ -28,21 +26,8 @@ struct Leaf {
     depth: u32,
     bounds: Bounds,
     sum: Cell,
-    best: Option<(Candidate, Released)>,
-}
-
-/// A node's histogram and the banks in it.
-#[derive(Clone, Debug)]
-struct Released {
-    axes: Vec<Axis>,
-    cohort: Vec<String>,
-}
-
-#[derive(Clone, Debug)]
-struct Pair {
-    asked: u32,
-    other: u32,
-    parent: Released,
+    /// With the first cells of the node's groups, by field.
+    best: Option<(Candidate, Vec<Vec<usize>>)>,
 }
 
 impl Grower {
@@ -57,13 +42,12 @@ impl Grower {
             fields: plan.fields_of_tree(tree).into_iter().map(field).collect(),
             tree: Tree { nodes: vec![Node { rows: 0, cover: 0.0, shape: Shape::Leaf(0.0) }] },
             leaves: BTreeMap::from([(0, root)]),
-            asked: vec![0],
-            pairs: Vec::new(),
+            asked: vec![Asked::Root],
         }
     }
 
     /// The tree so far and the leaves whose histograms are wanted; none once the tree is grown.
-    pub(super) fn asked(&self) -> (&Tree, &[u32]) {
+    pub(super) fn asked(&self) -> (&Tree, &[Asked]) {
         (&self.tree, &self.asked)
     }
 
@@ -74,29 +58,26 @@ impl Grower {
 
     /// Takes in the histograms that were asked.
     pub(super) fn answer(&mut self, asked: &Histogram, sums: &Sums) {
+        let codes = asked.codes();
         let mut cells = sums.values.chunks_exact(Histogram::CELL).map(Cell::from_words);
         let mut number = 0..;
-        for node in std::mem::take(&mut self.asked) {
-            let codes = asked.codes().into_iter().zip(number.by_ref());
-            let axes =
-                codes.map(|(codes, axis)| Axis::new(cells.by_ref().take(codes).collect(), sums.fold.groups(axis)));
-            let released = Released { axes: axes.collect(), cohort: sums.cohort.clone() };
-            if let Some(place) = self.pairs.iter().position(|pair| pair.asked == node) {
-                let pair = self.pairs.swap_remove(place);
-                if pair.parent.cohort == released.cohort {
-                    let axes = pair.parent.axes.iter().zip(&released.axes).map(|(parent, child)| parent.minus(child));
-                    self.judge(pair.other, Released { axes: axes.collect(), cohort: released.cohort.clone() });
-                } else {
-                    // A bank left: its rows are in the parent and not in the child, so the other child is asked as well.
-                    self.asked.push(pair.other);
+        for one in std::mem::take(&mut self.asked) {
+            let nodes = one.nodes();
+            let mut axes = vec![Vec::new(); nodes.len()];
+            let mut groups = Vec::new();
+            for (codes, axis) in codes.iter().zip(number.by_ref()) {
+                let own: Vec<_> = cells.by_ref().take(codes * nodes.len()).collect();
+                let first = sums.fold.groups(axis);
+                for (side, axes) in axes.iter_mut().enumerate() {
+                    axes.push(Axis::new(own.iter().skip(side).step_by(nodes.len()).copied().collect(), first));
                 }
+                groups.push(first.to_vec());
             }
-            self.judge(node, released);
+            for (node, axes) in nodes.iter().zip(axes) {
+                self.judge(*node, &axes, &groups);
+            }
         }
-        if self.asked.is_empty() {
-            self.split_leaves();
-        }
-        self.asked.sort_unstable();
+        self.split_leaves();
     }
 
     /// The grown tree.
@@ -109,14 +90,14 @@ impl Grower {
     }
 
     /// Finds the best split of a leaf.
-    fn judge(&mut self, node: u32, released: Released) {
+    fn judge(&mut self, node: u32, axes: &[Axis], groups: &[Vec<usize>]) {
         let Some(leaf) = self.leaves.get_mut(&node) else { return };
         // Every field's cells add up to the node: to what its parent's split said of it, unless a bank left since.
-        leaf.sum = released.axes.iter().find_map(Axis::total).unwrap_or(leaf.sum);
+        leaf.sum = axes.iter().find_map(Axis::total).unwrap_or(leaf.sum);
         let place = &mut self.tree.nodes[node as usize];
         (place.rows, place.cover) = (leaf.sum.rows, self.rules.cover(leaf.sum));
-        let best = self.rules.best(&self.fields, &released.axes, leaf.sum, leaf.bounds);
-        leaf.best = best.map(|best| (best, released));
+        let best = self.rules.best(&self.fields, axes, leaf.sum, leaf.bounds);
+        leaf.best = best.map(|best| (best, groups.to_vec()));
     }
 
     /// Splits what is to be split next, until histograms are wanted or nothing is left.
@@ -144,7 +125,7 @@ impl Grower {
     }
 
     fn split(&mut self, node: u32) {
-        let Some(Leaf { depth, best: Some((best, parent)), .. }) = self.leaves.remove(&node) else { return };
+        let Some(Leaf { depth, best: Some((best, groups)), .. }) = self.leaves.remove(&node) else { return };
         let left = self.add(depth + 1, best.left, best.left_bounds);
         let right = self.add(depth + 1, best.right, best.right_bounds);
         self.tree.nodes[node as usize].shape = Shape::Split(Split {
@@ -158,10 +139,7 @@ impl Grower {
         let full =
             matches!(self.growth, Growth::LeafWise { max_leaves, .. } if self.leaves.len() >= max_leaves as usize);
         if depth + 1 < self.growth.max_depth() && !full {
-            let smaller = best.left.rows <= best.right.rows;
-            let (asked, other) = if smaller { (left, right) } else { (right, left) };
-            self.asked.push(asked);
-            self.pairs.push(Pair { asked, other, parent });
+            self.asked.push(Asked::Children { nodes: [left, right], groups });
         }
     }
 

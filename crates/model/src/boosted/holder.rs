@@ -6,14 +6,16 @@ use tally_crypto::transcript::Digest;
 use super::codes::Codes;
 use super::contribution::{check_fields, drawn, gradient, row_loss, scale};
 use super::forest::Forest;
-use super::kernel::{MAX_SCALE_BITS, Pair, histogram};
+use super::kernel::{MAX_SCALE_BITS, Pair};
 use super::partition::Partition;
 use super::request::{Histogram, Loss};
+use super::siblings::Siblings;
 use crate::contribution::{ContributionError, contribution, judge};
 use crate::request::{Kind, RowSet, SumRequest};
 use crate::rows::Table;
 
-/// Rows with what they keep between requests: codes, log-odds under the forest so far, gradients, the rows of every node.
+/// Rows with what they keep between requests: codes, log-odds under the forest so far, gradients, the rows of every node,
+/// the histograms of its leaves.
 ///
 /// What is kept counts only as far as a request goes on where the last one ended; otherwise it is made anew.
 #[derive(Clone, Debug)]
@@ -31,7 +33,8 @@ struct Kept {
     /// Names the forest of `pairs`, and the bits of their scale.
     scaled: Option<(Digest, u32)>,
     pairs: Vec<Pair>,
-    partition: Option<Partition>,
+    /// The rows and histograms of the leaves.
+    grown: Option<(Partition, Siblings)>,
 }
 
 impl Holder {
@@ -73,7 +76,7 @@ impl Kept {
             Some(kept) => kept,
             None => {
                 let Some(codes) = Codes::new(forest, table)? else { return Ok(None) };
-                Self { codes, forest: None, log_odds: Vec::new(), scaled: None, pairs: Vec::new(), partition: None }
+                Self { codes, forest: None, log_odds: Vec::new(), scaled: None, pairs: Vec::new(), grown: None }
             }
         };
         let continued = kept.forest.filter(|(digest, trees)| forest.continues(digest, *trees));
@@ -97,14 +100,18 @@ impl Kept {
     ) -> Result<Vec<i64>, ContributionError> {
         check_fields(asked)?;
         self.rescale(request.scale_bits, table);
-        let kept = self.partition.take().filter(|kept| kept.goes_on(request.rows, asked));
-        let mut partition = match kept {
-            Some(partition) => partition,
-            None => Partition::new(request.rows, asked, drawn(&asked.draws, table, &chosen(request.rows, table))?),
+        let kept = self.grown.take().filter(|(partition, _)| partition.goes_on(request.rows, asked));
+        let (mut partition, siblings) = match kept {
+            Some(grown) => grown,
+            None => {
+                let rows = drawn(&asked.draws, table, &chosen(request.rows, table))?;
+                (Partition::new(request.rows, asked, rows), Siblings::default())
+            }
         };
         partition.grow(&asked.tree, &self.codes);
-        let words = histogram(asked, &partition, &self.codes, &self.pairs);
-        self.partition = Some(partition);
+        let mut siblings = siblings.of(asked, request.scale_bits);
+        let words = siblings.histogram(asked, &partition, &self.codes, &self.pairs);
+        self.grown = Some((partition, siblings));
         Ok(words)
     }
 

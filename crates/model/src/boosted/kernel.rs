@@ -47,13 +47,18 @@ struct Pass {
     cells: usize,
 }
 
-/// The words of a request over the rows of its nodes.
-pub(super) fn histogram(asked: &Histogram, partition: &Partition, codes: &Codes, pairs: &[Pair]) -> Vec<i64> {
+/// The words of each of these nodes, over its rows.
+pub(super) fn histograms(
+    nodes: &[u32],
+    asked: &Histogram,
+    partition: &Partition,
+    codes: &Codes,
+    pairs: &[Pair],
+) -> Vec<Vec<i64>> {
     let (passes, width) = (passes(asked), Histogram::CELL * asked.cells());
-    let all: usize = asked.nodes.iter().map(|node| partition.rows_of(*node).len()).sum();
+    let all: usize = nodes.iter().map(|node| partition.rows_of(*node).len()).sum();
     let share = (all / 64).max(FLUSH);
-    let tasks: Vec<_> = asked
-        .nodes
+    let tasks: Vec<_> = nodes
         .iter()
         .enumerate()
         .flat_map(|(place, node)| partition.rows_of(*node).chunks(share).map(move |rows| (place, rows)))
@@ -64,9 +69,9 @@ pub(super) fn histogram(asked: &Histogram, partition: &Partition, codes: &Codes,
         words
     };
     let sums: Vec<_> = tasks.par_iter().map(|(place, rows)| (*place, sum(rows))).collect();
-    let mut words = vec![0i64; asked.words()];
+    let mut words = vec![vec![0i64; width]; nodes.len()];
     for (place, sum) in sums {
-        for (word, value) in words[place * width..].iter_mut().zip(sum) {
+        for (word, value) in words[place].iter_mut().zip(sum) {
             *word += value;
         }
     }

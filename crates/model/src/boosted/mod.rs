@@ -7,12 +7,18 @@
 //! With `g = p - y` and `h = p (1 - p)` of every row under the forest so far, a node's value is `-G / (H + lambda)` and a
 //! split's gain `G_L^2 / (H_L + lambda) + G_R^2 / (H_R + lambda) - G^2 / (H + lambda)` (Chen and Guestrin, XGBoost, KDD 2016,
 //! equations 6 and 7, without the constant half). `G`, `H` and the row count per (node, field, bin) are all that a
-//! [`Booster`] sees; the larger child of a split is its parent minus the smaller one, so it is never asked.
+//! [`Booster`] sees.
 //!
 //! What is shown: cells are counted with their neighbours until enough banks stand behind each ([`release`](crate::release)),
-//! and splits fall between such groups only. That holds for every cell of every sum, not for differences: a parent less one
-//! child is the other child, and trees that split alike but for one bin differ by that bin's rows, so that a cell of a
-//! difference may stand on the rows of fewer banks. Against that there is noise, or few trees.
+//! and splits fall between such groups only. A parent less one child of its split is the other child, so the two are released
+//! together, in groups that are safe in both and made of the parent's: nothing that a field's histograms of one tree show,
+//! added and subtracted in any way, stands on the rows of fewer banks.
+//!
+//! That is not so across trees and fields. Nodes of two trees whose splits differ by one bin can be subtracted, and the
+//! difference is that bin's rows, of one bank maybe. So can the histograms of two fields that hold nearly the same, and a
+//! child's row count, known from the field of the split, can be taken from its parent's histogram of another field, where one
+//! child's rows all lie in a few bins. And if a bank leaves between two sums, they differ by its rows; a minimum cohort of all
+//! banks rules that out. Against the rest there is noise, or few trees.
 //!
 //! A [`Holder`] answers as [`contribution`](crate::contribution()) does, but keeps codes, log-odds and the rows of every node
 //! between requests.
@@ -30,6 +36,7 @@ mod partition;
 mod plan;
 mod request;
 mod shap;
+mod siblings;
 mod split;
 #[cfg(test)]
 mod tests;
@@ -40,7 +47,7 @@ pub use fit::{BoostedField, BoostedFit};
 pub use forest::{Forest, Node, Shape, Split, Tree};
 pub use holder::Holder;
 pub use plan::{BoostedFieldPlan, BoostedPlan, EarlyStopping, Growth, JudgedOn, Monotone};
-pub use request::{Cell, Histogram, Loss};
+pub use request::{Asked, Cell, Histogram, Loss};
 pub use shap::Contributions;
 
 pub(crate) use contribution::{histogram, log_odds, loss};

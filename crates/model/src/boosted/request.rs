@@ -10,7 +10,8 @@ use super::forest::{Forest, Tree};
 use crate::release::Axis;
 use crate::request::FieldBins;
 
-/// Gradient histograms: `G, H, rows` for every node, field and code, in this order.
+/// Gradient histograms: `G, H, rows` for every root or pair of children, field, code and, of a pair, left and right child, in
+/// this order.
 ///
 /// Of a row with label `y` and log-odds `z` under the forest, `g = p - y` and `h = p (1 - p)` with `p = 1 / (1 + e^-z)`, each
 /// rounded half to even at the request's scale.
@@ -20,12 +21,28 @@ pub struct Histogram {
     pub forest: Arc<Forest>,
     /// The tree that grows.
     pub tree: Tree,
-    /// Positions of its leaves that are asked, upwards.
-    pub nodes: Vec<u32>,
+    /// Which of its leaves.
+    pub nodes: Vec<Asked>,
     /// Positions of the fields that are asked, upwards.
     pub fields: Vec<u32>,
     /// Only rows that all of these let in.
     pub draws: Vec<Draw>,
+}
+
+/// Leaves whose histograms are asked together.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Asked {
+    /// The root.
+    Root,
+    /// The two children of a split, left and right: either is the parent less the other, so they are released in the same
+    /// groups of cells, which are made of the parent's.
+    Children {
+        /// Their positions.
+        nodes: [u32; 2],
+        /// Per asked field, the first cells of the parent's groups; none if they were withheld.
+        groups: Vec<Vec<usize>>,
+    },
 }
 
 /// The logistic loss of a forest, then good and bad rows.
@@ -63,16 +80,39 @@ impl Histogram {
         self.fields.iter().map(codes).collect()
     }
 
-    /// One axis a node and field; the last word of a cell counts its rows.
+    /// One axis a field of a root or pair of children; the last word of a cell on a side counts its rows.
     pub(crate) fn axes(&self) -> Vec<Axis> {
-        let of_node: Vec<_> =
-            self.codes().into_iter().map(|cells| Axis { cells, words: Self::CELL, counts: 1, whole: false }).collect();
-        vec![of_node; self.nodes.len()].concat()
+        let codes = self.codes();
+        let of = |asked: &Asked| {
+            let sides = asked.nodes().len();
+            let axis = |(field, cells): (usize, &usize)| Axis {
+                cells: *cells,
+                sides,
+                words: Self::CELL,
+                counts: 1,
+                whole: false,
+                parts: asked.parts(field, *cells),
+            };
+            codes.iter().enumerate().map(axis).collect::<Vec<_>>()
+        };
+        self.nodes.iter().flat_map(of).collect()
     }
 
     /// Words of the answer.
     pub(crate) fn words(&self) -> usize {
-        self.nodes.len() * self.cells() * Self::CELL
+        self.nodes.iter().map(|asked| asked.nodes().len()).sum::<usize>() * self.cells() * Self::CELL
+    }
+
+    /// Where each node's words are.
+    pub(super) fn places(&self) -> Vec<Place> {
+        let (mut places, cells, mut start) = (Vec::new(), self.cells(), 0);
+        for asked in &self.nodes {
+            let step = asked.nodes().len() * Self::CELL;
+            let place = |(side, node): (usize, &u32)| Place { node: *node, first: start + side * Self::CELL, step };
+            places.extend(asked.nodes().iter().enumerate().map(place));
+            start += cells * step;
+        }
+        places
     }
 
     /// How far one row moves the sum: it lies in one node, and there in one cell a field, with `g` at most 1 and `h` at most
@@ -81,6 +121,34 @@ impl Histogram {
         let scale = scale(scale_bits);
         let (g, h) = (scale + 0.5, scale / 4.0 + 0.5);
         (fields as f64 * (g * g + h * h + 1.0)).sqrt()
+    }
+}
+
+/// Where a node's words are in an answer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    pub(super) node: u32,
+    /// The first word of its first cell.
+    pub(super) first: usize,
+    /// Words from there to its next cell.
+    pub(super) step: usize,
+}
+
+impl Asked {
+    /// The positions.
+    pub fn nodes(&self) -> &[u32] {
+        match self {
+            Self::Root => &[0],
+            Self::Children { nodes, .. } => nodes,
+        }
+    }
+
+    /// First cells of what the groups of a field are made of.
+    fn parts(&self, field: usize, cells: usize) -> Vec<usize> {
+        match self {
+            Self::Root => (0..cells).collect(),
+            Self::Children { groups, .. } => groups.get(field).cloned().unwrap_or_default(),
+        }
     }
 }
 

@@ -64,14 +64,6 @@ impl Axis {
         Self { cells, ends }
     }
 
-    /// The cells of a node's other child: a group of the difference ends where groups of both end.
-    pub(super) fn minus(&self, other: &Self) -> Self {
-        Self {
-            cells: self.cells.iter().zip(&other.cells).map(|(left, right)| left.minus(*right)).collect(),
-            ends: self.ends.iter().zip(&other.ends).map(|(left, right)| *left && *right).collect(),
-        }
-    }
-
     /// Sum of all cells; `None` if the axis is withheld.
     pub(super) fn total(&self) -> Option<Cell> {
         let shown = self.ends.last().copied().unwrap_or_default();
