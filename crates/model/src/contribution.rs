@@ -113,8 +113,13 @@ fn ranges(fields: &[RangeField], table: &Table, rows: &[usize], words: &mut [i64
         let Some(Column::Values(values)) = table.columns.get(asked.field) else {
             return Err(ContributionError::Column(asked.field));
         };
-        let numbers = rows.iter().map(|&row| values[row]).filter(|value| !value.is_nan()).map(order_key);
-        for key in numbers.filter(|key| asked.special.binary_search(key).is_err()) {
+        for value in rows.iter().map(|&row| values[row]) {
+            let key = order_key(value);
+            // Missing and special values are the first cell, where no number lies: the axis has all rows, as every other has.
+            if value.is_nan() || asked.special.binary_search(&key).is_ok() {
+                words[offset] += i64::from(asked.depth == 0);
+                continue;
+            }
             let prefix = key >> (64 - asked.depth - asked.refine);
             let parent = prefix >> asked.refine;
             if let Ok(place) = asked.parents.binary_search(&parent) {
@@ -162,7 +167,7 @@ fn moments(
         let mut words = words.iter_mut();
         let mut add = |value: f64| {
             if let Some(word) = words.next() {
-                *word += (value * scale).round_ties_even() as i64;
+                *word = word.wrapping_add((value * scale).round_ties_even() as i64);
             }
         };
         add(softplus(z) - y * z);
@@ -205,7 +210,7 @@ pub(crate) fn judge(
 ) -> Result<(), ContributionError> {
     let rows = both_scores(joint, table, rows)?;
     match &request.kind {
-        Kind::Scores { grid, .. } => scores(*grid, rows, words),
+        Kind::Scores { grid, alone, .. } => scores(*grid, *alone, rows, words),
         Kind::Compare(comparison) => compare(comparison, request.scale_bits, rows, words)?,
         Kind::Swap(lines) => swap(lines, rows, words),
         Kind::Ranges(_) | Kind::Counts(_) | Kind::Moments(_) | Kind::Histogram(_) | Kind::Loss(_) => {}
@@ -213,11 +218,13 @@ pub(crate) fn judge(
     Ok(())
 }
 
-fn scores(grid: ScoreGrid, rows: impl Iterator<Item = BothScores>, words: &mut [i64]) {
+fn scores(grid: ScoreGrid, alone: bool, rows: impl Iterator<Item = BothScores>, words: &mut [i64]) {
     let half = 2 * grid.cells as usize;
     for row in rows {
         words[2 * grid.cell(row.joint) + usize::from(row.bad)] += 1;
-        words[half + 2 * grid.cell(row.bank_only) + usize::from(row.bad)] += 1;
+        if !alone {
+            words[half + 2 * grid.cell(row.bank_only) + usize::from(row.bad)] += 1;
+        }
     }
 }
 
@@ -239,7 +246,9 @@ fn compare(
     let joint = Placing::new(&comparison.joint)?;
     let bank_only = Placing::new(&comparison.bank_only)?;
     let scale = libm::ldexp(1.0, i32::try_from(scale_bits).unwrap_or(0));
-    let mut add = |word: usize, value: f64| words[word] += (value * scale).round_ties_even() as i64;
+    let mut add = |word: usize, value: f64| {
+        words[word] = words[word].wrapping_add((value * scale).round_ties_even() as i64);
+    };
     for row in rows {
         let product = joint.placement(row.joint, row.bad) * bank_only.placement(row.bank_only, row.bad);
         add(usize::from(row.bad), product);

@@ -122,8 +122,10 @@ impl QuantileSearch {
     /// Takes in the counts of what was asked; `groups` are the first cells of the groups of each parent: a range that is
     /// counted together with others is not looked into.
     pub(crate) fn answer(&mut self, asked: &RangeField, counts: &[u64], groups: &[&[usize]], min_rows: u64) {
+        // Rows without a number lie in the first cell; where others are counted with them, they cannot be told apart.
+        let missing = self.pass == 0 && groups.first().is_some_and(|first| first.get(1) == Some(&1));
         if self.pass == 0 {
-            self.total = counts.iter().sum();
+            self.total = counts.iter().skip(usize::from(missing)).sum();
             self.targets = ranks(self.total, self.bins)
                 .map(|rank| Target { rank, prefix: 0, depth: 0, below: 0, settled: false })
                 .collect();
@@ -136,7 +138,7 @@ impl QuantileSearch {
             target.settled = groups.is_empty();
             let mut below = target.below;
             let ends = groups.iter().skip(1).copied().chain([cells.len()]);
-            for (&first, end) in groups.iter().zip(ends) {
+            for (&first, end) in groups.iter().zip(ends).skip(usize::from(missing)) {
                 let count = cells[first];
                 if below + count > target.rank {
                     target.prefix = target.prefix << asked.refine | (end - 1) as u64;

@@ -66,7 +66,9 @@ impl SumRequest {
                 .flat_map(|field| field.parents.iter().map(|_| Axis::folded(1 << field.refine, 1)))
                 .collect(),
             Kind::Counts(fields) => fields.iter().map(|bins| Axis::folded(bins.codes(), 2)).collect(),
-            Kind::Scores { grid, .. } => vec![Axis::folded(grid.cells as usize, 2); 2],
+            Kind::Scores { grid, alone, .. } => {
+                vec![Axis::folded(grid.cells as usize, 2); if *alone { 1 } else { 2 }]
+            }
             // The margins are known, so any part of the table gives the others.
             Kind::Swap(_) => vec![Axis { whole: true, ..Axis::folded(4, 2) }],
             Kind::Histogram(asked) => asked.axes(),

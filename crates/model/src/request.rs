@@ -48,6 +48,8 @@ pub enum Kind {
         model: Model,
         /// The cells.
         grid: ScoreGrid,
+        /// Only the joint model: under noise, since a row moves the banks' own models and with them the cells of other rows.
+        alone: bool,
     },
     /// Both scores of each row, once their histograms are known.
     Compare(Comparison),
@@ -212,7 +214,7 @@ impl SumRequest {
             Kind::Ranges(fields) => fields.iter().map(RangeField::words).sum(),
             Kind::Counts(fields) => fields.iter().map(|bins| 2 * bins.codes()).sum(),
             Kind::Moments(model) => model.moment_words(),
-            Kind::Scores { grid, .. } => 4 * grid.cells as usize,
+            Kind::Scores { grid, alone, .. } => grid.cells as usize * if *alone { 2 } else { 4 },
             Kind::Compare(comparison) => comparison.words(),
             Kind::Swap(_) => 8,
             Kind::Histogram(asked) => asked.words(),
@@ -238,7 +240,8 @@ impl SumRequest {
         match &self.kind {
             Kind::Ranges(fields) => (fields.len() as f64).sqrt(),
             Kind::Counts(fields) => (fields.len() as f64).sqrt(),
-            Kind::Scores { .. } => std::f64::consts::SQRT_2,
+            // With the banks' own models it has no bound.
+            Kind::Scores { alone, .. } => if *alone { 1.0 } else { f64::INFINITY },
             Kind::Swap(_) => 1.0,
             Kind::Moments(model) => self.scaled(model.moment_norm()),
             Kind::Compare(_) => self.scaled(Comparison::row_norm()),

@@ -152,8 +152,8 @@ impl Judge {
         let model = self.model.clone();
         let count = |rows, kind| Some(SumRequest { rows, scale_bits: 0, kind });
         match self.stage {
-            Stage::Holdout => count(RowSet::Holdout, Kind::Scores { model, grid: GRID }),
-            Stage::Train => count(RowSet::Train, Kind::Scores { model, grid: GRID }),
+            Stage::Holdout => count(RowSet::Holdout, Kind::Scores { model, grid: GRID, alone: self.noisy }),
+            Stage::Train => count(RowSet::Train, Kind::Scores { model, grid: GRID, alone: false }),
             Stage::Fields => count(RowSet::Holdout, Kind::Counts(self.bins.clone())),
             Stage::Compare => {
                 let (joint, bank_only) = (self.found.joint.clone(), self.found.bank_only.clone());
@@ -191,7 +191,7 @@ impl Judge {
     }
 
     fn scores(&mut self, grid: ScoreGrid, sums: &Sums) {
-        let (joint, bank_only) = sums.values.split_at(sums.values.len() / 2);
+        let (joint, bank_only) = sums.values.split_at((2 * grid.cells as usize).min(sums.values.len()));
         let joint = ScoreCells::released(grid, sums.fold.groups(0), joint);
         let bank_only = ScoreCells::released(grid, sums.fold.groups(1), bank_only);
         if self.stage == Stage::Train {

@@ -140,7 +140,7 @@ impl Exported {
         Dossier {
             title: terms.title.clone(),
             prepared: jiff::Timestamp::now().strftime("%Y-%m-%d").to_string(),
-            purpose: Purpose { words: Text::new(&purpose, &purpose), code: purpose },
+            purpose: Purpose { words: purpose_in_words(&purpose), code: purpose },
             session: terms.session.clone(),
             contract: digest,
             parties: terms.parties.iter().map(party).collect(),
@@ -250,6 +250,13 @@ impl Exported {
             });
         }
         approvals
+    }
+}
+
+fn purpose_in_words(code: &str) -> Text {
+    match code {
+        "joint-modelling" => Text::new("融资支持：联合建模", "financing support: joint modelling"),
+        other => Text::new(&format!("融资支持：{other}"), &format!("financing support: {other}")),
     }
 }
 
