@@ -241,7 +241,13 @@ impl SumRequest {
             Kind::Ranges(fields) => (fields.len() as f64).sqrt(),
             Kind::Counts(fields) => (fields.len() as f64).sqrt(),
             // With the banks' own models it has no bound.
-            Kind::Scores { alone, .. } => if *alone { 1.0 } else { f64::INFINITY },
+            Kind::Scores { alone, .. } => {
+                if *alone {
+                    1.0
+                } else {
+                    f64::INFINITY
+                }
+            }
             Kind::Swap(_) => 1.0,
             Kind::Moments(model) => self.scaled(model.moment_norm()),
             Kind::Compare(_) => self.scaled(Comparison::row_norm()),

@@ -293,3 +293,52 @@ pub(crate) fn read(path: &std::path::Path) -> (Vec<String>, BTreeMap<String, Vec
     }
     (ids, columns, label)
 }
+
+/// What a risk team asks of a scorecard, on public data: few classes with a trend, few fields, no wrong sign; nearly the
+/// discrimination of all fields, and the same from one table as from several.
+#[test]
+fn selected_scorecards_of_public_data_are_nearly_as_good_as_all_fields() {
+    for (name, reference) in [("taiwan_default_credit", 0.7701), ("polish_bankruptcy_5year", 0.9037)] {
+        let Some(folder) = data(name) else { return };
+        let (ids, columns, label) = read(&folder.join("joined.csv"));
+        let mut plan = plan(columns.keys().map(|name| values(name)).collect());
+        plan.bins = 50;
+        plan.coarse = Some(CoarsePlan { max_classes: 8, min_share: 0.05, min_good: 1, min_bad: 1, trend: Trend::Auto });
+        plan.selection = SelectionPlan {
+            max_correlation: 0.9,
+            max_vif: Some(10.0),
+            sign: true,
+            steps: Steps::Both,
+            enter: 0.01,
+            leave: 0.02,
+        };
+        let table = Table {
+            columns: columns.into_values().map(Column::Values).collect(),
+            label,
+            holdout: ids.iter().map(|id| is_holdout(id)).collect(),
+            ..Table::default()
+        };
+        let whole = fit(&plan, &split(&table, 1), |_| names(1));
+        let parts = fit(&plan, &split(&table, 3), |_| names(3));
+        assert_eq!(whole.fields, parts.fields);
+        let released = fit_released(&plan, &split(&table, 3), 3, |_| names(3));
+        let kept = whole.fields.iter().filter(|field| field.dropped.is_none());
+        for field in kept.clone() {
+            assert!(field.coefficient.unwrap() < 0.0 && field.p_value.unwrap() < 0.02, "{}", field.name);
+            // Beyond the missing class, which keeps to itself.
+            let mut classes: Vec<_> = field.classes.iter().zip(&field.woe).skip(1).collect();
+            classes.dedup();
+            let woes: Vec<_> = classes.iter().map(|(_, woe)| **woe).collect();
+            assert!(woes.len() <= 8 && (woes.is_sorted() || woes.is_sorted_by(|a, b| a >= b)), "{woes:?}");
+        }
+        let auc = whole.joint.unwrap().auc;
+        let fitted = whole.rounds.len();
+        eprintln!(
+            "{name}: {} of {} fields, joint {auc:.4}, all fields {reference}, {fitted} sums; cells of three banks: {:.4}",
+            kept.count(),
+            plan.fields.len(),
+            released.joint.unwrap().auc
+        );
+        assert!(auc > reference - 0.005 && released.joint.unwrap().auc > reference - 0.005);
+    }
+}
