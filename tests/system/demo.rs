@@ -29,6 +29,17 @@ fn the_city_from_consent_to_proof() {
     no_identifier_in_any_log(&keep);
 }
 
+#[test]
+fn boosted_trees_from_consent_to_proof() {
+    let output = run(&["demo", "--model", "trees", "--enterprises", "1500", "--json"]);
+    assert!(output.status.success(), "{}", error_of(&output));
+    let report = last_object(&output);
+    assert_eq!(report["identical_to_pooled"], true, "{report}");
+    assert_eq!(report["audit"]["reconciled"], true, "{report}");
+    assert_eq!(report["scored"], 10);
+    assert!(report["sums_compared"].as_u64().unwrap() > 60);
+}
+
 /// What an auditor does: copies of the logs and the registry, nothing else.
 fn audit_copies(kept: &Path) {
     let folder = tempfile::tempdir().unwrap();

@@ -149,6 +149,44 @@ fn from_enrolment_to_a_score_by_hand() {
     let batch =
         done(&["score", "batch", "--node", text(&bank), "--input", text(&applicants), "--output", text(&output)]);
     assert_eq!((&batch["scored"], &batch["without_score"]), (&json!(10), &json!(0)));
+    models(&city);
+}
+
+/// A model in files, and out of use: by an operator who did not make it, for good.
+fn models(city: &Consortium) {
+    let (bank, secret) = (city.path("bank-1"), text(&city.secret).to_owned());
+    let at = ["--node", text(&bank)];
+    let listed = done(&[["model", "list"].as_slice(), &at].concat());
+    assert_eq!((&listed[0]["state"], &listed[0]["serves"]), (&json!("champion"), &json!(true)));
+    for (format, mark) in [
+        ("json", "tallystick-model/v1"),
+        ("card", "field,class,label_zh"),
+        ("pmml", "http://www.dmg.org/PMML-4_4"),
+        ("dossier", "<!DOCTYPE html>"),
+    ] {
+        let output = city.path(format);
+        done(&[["model", "export", "--format", format, "--output", text(&output)].as_slice(), &at].concat());
+        assert!(std::fs::read_to_string(&output).unwrap().contains(mark), "{format}");
+    }
+    let model = listed[0]["model"].as_str().unwrap();
+    let same = done(&[["model", "compare", model].as_slice(), &at].concat());
+    assert_eq!(same["difference"]["auc"], json!(0.0));
+    let retire = |operator: &str| {
+        let order = ["model", "retire", &model[..12], "--operator", operator, "--secret-file", &secret];
+        run(&[order.as_slice(), &at].concat())
+    };
+    let refused = retire("wang");
+    assert_eq!(refused.status.code(), Some(77), "{}", error_of(&refused));
+    let add = ["operator", "add", "lin", "--role", "validation", "--secret-file", &secret];
+    done(&[add.as_slice(), &at].concat());
+    assert!(retire("lin").status.success());
+    let applicants = std::fs::read_to_string(city.input("applicants-bank-1.csv")).unwrap();
+    let id = applicants.lines().nth(1).unwrap().split(',').next().unwrap().to_owned();
+    let session = listed[0]["session"].as_str().unwrap();
+    let request = json!({ "id": id, "purpose": "loan-underwriting", "fields": {}, "session": session });
+    let refused = city.score("bank-1", &request);
+    assert_eq!(refused.status.code(), Some(77));
+    assert!(error_of(&refused).contains("retired"), "{}", error_of(&refused));
 }
 
 /// An auditor recomputes every sum, finds it in every log, and sees any changed bit.
