@@ -6,6 +6,7 @@
 mod aggregation;
 mod alignment;
 mod floor;
+mod rounds;
 mod training;
 
 use clap::Subcommand;
@@ -20,6 +21,8 @@ pub(crate) enum BenchVerb {
     Aggregation(aggregation::AggregationArguments),
     /// Two processes align two files over mutual TLS.
     Alignment(alignment::AlignmentArguments),
+    /// Training rounds of real nodes.
+    Rounds(rounds::RoundsArguments),
     /// Boosted trees on one node's rows.
     Training(training::TrainingArguments),
 }
@@ -30,6 +33,7 @@ impl BenchVerb {
         match self {
             Self::Aggregation(arguments) => arguments.run(),
             Self::Alignment(arguments) => arguments.run(),
+            Self::Rounds(arguments) => arguments.run(),
             Self::Training(arguments) => arguments.run(),
         }
     }

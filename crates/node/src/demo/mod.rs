@@ -32,7 +32,7 @@ pub(crate) struct DemoArguments {
     #[arg(long, default_value_t = 12_000)]
     enterprises: usize,
     /// Banks, three or more.
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(3..=16))]
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(3..=100))]
     banks: u32,
     /// Seed of the synthetic city.
     #[arg(long, default_value_t = 1)]

@@ -34,11 +34,13 @@
 //! ```
 //!
 //! **What may be released** is the banks' to enforce: a sum with cells takes two rounds, so that no cell stands on few banks
-//! ([`Part`], [`tally_model::release`]); a sum is released for one set of banks only ([`Release`]); noise and its budget where the
+//! ([`Part`], [`tally_model::release`]); sums are released for one set of banks only ([`Release`]); noise and its budget where the
 //! contract asks for them ([`Noise`]).
 //!
 //! Every bank derives from the survivors that it signed which shares it gives: of the self mask for a survivor, of the
-//! pairwise key for one that dropped out, never both, and answers a round once.
+//! pairwise key for one that dropped out, never both, and answers a round once. What it signs names the survivors' vectors
+//! too, and the offer names the roll of keys: nobody can choose a vector once the others are open, and a bank that recomputes the
+//! sum ([`Contributor::recompute`]), as an auditor does later, cannot be shown another.
 
 mod bank;
 mod ideal;
