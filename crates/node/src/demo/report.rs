@@ -78,12 +78,17 @@ impl Report<'_> {
         for (name, value) in &self.results {
             self.party(name, value);
         }
-        self.say("Information values (IV)", "信息值 (IV)");
-        self.information_values();
-        self.say("Scorecard points (best and worst bin)", "评分卡分值（最优与最差分箱）");
-        self.points();
+        if self.fit()["algorithm"] == "trees" {
+            self.say("Gain of the splits on each field, and their number", "各字段的分裂增益与次数");
+            self.gains();
+        } else {
+            self.say("Information values (IV)", "信息值 (IV)");
+            self.information_values();
+            self.say("Scorecard points (best and worst bin)", "评分卡分值（最优与最差分箱）");
+            self.points();
+        }
         self.say(
-            "Uplift on hold-out rows (bank-only by linfa, joint by federation)",
+            "Uplift on hold-out rows: each bank's own model, and the joint one",
             "留出样本提升（银行单独建模 对 联合建模）",
         );
         self.uplift();
@@ -138,6 +143,15 @@ impl Report<'_> {
             let bar = "█".repeat(((iv * 40.0).round() as usize).min(40));
             let dropped = if field["dropped"].is_null() { "" } else { self.word("(dropped)", "（剔除）") };
             print(&format!("  {name:<24} {iv:>7.4} {bar:<24} {} {dropped}", self.title(name)));
+        }
+    }
+
+    fn gains(&self) {
+        let gain = |field: &Value| field["gain"].as_f64().unwrap_or(0.0);
+        let most = self.fields().map(|(_, field)| gain(field)).fold(f64::MIN_POSITIVE, f64::max);
+        for (name, field) in self.fields() {
+            let bar = "█".repeat((gain(field) / most * 20.0).round() as usize);
+            print(&format!("  {name:<24} {:>9.2} {:>5} {bar:<20} {}", gain(field), field["splits"], self.title(name)));
         }
     }
 
