@@ -151,7 +151,8 @@ impl Report<'_> {
         let most = self.fields().map(|(_, field)| gain(field)).fold(f64::MIN_POSITIVE, f64::max);
         for (name, field) in self.fields() {
             let bar = "█".repeat((gain(field) / most * 20.0).round() as usize);
-            print(&format!("  {name:<24} {:>9.2} {:>5} {bar:<20} {}", gain(field), field["splits"], self.title(name)));
+            let splits = field["splits"].as_u64().unwrap_or(0);
+            print(&format!("  {name:<24} {:>9.2} {splits:>5} {bar:<20} {}", gain(field), self.title(name)));
         }
     }
 
