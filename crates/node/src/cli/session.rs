@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use tally_protocol::aggregation::{NoiseTerms, epsilon};
-use tally_protocol::session::{Holder, SealedContract};
+use tally_protocol::session::{Contract, Holder, SealedContract};
 
 use super::node::read_text;
 use super::{Language, NodeArgument, Printed, words};
@@ -234,6 +234,7 @@ fn in_words(sealed: &SealedContract, language: Language) -> Result<String, Failu
             model.base_score,
             model.base_odds
         ),
+        format!("{}: {}", label("fields kept, rows taken", "字段筛选与样本"), in_detail(terms, zh)?),
         format!(
             "{}: {} banks in a sum, {} behind a cell, {} rows in a refined cell, {} evaluations a bank, {} sums",
             label("limits", "限额"),
@@ -274,6 +275,37 @@ fn noise_in_words(noise: Option<NoiseTerms>, label: impl Fn(&'static str, &'stat
             label("at", "，"),
         ),
     }
+}
+
+/// What the contract asks of classes, fields and rows beside its bins, as the keys of a template.
+fn in_detail(terms: &Contract, zh: bool) -> Result<String, Failure> {
+    let model = &terms.model;
+    let mut parts = vec![("selection", serde_json::to_value(&model.selection).map_err(failure::internal)?)];
+    if let Some(coarse) = &model.coarse {
+        parts.push(("coarse", serde_json::to_value(coarse).map_err(failure::internal)?));
+    }
+    if !model.rows.is_plain() {
+        parts.push(("rows", serde_json::to_value(&model.rows).map_err(failure::internal)?));
+    }
+    let chosen = [("cuts", &model.cuts), ("special", &model.special)];
+    parts.extend(
+        chosen.into_iter().filter(|(_, values)| !values.is_empty()).map(|(name, values)| (name, json!(values))),
+    );
+    if let Some(sample) = &terms.sample {
+        let outcome = if zh { &sample.outcome.zh } else { &sample.outcome.en };
+        let exclusions = sample.exclusions.iter().map(|one| if zh { &one.why.zh } else { &one.why.en });
+        let exclusions: Vec<_> = exclusions.map(String::as_str).collect();
+        let told = json!({
+            "observed": sample.observed,
+            "outcome_months": sample.outcome_months,
+            "outcome": outcome,
+            "snapshot": sample.snapshot,
+            "holdout": sample.holdout,
+            "exclusions": exclusions,
+        });
+        parts.push(("sample", told));
+    }
+    Ok(parts.iter().map(|(name, value)| format!("{name} {value}")).collect::<Vec<_>>().join("; "))
 }
 
 /// `tallystick score …`.
