@@ -7,7 +7,7 @@ use tally_crypto::transcript::{Digest, commit};
 use tally_data::{Dataset, Values};
 use tally_model::Column;
 use tally_policy::{Clearance, Cleared, Form, Purpose, Question};
-use tally_protocol::session::{BankData, Contract, Holder, PlatformColumn, PlatformData, SealedContract};
+use tally_protocol::session::{BankData, Contract, Holder, PlatformColumn, PlatformData, SampleTerms, SealedContract};
 
 use super::sample::{capped, columns_apart, matured, numbers, sampled};
 use super::step::Step;
@@ -53,11 +53,31 @@ impl Engine {
         let dataset = self.store.dataset(record.dataset.as_deref().unwrap_or_default())?;
         let me = self.me().to_owned();
         matured(&dataset.name, &dataset.as_of, terms)?;
+        self.check_sample(record, terms)?;
         let sample = sampled(&dataset, terms)?;
         let rows = self.clear(step, record, (&dataset, &sample.rows), &me, &[], terms.purpose)?;
         let input = json!({ "rows": dataset.rows(), "excluded": sample.excluded, "consented": rows.len() });
         self.store.put_result(&record.session, "input", input.to_string().as_bytes())?;
         bank_rows(&dataset, &contract, &rows)
+    }
+
+    /// Two sums over almost the same rows show the few between them: over one version of the data, every session takes and
+    /// holds out the same rows, or its sums carry noise.
+    fn check_sample(&self, record: &SessionRecord, terms: &Contract) -> Result<(), Failure> {
+        if terms.noise.is_some() {
+            return Ok(());
+        }
+        let released = self.store.releases(&record.data_version.unwrap_or_default())?;
+        let others: BTreeSet<_> = released.into_iter().map(|(session, _)| session).collect();
+        for session in others.iter().filter(|session| **session != record.session) {
+            let other = self.contract_of(&self.known_session(session)?)?;
+            if !SampleTerms::same_rows(terms.sample.as_ref(), other.terms().sample.as_ref()) {
+                return Err(failure::refused(format!(
+                    "session {session} took or held out other rows of the same data: sums over both would show the rows                      between them; propose the same sample, or import newer data first"
+                )));
+            }
+        }
+        Ok(())
     }
 
     fn clear(

@@ -117,6 +117,9 @@ impl ModelTerms {
         let rows = [&self.rows.weight, &self.rows.offset].into_iter().flatten();
         let apart = rows.clone().all(|column| contract.field(&column.column).is_none());
         term("model.rows", apart, "a column of weights or offsets is no field of the model")?;
+        let reason =
+            "rows that weigh otherwise than others can be solved from sums with and without weights: it needs noise";
+        term("model.rows", self.rows.is_plain() || contract.noise.is_some(), reason)?;
         let drawn = self.trees.as_ref().is_some_and(|trees| trees.row_share < 1.0);
         let reason =
             "rows drawn by a public seed give sums over known subsets, from which rows can be solved: it needs noise";

@@ -5,6 +5,9 @@
 //! every row is over. Both days stand in the data sets' entries of the logs; the contract holds the platform's, each bank
 //! checks its own.
 //!
+//! Two sums over almost the same rows show the few between them, so a bank helps no contract that takes or holds out other
+//! rows of a version of its data than an earlier one did, unless sums carry noise.
+//!
 //! All rows of a session are observed on one day. Sessions over cohorts of several days are several sessions.
 
 use serde::{Deserialize, Serialize};
@@ -68,6 +71,16 @@ pub struct Exclusion {
 type Day = (u32, u32, u32);
 
 impl SampleTerms {
+    /// Whether two contracts take and hold out the same rows of a data set.
+    pub fn same_rows(one: Option<&Self>, other: Option<&Self>) -> bool {
+        let rule = |sample: Option<&Self>| sample.map(|sample| sample.holdout.clone()).unwrap_or_default();
+        let bounds = |sample: Option<&Self>| -> Vec<_> {
+            let exclusions = sample.map(|sample| sample.exclusions.as_slice()).unwrap_or_default();
+            exclusions.iter().map(|one| (one.column.clone(), one.least, one.most)).collect()
+        };
+        rule(one) == rule(other) && bounds(one) == bounds(other)
+    }
+
     /// Checks the terms by themselves.
     ///
     /// # Errors
@@ -183,6 +196,23 @@ mod tests {
         assert!(SampleTerms { outcome_months: 0, ..sample() }.check().is_err());
         let holdout = HoldoutRule::OutOfTime { column: "granted".into(), from: f64::NAN };
         assert!(SampleTerms { holdout, ..sample() }.check().is_err());
+    }
+
+    #[test]
+    fn contracts_over_other_rows_are_told_apart() {
+        let bound = |least| {
+            let exclusion = Exclusion { why: Text::default(), column: "months".into(), least, most: None };
+            SampleTerms { exclusions: vec![exclusion], ..sample() }
+        };
+        let later = SampleTerms { outcome_months: 24, ..sample() };
+        assert!(SampleTerms::same_rows(None, Some(&sample())) && SampleTerms::same_rows(Some(&later), Some(&sample())));
+        assert!(SampleTerms::same_rows(Some(&bound(Some(3.0))), Some(&bound(Some(3.0)))));
+        assert!(!SampleTerms::same_rows(Some(&bound(Some(3.0))), Some(&bound(Some(3.5)))));
+        assert!(!SampleTerms::same_rows(Some(&bound(None)), None));
+        let time = |from| HoldoutRule::OutOfTime { column: "granted".into(), from };
+        let timed = |from| SampleTerms { holdout: time(from), ..sample() };
+        assert!(!SampleTerms::same_rows(Some(&timed(1.0)), Some(&timed(2.0))));
+        assert!(!SampleTerms::same_rows(Some(&timed(1.0)), None));
     }
 
     #[test]

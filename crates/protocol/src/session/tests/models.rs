@@ -61,8 +61,6 @@ fn scorecard(banks: usize) -> Contract {
         leave: 0.6,
     };
     model.reasons = ReasonBasis::Mean;
-    let column = |name: &str, cap| Some(CappedColumn { column: name.into(), cap });
-    model.rows = RowColumns { weight: column("weight", 1.5), offset: column("offset", 0.4) };
     model.special = [("rate".to_owned(), vec![0.0, 9.0]), ("tax".to_owned(), vec![50.0])].into();
     model.cuts = [("tax".to_owned(), vec![20.0, 40.0, 80.0])].into();
     let sector = contract.fields.iter_mut().find(|field| field.name == "sector").unwrap();
@@ -101,6 +99,27 @@ fn scorecards_with_every_term_are_those_of_the_pooled_rows() {
     }
 }
 
+fn weighted(column: &str, cap: f64) -> RowColumns {
+    let capped = |column: &str, cap| Some(CappedColumn { column: column.into(), cap });
+    RowColumns { weight: capped(column, cap), offset: capped("offset", 0.4) }
+}
+
+/// Weights and offsets reach the fit, under noise, and every party has the same.
+#[test]
+fn weighted_rows_need_noise_and_reach_every_party_alike() {
+    let fitted = |rows: RowColumns| {
+        let mut contract = noisy(0.05, 10.0);
+        contract.model.rows = rows;
+        let mut world = World::under(&contract);
+        world.prepare(400, 6);
+        world.settle().unwrap();
+        let fits: Vec<_> = world.fits.into_values().collect();
+        assert!(fits.len() == 4 && fits.windows(2).all(|pair| pair[0] == pair[1]));
+        fits[0].digest()
+    };
+    assert_ne!(fitted(weighted("weight", 1.5)), fitted(RowColumns::default()));
+}
+
 #[test]
 fn terms_of_the_model_and_the_sample_that_do_not_fit_are_refused() {
     let refused = |change: &dyn Fn(&mut Contract), named: &str| {
@@ -113,11 +132,15 @@ fn terms_of_the_model_and_the_sample_that_do_not_fit_are_refused() {
     };
     refused(&|contract| contract.model.cuts = [("kind".to_owned(), vec![1.0])].into(), "model.cuts");
     refused(&|contract| contract.model.cuts = [("tax".to_owned(), vec![2.0, 1.0])].into(), "model");
-    refused(&|contract| contract.model.rows.weight.as_mut().unwrap().column = "rate".into(), "model.rows");
-    refused(&|contract| contract.model.rows.weight.as_mut().unwrap().cap = 0.0, "model");
+    refused(&|contract| contract.model.rows = weighted("weight", 1.5), "model.rows");
     refused(&|contract| contract.model.selection.leave = 0.1, "model");
     refused(&|contract| contract.model.coarse.as_mut().unwrap().max_classes = 1, "model");
     refused(&|contract| contract.sample.as_mut().unwrap().snapshot = "2024-07-01".into(), "sample");
+    for (column, cap, fits) in [("weight", 1.5, true), ("rate", 1.5, false), ("weight", 0.0, false)] {
+        let mut contract = noisy(0.05, 10.0);
+        contract.model.rows = weighted(column, cap);
+        assert_eq!(SealedContract::read(&contract.envelope()).is_ok(), fits, "{column} {cap}");
+    }
     let mut forest = trees(3);
     forest.model.coarse = scorecard(3).model.coarse;
     assert!(SealedContract::read(&forest.envelope()).is_err());
