@@ -108,10 +108,10 @@ fn weighted(column: &str, cap: f64) -> RowColumns {
 #[test]
 fn weighted_rows_need_noise_and_reach_every_party_alike() {
     let fitted = |rows: RowColumns| {
-        let mut contract = noisy(0.05, 10.0);
+        let mut contract = noisy(1.0, 20.0);
         contract.model.rows = rows;
         let mut world = World::under(&contract);
-        world.prepare(400, 6);
+        world.prepare(1200, 6);
         world.settle().unwrap();
         let fits: Vec<_> = world.fits.into_values().collect();
         assert!(fits.len() == 4 && fits.windows(2).all(|pair| pair[0] == pair[1]));
@@ -137,7 +137,7 @@ fn terms_of_the_model_and_the_sample_that_do_not_fit_are_refused() {
     refused(&|contract| contract.model.coarse.as_mut().unwrap().max_classes = 1, "model");
     refused(&|contract| contract.sample.as_mut().unwrap().snapshot = "2024-07-01".into(), "sample");
     for (column, cap, fits) in [("weight", 1.5, true), ("rate", 1.5, false), ("weight", 0.0, false)] {
-        let mut contract = noisy(0.05, 10.0);
+        let mut contract = noisy(1.0, 20.0);
         contract.model.rows = weighted(column, cap);
         assert_eq!(SealedContract::read(&contract.envelope()).is_ok(), fits, "{column} {cap}");
     }
