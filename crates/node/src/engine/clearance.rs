@@ -73,7 +73,8 @@ impl Engine {
             let other = self.contract_of(&self.known_session(session)?)?;
             if !SampleTerms::same_rows(terms.sample.as_ref(), other.terms().sample.as_ref()) {
                 return Err(failure::refused(format!(
-                    "session {session} took or held out other rows of the same data: sums over both would show the rows                      between them; propose the same sample, or import newer data first"
+                    "session {session} took or held out other rows of the same data: sums over both would show the rows \
+                     between them; propose the same sample, or import newer data first"
                 )));
             }
         }
