@@ -1,15 +1,14 @@
 //! Consent: an immutable artefact, signed by the enterprise and countersigned by a registrar that is not the platform.
 //!
 //! Modelled on the consent artefact of India's account aggregators (ReBIT) and ISO/IEC TS 27560: who, to whom, for what,
-//! which categories, which form, from when to when, how often. What is signed never changes; an amendment is a new
-//! artefact that supersedes.
+//! which categories, which form, from when to when, how often. What is signed never changes: an amendment is a new
+//! artefact that supersedes, everything else that happens to a consent is an [event](crate::event).
 
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use tally_crypto::sign::{Envelope, VerifyKey};
 use tally_crypto::transcript::Digest;
 
-use crate::{Form, Purpose};
+use crate::{Form, Level, Purpose};
 
 /// Media type of a consent's payload.
 pub const CONSENT_TYPE: &str = "application/vnd.tallystick.consent+json";
@@ -18,11 +17,11 @@ pub const CONSENT_TYPE: &str = "application/vnd.tallystick.consent+json";
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Consent {
-    /// Random name.
-    pub consent_id: String,
     /// Format version, 1.
     pub version: u32,
-    /// The consent that this one replaces.
+    /// Unique name among the subject's consents, such as a UUID of version 7.
+    pub consent_id: String,
+    /// The consent of the same subject that this one amends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub supersedes: Option<String>,
     /// What kind of subject.
@@ -37,23 +36,42 @@ pub struct Consent {
     pub providers: Vec<String>,
     /// What for.
     pub purposes: Vec<Purpose>,
+    /// The application that a one-time consent belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub application: Option<String>,
     /// Categories of the sharing list; `*` is every category.
     pub categories: Vec<String>,
+    /// Fields of these categories; all if empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fields: Vec<String>,
+    /// The most sensitive level allowed.
+    pub max_level: Level,
     /// The most open form allowed.
     pub form: Form,
-    /// From when, Unix milliseconds.
+    /// Days that the data may be of, `YYYY-MM-DD`; any if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<Days>,
+    /// When it was given, Unix milliseconds.
+    pub granted: i64,
+    /// From when it holds, Unix milliseconds; not before it was given.
     pub not_before: i64,
     /// Until when, Unix milliseconds.
     pub not_after: i64,
     /// How often.
     pub fetch: Fetch,
-    /// Days after which the grantee deletes what it got.
+    /// Days after its end within which the grantee deletes what it got.
     pub data_life_days: u32,
+    /// What the grantee may do with the data.
+    pub mode: Mode,
+    /// Whether the grantee may hand the data on.
+    pub onward: Onward,
     /// The notice that was shown.
     pub notice: Notice,
+    /// Where and how the subject withdraws.
+    pub withdrawal: String,
 }
 
-/// What kind of subject consents.
+/// What kind of subject.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SubjectKind {
@@ -69,19 +87,49 @@ pub enum SubjectKind {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Signer {
-    /// `legal-representative` or `authorised-agent`.
-    pub role: String,
+    /// In which capacity.
+    pub role: SignerRole,
     /// How the identity was checked, such as `e-licence`.
     pub assurance: String,
+    /// Level of that check in the registrar's terms, such as `high`.
+    pub assurance_level: String,
     /// The key that signed.
     pub key: VerifyKey,
+    /// Digest of the agent's mandate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mandate: Option<Digest>,
+    /// Digest of the certificate or electronic licence that binds the key to the signer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<Digest>,
 }
 
-/// How often data may be fetched.
+/// In which capacity somebody signs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SignerRole {
+    /// Represents the enterprise by law.
+    LegalRepresentative,
+    /// Acts under a mandate.
+    AuthorisedAgent,
+    /// The natural person itself.
+    Subject,
+}
+
+/// From one day to another, both included.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Days {
+    /// First day.
+    pub from: String,
+    /// Last day.
+    pub to: String,
+}
+
+/// How often data may be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Fetch {
-    /// Once.
+    /// Once, for the application that the consent names.
     OneTime,
     /// As often as needed within the window.
     Standing,
@@ -89,10 +137,33 @@ pub enum Fetch {
     Periodic {
         /// Uses in all.
         max_uses: u32,
+        /// Least days between two uses.
+        #[serde(default)]
+        every_days: u32,
     },
 }
 
-/// The notice that the enterprise saw.
+/// What a grantee may do with data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// Look at a result.
+    View,
+    /// Compute with it.
+    Compute,
+    /// Keep it for its data life.
+    Store,
+}
+
+/// Whether data may be handed on: a set of one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Onward {
+    /// To nobody.
+    Never,
+}
+
+/// The notice that the subject saw.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Notice {
@@ -102,23 +173,8 @@ pub struct Notice {
     pub version: String,
     /// Its language.
     pub language: String,
-}
-
-/// A consent whose signatures were checked; only verification makes one.
-#[derive(Clone, Debug)]
-pub struct VerifiedConsent {
-    consent: Consent,
-    digest: Digest,
-}
-
-/// Why a consent was refused.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("line {line}: {reason}")]
-pub struct ConsentError {
-    /// Line of the file, from 1.
-    pub line: usize,
-    /// What is wrong, and the remedy.
-    pub reason: String,
+    /// When it was shown, Unix milliseconds; not after the consent was given.
+    pub shown_at: i64,
 }
 
 impl Consent {
@@ -129,60 +185,44 @@ impl Consent {
     }
 
     /// Uses that the consent allows; `None` for any number.
-    pub fn max_uses(&self) -> Option<u64> {
+    pub fn max_uses(&self) -> Option<u32> {
         match self.fetch {
             Fetch::OneTime => Some(1),
             Fetch::Standing => None,
-            Fetch::Periodic { max_uses } => Some(max_uses.into()),
+            Fetch::Periodic { max_uses, .. } => Some(max_uses),
         }
     }
-}
 
-impl VerifiedConsent {
-    /// Reads a consent signed by its own subject's key and by one of `registrars`.
+    /// Checks the consent by itself, as of `now`.
     ///
     /// # Errors
-    /// Says what does not hold.
-    pub fn open(document: &str, registrars: &[VerifyKey]) -> Result<Self, String> {
-        let envelope: Envelope =
-            serde_json::from_str(document).map_err(|error| format!("not a signed consent: {error}"))?;
-        let payload = envelope.unverified_payload().map_err(|error| error.to_string())?;
-        let consent: Consent =
-            serde_json::from_slice(&payload).map_err(|error| format!("not a consent of version 1: {error}"))?;
-        envelope
-            .open(CONSENT_TYPE, &[consent.signer.key])
-            .map_err(|error| format!("the enterprise's signature does not hold ({error}): ask it to sign again"))?;
-        if !registrars.iter().any(|registrar| envelope.open(CONSENT_TYPE, &[*registrar]).is_ok()) {
-            return Err("not countersigned by a registrar of the registry: register the consent first".into());
+    /// Says what does not hold, and the remedy.
+    pub(crate) fn check(&self, now: i64) -> Result<(), String> {
+        let one_time = self.fetch == Fetch::OneTime;
+        let agent = self.signer.role == SignerRole::AuthorisedAgent;
+        let person = self.signer.role == SignerRole::Subject;
+        let holds = [
+            (self.version == 1, "another version of the format: this build reads version 1"),
+            (!self.consent_id.is_empty() && !self.subject.is_empty() && !self.grantee.is_empty(), "a name is empty"),
+            (self.not_before < self.not_after, "its window ends before it begins: ask for a consent with a window"),
+            (self.granted <= self.not_before, "back-dated: it would hold from before it was given; ask for a new one"),
+            (self.granted <= now + CLOCK_SKEW, "given in the future: check the clocks of registrar and node"),
+            (self.notice.shown_at <= self.granted, "given before its notice was shown: ask for a new one"),
+            (!self.purposes.is_empty(), "names no purpose"),
+            (!self.categories.is_empty(), "names no category: `*` is every category"),
+            (!self.providers.is_empty(), "names no provider of the data"),
+            (one_time == self.application.is_some(), "a one-time consent names its application, no other consent does"),
+            (!agent || self.signer.mandate.is_some(), "an agent signed without a mandate: attach its digest"),
+            (!person || self.subject_kind == SubjectKind::Person, "an enterprise is signed for by a representative"),
+            (self.max_level != Level::L4, "level 4 is shared with nobody"),
+            (!self.withdrawal.is_empty(), "does not say how to withdraw it"),
+        ];
+        match holds.into_iter().find(|(holds, _)| !holds) {
+            Some((_, reason)) => Err(reason.into()),
+            None => Ok(()),
         }
-        if consent.version != 1 || consent.not_after <= consent.not_before {
-            return Err("another version, or a window that ends before it begins".into());
-        }
-        Ok(Self { consent, digest: Digest::of_bytes(&payload) })
-    }
-
-    /// The terms.
-    pub fn consent(&self) -> &Consent {
-        &self.consent
-    }
-
-    /// Names the consent: digest of the signed payload.
-    pub fn digest(&self) -> Digest {
-        self.digest
     }
 }
 
-/// Reads many consents on every core.
-///
-/// # Errors
-/// Names the first line that does not hold.
-pub fn verify_all(
-    lines: &[impl AsRef<str> + Sync],
-    registrars: &[VerifyKey],
-) -> Result<Vec<VerifiedConsent>, ConsentError> {
-    let open = |(place, line): (usize, &_)| {
-        let line: &str = AsRef::as_ref(line);
-        VerifiedConsent::open(line, registrars).map_err(|reason| ConsentError { line: place + 1, reason })
-    };
-    lines.par_iter().enumerate().map(|(place, line)| open((place, line))).collect::<Vec<_>>().into_iter().collect()
-}
+/// How far another clock may be ahead, milliseconds.
+pub(crate) const CLOCK_SKEW: i64 = 5 * 60 * 1000;

@@ -31,6 +31,8 @@ pub enum Level {
 pub enum Form {
     /// As it is.
     Raw,
+    /// As codes of bins, so many together that they may tell one enterprise from all others: a form of consents only.
+    BinnedVector,
     /// As the code of a bin, under a row key.
     Binned,
     /// Not at all: sums and final scores only.

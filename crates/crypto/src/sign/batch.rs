@@ -39,9 +39,13 @@ struct Equation {
 impl Claim {
     /// The claim that `signature` is by `key` over `message` under `label`.
     pub fn new(key: &VerifyKey, label: &str, message: &[u8], signature: &Signature) -> Self {
+        Self::raw(key, &labelled(label, message), signature)
+    }
+
+    /// The claim that `signature` is by `key` over exactly these bytes.
+    pub fn raw(key: &VerifyKey, message: &[u8], signature: &Signature) -> Self {
         let hash = Sha512::new().chain_update(&signature.0[..32]).chain_update(key.as_bytes());
-        let challenge = hash.chain_update(labelled(label, message)).finalize().into();
-        Self { key: *key, signature: *signature, challenge }
+        Self { key: *key, signature: *signature, challenge: hash.chain_update(message).finalize().into() }
     }
 
     fn equation(&self) -> Option<Equation> {
