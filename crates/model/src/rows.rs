@@ -39,6 +39,22 @@ impl Table {
         self.label.len()
     }
 
+    /// These rows alone, in this order.
+    pub fn select(&self, rows: &[usize]) -> Self {
+        fn of<T: Copy>(values: &[T], rows: &[usize]) -> Vec<T> {
+            rows.iter().filter_map(|row| values.get(*row).copied()).collect()
+        }
+        Self {
+            columns: self.columns.iter().map(|column| column.select(rows)).collect(),
+            label: of(&self.label, rows),
+            holdout: of(&self.holdout, rows),
+            hashes: of(&self.hashes, rows),
+            baseline: of(&self.baseline, rows),
+            weight: of(&self.weight, rows),
+            offset: of(&self.offset, rows),
+        }
+    }
+
     /// Refuses columns that differ in length.
     pub(crate) fn check(&self) -> Result<(), ContributionError> {
         let even = |column: &Column| match column {
@@ -49,6 +65,16 @@ impl Table {
             Ok(())
         } else {
             Err(ContributionError::Length)
+        }
+    }
+}
+
+impl Column {
+    /// The values of these rows, in this order.
+    pub fn select(&self, rows: &[usize]) -> Self {
+        match self {
+            Self::Values(values) => Self::Values(rows.iter().map(|row| values[*row]).collect()),
+            Self::Codes(codes) => Self::Codes(rows.iter().map(|row| codes[*row]).collect()),
         }
     }
 }

@@ -144,7 +144,7 @@ pub enum Fetch {
 }
 
 /// What a grantee may do with data.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Mode {
     /// Look at a result.
@@ -184,15 +184,6 @@ impl Consent {
         Envelope::new(CONSENT_TYPE, &serde_json::to_vec(self).expect("consents serialise"))
     }
 
-    /// Uses that the consent allows; `None` for any number.
-    pub fn max_uses(&self) -> Option<u32> {
-        match self.fetch {
-            Fetch::OneTime => Some(1),
-            Fetch::Standing => None,
-            Fetch::Periodic { max_uses, .. } => Some(max_uses),
-        }
-    }
-
     /// Checks the consent by itself, as of `now`.
     ///
     /// # Errors
@@ -220,6 +211,17 @@ impl Consent {
         match holds.into_iter().find(|(holds, _)| !holds) {
             Some((_, reason)) => Err(reason.into()),
             None => Ok(()),
+        }
+    }
+}
+
+impl Fetch {
+    /// Uses allowed; `None` for any number.
+    pub fn max_uses(&self) -> Option<u32> {
+        match self {
+            Self::OneTime => Some(1),
+            Self::Standing => None,
+            Self::Periodic { max_uses, .. } => Some(*max_uses),
         }
     }
 }

@@ -5,19 +5,23 @@
 //! | [`purpose`] | the closed set of purposes: financing support, nothing else |
 //! | [`list`] | the signed, versioned sharing list |
 //! | [`consent`] | the enterprise's signed consent, countersigned by a registrar |
-//! | [`register`] | consents by enterprise and grantee, and the uses counted |
+//! | [`verify`] | its signatures, many at once |
+//! | [`event`] | what happens to it afterwards: pause, resume, revoke |
+//! | [`register`] | consents by enterprise and grantee, their state at any time, the uses counted |
 //! | [`clearance`] | the default-deny decision; [`Cleared`] values that only it can make |
 
 pub mod clearance;
 pub mod consent;
+pub mod event;
 pub mod list;
 pub mod purpose;
 pub mod register;
+pub mod verify;
 
 pub use clearance::{Clearance, Cleared, Condition, Denied, Question};
-pub use consent::{
-    CONSENT_TYPE, Consent, ConsentError, Fetch, Notice, Signer, SubjectKind, VerifiedConsent, verify_all,
-};
+pub use consent::{CONSENT_TYPE, Consent, Days, Fetch, Mode, Notice, Onward, Signer, SignerRole, SubjectKind};
+pub use event::{ConsentEvent, EVENT_TYPE, EventKind, VerifiedEvent};
 pub use list::{FieldKind, Form, LIST_TYPE, Level, ListError, ListField, SharingList, SignedList};
 pub use purpose::Purpose;
-pub use register::Register;
+pub use register::{Happened, Mark, Register, Standing, State, application_digest};
+pub use verify::{Authority, ConsentError, KeptConsent, VerifiedConsent, verify_all};

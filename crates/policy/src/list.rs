@@ -13,7 +13,7 @@ use crate::Purpose;
 pub const LIST_TYPE: &str = "application/vnd.tallystick.sharing-list+json";
 
 /// Sensitivity of a field.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Level {
     /// Public.
     L1,
@@ -26,7 +26,7 @@ pub enum Level {
 }
 
 /// Form in which a field travels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Form {
     /// As it is.

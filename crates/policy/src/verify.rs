@@ -55,9 +55,9 @@ impl VerifiedConsent {
     /// # Errors
     /// Says what does not hold.
     pub fn open(document: &str, authority: Authority<'_>) -> Result<Self, String> {
-        verify_chunk(&[document], authority).map_err(|error| error.reason).and_then(|mut all| {
-            all.pop().ok_or_else(|| "not a consent".into())
-        })
+        verify_chunk(&[document], authority)
+            .map_err(|error| error.reason)
+            .and_then(|mut all| all.pop().ok_or_else(|| "not a consent".into()))
     }
 
     /// A consent of the node's own sealed store, where it was put after [`VerifiedConsent::open`]; `None` if its registrar
@@ -105,10 +105,7 @@ pub fn verify_all(
     Ok(verified)
 }
 
-fn verify_chunk(
-    lines: &[impl AsRef<str>],
-    authority: Authority<'_>,
-) -> Result<Vec<VerifiedConsent>, ConsentError> {
+fn verify_chunk(lines: &[impl AsRef<str>], authority: Authority<'_>) -> Result<Vec<VerifiedConsent>, ConsentError> {
     let mut verified = Vec::with_capacity(lines.len());
     let mut claims = Vec::with_capacity(2 * lines.len());
     let mut unread = None;

@@ -1,5 +1,6 @@
 //! A bank's side of a session: opens its rows, contributes masked vectors, runs the same trainer as everyone.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -9,11 +10,13 @@ use tally_crypto::transcript::Digest;
 use tally_model::boosted::Holder as RowHolder;
 use tally_model::release::{pack, presence};
 use tally_model::{Ask, Column, ContributionError, Learner, SumRequest, Table};
+use tally_policy::Cleared;
 
 use super::join::{decode_codes, join};
 use super::messages::{FromBank, FromPlatform};
 use super::parts::{Asked, Reached};
 use super::transcript::AlignmentTranscript;
+use super::withdrawal::{Origin, Origins};
 use super::{Fact, Fault, Holder, Output, Recompute, SealedContract, Stage};
 use crate::aggregation::{Contributor, Noise, NoiseError, Offer, Part, Reaction, Release, Transcript};
 use crate::alignment::{self, Identifiers, Keyed, SealedRow, Step, ToBank, ToPlatform, open_rows};
@@ -39,9 +42,11 @@ pub struct BankData {
 #[derive(Debug)]
 pub enum BankInput {
     /// The contract is signed by all and the data are cleared.
-    Prepared(BankData),
+    Prepared(Cleared<BankData>),
     /// A message of the platform.
     Message(FromPlatform),
+    /// The consents of these enterprises have ended.
+    Withdraw(BTreeSet<String>),
 }
 
 /// A bank's state machine.
@@ -73,10 +78,19 @@ struct Opening {
     bins: Vec<u16>,
     transcript: AlignmentTranscript,
     rows: Vec<SealedRow>,
+    gone: Gone,
+}
+
+/// Rows whose consent ended while they were being opened.
+#[derive(Default)]
+struct Gone {
+    tags: BTreeSet<[u8; 16]>,
+    identifiers: BTreeSet<String>,
 }
 
 struct Training {
     rows: RowHolder,
+    origins: Origins,
     trainer: Learner,
     contributor: Contributor,
     asked: Asked,
@@ -116,7 +130,7 @@ impl BankSession {
         match input {
             BankInput::Prepared(data) => {
                 self.check(&data)?;
-                self.phase = Phase::Waiting(data);
+                self.phase = Phase::Waiting(data.into_inner());
                 let mut outputs = Vec::new();
                 for message in std::mem::take(&mut self.early) {
                     outputs.extend(self.receive(message)?);
@@ -124,6 +138,7 @@ impl BankSession {
                 Ok(outputs)
             }
             BankInput::Message(message) => self.receive(message),
+            BankInput::Withdraw(identifiers) => Ok(self.withdraw(identifiers)),
         }
     }
 
@@ -176,6 +191,16 @@ impl BankSession {
                 outputs.extend(self.try_align()?);
                 Ok(outputs)
             }
+            (Phase::Opening(opening), FromPlatform::Withdrawn { tags }) => {
+                opening.gone.tags.extend(tags);
+                Ok(Vec::new())
+            }
+            (Phase::Training(_), FromPlatform::Withdrawn { tags }) => {
+                let tags: BTreeSet<_> = tags.into_iter().collect();
+                Ok(self.leave(|origin| tags.contains(&origin.tag)))
+            }
+            // The model is made; what became of its rows, the lineage tells.
+            (Phase::Fitted { .. } | Phase::Finished, FromPlatform::Withdrawn { .. }) => Ok(Vec::new()),
             (Phase::Training(training), FromPlatform::Aggregation(step)) => {
                 let reactions =
                     training.contributor.receive(step).map_err(|error| Fault::new(&self.platform, error))?;
@@ -228,6 +253,7 @@ impl BankSession {
             bins,
             transcript: AlignmentTranscript::new(),
             rows: Vec::new(),
+            gone: Gone::default(),
         }));
         Ok(vec![Output::Record(fact)])
     }
@@ -251,14 +277,44 @@ impl BankSession {
         let transcript = opening.transcript.digest();
         let mut outputs = vec![Output::Record(Fact::Alignment { bank: self.me.clone(), transcript })];
         let table = join(&opening.data, &opened, opening.bins.len());
-        self.start_training(table, &opening.bins)?;
+        let origins = opening.origins(&opened);
+        self.start_training(table, origins, &opening.bins)?;
+        let gone = &opening.gone;
+        let left = |origin: &Origin| gone.tags.contains(&origin.tag) || gone.identifiers.contains(&origin.identifier);
+        outputs.extend(self.leave(left));
         outputs.push(Output::Stage(Stage::Aligned));
         outputs.push(Output::Stage(Stage::Prepared));
         outputs.push(Output::Send { to: self.platform.clone(), message: FromBank::Aligned });
         Ok(outputs)
     }
 
-    fn start_training(&mut self, mut table: Table, bins: &[u16]) -> Result<(), Fault> {
+    /// What this bank has learned by itself.
+    fn withdraw(&mut self, identifiers: BTreeSet<String>) -> Outputs {
+        match &mut self.phase {
+            Phase::Preparing | Phase::Fitted { .. } | Phase::Finished => Vec::new(),
+            Phase::Waiting(_) => {
+                if let Phase::Waiting(data) = std::mem::replace(&mut self.phase, Phase::Preparing) {
+                    self.phase = Phase::Waiting(data.without(&identifiers));
+                }
+                Vec::new()
+            }
+            Phase::Opening(opening) => {
+                opening.gone.identifiers.extend(identifiers);
+                Vec::new()
+            }
+            Phase::Training(_) => self.leave(|origin| identifiers.contains(&origin.identifier)),
+        }
+    }
+
+    /// Rows leave the table: they count in no sum that is asked from now on.
+    fn leave(&mut self, gone: impl Fn(&Origin) -> bool) -> Outputs {
+        let Phase::Training(training) = &mut self.phase else { return Vec::new() };
+        let Some((table, rows)) = training.origins.withdraw(training.rows.table(), gone) else { return Vec::new() };
+        training.rows = RowHolder::new(table);
+        vec![Output::Record(Fact::Withdrawn { bank: self.me.clone(), rows })]
+    }
+
+    fn start_training(&mut self, mut table: Table, origins: Origins, bins: &[u16]) -> Result<(), Fault> {
         if table.rows() as u64 > self.contract.terms().limits.row_cap {
             return Err(Fault::new(
                 &self.me,
@@ -278,6 +334,7 @@ impl BankSession {
         let noise = self.contract.terms().noise.map(Noise::new);
         self.phase = Phase::Training(Box::new(Training {
             rows: RowHolder::new(table),
+            origins,
             trainer,
             contributor,
             asked,
@@ -444,6 +501,17 @@ impl Training {
 }
 
 impl Opening {
+    /// Where the opened rows come from, in their order.
+    fn origins(&self, opened: &[(usize, Vec<u16>)]) -> Origins {
+        let mut tags = vec![[0; 16]; self.data.identifiers.len()];
+        for keyed in &self.keyed {
+            tags[keyed.row as usize] = keyed.secret.tag;
+        }
+        let origin =
+            |(row, _): &(usize, _)| Origin { tag: tags[*row], identifier: self.data.identifiers[*row].clone() };
+        Origins::new(opened.iter().map(origin))
+    }
+
     fn receive(&mut self, message: ToBank) -> Result<Vec<ToPlatform>, alignment::Misbehaved> {
         self.transcript.sent_to_bank(&message);
         if let ToBank::Announce(announcement) = &message {

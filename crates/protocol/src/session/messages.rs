@@ -21,6 +21,11 @@ pub enum FromPlatform {
     Alignment(ToBank),
     /// A chunk of the sealed rows; all chunks together are sorted by tag.
     Rows(Vec<SealedRow>),
+    /// Rows whose consent ended after they were offered, by their tags: they leave before the next sum.
+    Withdrawn {
+        /// Tags of the rows.
+        tags: Vec<[u8; 16]>,
+    },
     /// A step of secure aggregation.
     Aggregation(ToMember),
     /// The sum of a round.
@@ -116,7 +121,7 @@ impl FromPlatform {
             Self::Rows(_) => "binned",
             Self::Aggregation(_) => "masked",
             Self::Released { .. } => "aggregate",
-            Self::Complete { .. } | Self::Aborted(_) => "control",
+            Self::Withdrawn { .. } | Self::Complete { .. } | Self::Aborted(_) => "control",
         }
     }
 }

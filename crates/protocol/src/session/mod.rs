@@ -34,6 +34,10 @@
 //! ```
 //!
 //! A message that the state does not foresee is refused with the name of its sender.
+//!
+//! **Consent that ends meanwhile.** Before rows are sealed, the row is left out. Later the platform names it to the bank by its
+//! tag (`Withdrawn`), or the bank learns of it by itself; the row counts in no sum that is asked from then on. A sum that is
+//! under way is finished with it, since its two parts must be over the same rows.
 
 mod bank;
 mod bins;
@@ -49,6 +53,7 @@ mod sample;
 #[cfg(test)]
 mod tests;
 mod transcript;
+mod withdrawal;
 
 pub use bank::{BankData, BankInput, BankSession};
 pub use bins::BinTable;
@@ -154,6 +159,13 @@ pub enum Fact {
         rows: u64,
         /// Salted commitment to the set.
         set: Digest,
+    },
+    /// Rows left a session since their consent ended.
+    Withdrawn {
+        /// The bank that held them, or was offered them.
+        bank: String,
+        /// How many.
+        rows: u64,
     },
     /// Alignment with `bank` is done; the transcript is equal at both sides.
     Alignment {

@@ -7,12 +7,14 @@ use serde::{Deserialize, Serialize};
 use tally_crypto::seed::Seed;
 use tally_crypto::transcript::Digest;
 use tally_model::{Ask, Fitted, Learner};
+use tally_policy::Cleared;
 
 use super::bins::{BinTable, bin};
 use super::join::{ROWS_PER_MESSAGE, encode_codes};
 use super::messages::{FromBank, FromPlatform};
 use super::parts::{Asked, Reached};
 use super::transcript::AlignmentTranscript;
+use super::withdrawal::Offered;
 use super::{Fact, Fault, Holder, Output, Recompute, SealedContract, Stage};
 use crate::aggregation::{Aggregator, Event, Part, RoundSpec, Transcript};
 use crate::alignment::{self, Identifiers, Keyed, Misbehaved, Step, ToBank, ToPlatform, pad_rows, rung, seal_rows};
@@ -53,7 +55,14 @@ pub struct PlatformHalf {
 #[derive(Debug)]
 pub enum PlatformInput {
     /// The contract is signed by all and the data are cleared.
-    Prepared(PlatformData),
+    Prepared(Cleared<PlatformData>),
+    /// The consents of these enterprises to this bank have ended.
+    Withdraw {
+        /// The bank.
+        bank: String,
+        /// Their identifiers.
+        identifiers: Vec<String>,
+    },
     /// A message of a bank.
     Message {
         /// Its sender.
@@ -72,6 +81,7 @@ pub struct PlatformSession {
     seed: Seed,
     tables: Vec<(String, BinTable)>,
     bins: Vec<u16>,
+    offered: BTreeMap<String, Offered>,
     phase: Phase,
 }
 
@@ -110,7 +120,15 @@ impl PlatformSession {
     pub fn new(contract: SealedContract, seed: Seed) -> Result<Self, Fault> {
         let platform = contract.terms().platform().ok_or_else(|| Fault::new("contract", "names no platform"))?;
         let me = platform.name.clone();
-        Ok(Self { contract, me, seed, tables: Vec::new(), bins: Vec::new(), phase: Phase::Preparing })
+        Ok(Self {
+            contract,
+            me,
+            seed,
+            tables: Vec::new(),
+            bins: Vec::new(),
+            offered: BTreeMap::new(),
+            phase: Phase::Preparing,
+        })
     }
 
     /// Applies one input.
@@ -119,7 +137,8 @@ impl PlatformSession {
     /// A fault ends the session; it names the culprit.
     pub fn apply(&mut self, input: PlatformInput) -> Result<Outputs, Fault> {
         match input {
-            PlatformInput::Prepared(data) => self.prepare(data),
+            PlatformInput::Prepared(data) => self.prepare(data.into_inner()),
+            PlatformInput::Withdraw { bank, identifiers } => Ok(self.withdraw(bank, &identifiers)),
             PlatformInput::Message { from, message } => self.receive(&from, message),
             PlatformInput::PatienceOver => self.go_on_without(),
         }
@@ -172,7 +191,7 @@ impl PlatformSession {
     }
 
     fn offer(
-        &self,
+        &mut self,
         bank: &str,
         identifiers: &[String],
         rows: &[u32],
@@ -181,7 +200,9 @@ impl PlatformSession {
         outputs: &mut Outputs,
     ) -> Result<BankAlignment, Fault> {
         let terms = self.contract.terms();
-        let identifiers: Identifiers = rows.iter().map(|&row| &identifiers[row as usize]).collect();
+        let names = || rows.iter().map(|&row| identifiers[row as usize].clone());
+        self.offered.insert(bank.into(), Offered::new(names()));
+        let identifiers: Identifiers = names().collect();
         let payloads = rows.par_iter().map(|&row| encode_codes(codes.iter().map(|column| column[row as usize])));
         let count = rows.len() as u64;
         let announced = if terms.alignment.padding { rung(count) } else { count };
@@ -196,7 +217,8 @@ impl PlatformSession {
             announced,
             aligned: false,
         };
-        let send = alignment.take(step, &self.seed).map_err(|error| Fault::new(&self.me, error))?;
+        let offered = self.offered.entry(bank.into()).or_default();
+        let send = alignment.take(step, &self.seed, offered).map_err(|error| Fault::new(&self.me, error))?;
         if let Some(FromPlatform::Alignment(ToBank::Announce(announcement))) = send.first() {
             outputs.push(Output::Record(Fact::ConsentSet {
                 bank: bank.into(),
@@ -210,12 +232,30 @@ impl PlatformSession {
         Ok(alignment)
     }
 
+    /// Rows whose consent to `bank` has ended: left out if they are not sealed yet, else named to the bank.
+    fn withdraw(&mut self, bank: String, identifiers: &[String]) -> Outputs {
+        if matches!(self.phase, Phase::Preparing | Phase::Finished) {
+            return Vec::new();
+        }
+        let Some(offered) = self.offered.get_mut(&bank) else { return Vec::new() };
+        let (rows, tags) = offered.withdraw(identifiers);
+        if rows == 0 {
+            return Vec::new();
+        }
+        let mut outputs = vec![Output::Record(Fact::Withdrawn { bank: bank.clone(), rows })];
+        if !tags.is_empty() {
+            outputs.push(Output::Send { to: bank, message: FromPlatform::Withdrawn { tags } });
+        }
+        outputs
+    }
+
     fn receive(&mut self, from: &str, message: FromBank) -> Result<Outputs, Fault> {
         match (&mut self.phase, message) {
             (_, FromBank::Aborted(stop)) => Err(stop.into()),
             (Phase::Aligning(banks), FromBank::Alignment(message)) => {
                 let bank = banks.get_mut(from).ok_or_else(|| Fault::new(from, "is not a bank of this contract"))?;
-                let send = bank.receive(message, &self.seed).map_err(|error| Fault::new(from, error))?;
+                let offered = self.offered.entry(from.into()).or_default();
+                let send = bank.receive(message, &self.seed, offered).map_err(|error| Fault::new(from, error))?;
                 Ok(send.into_iter().map(|message| Output::Send { to: from.into(), message }).collect())
             }
             (Phase::Aligning(banks), FromBank::Aligned) => {
@@ -397,19 +437,31 @@ impl PlatformSession {
 }
 
 impl BankAlignment {
-    fn receive(&mut self, message: ToPlatform, seed: &Seed) -> Result<Vec<FromPlatform>, Misbehaved> {
+    fn receive(
+        &mut self,
+        message: ToPlatform,
+        seed: &Seed,
+        offered: &mut Offered,
+    ) -> Result<Vec<FromPlatform>, Misbehaved> {
         self.transcript.sent_to_platform(&message);
         let step = self.machine.receive(message)?;
-        self.take(step, seed)
+        self.take(step, seed, offered)
     }
 
     /// What a step sends; once every row has its key, the sealed rows go with it.
-    fn take(&mut self, step: Step<ToBank>, seed: &Seed) -> Result<Vec<FromPlatform>, Misbehaved> {
+    fn take(
+        &mut self,
+        step: Step<ToBank>,
+        seed: &Seed,
+        offered: &mut Offered,
+    ) -> Result<Vec<FromPlatform>, Misbehaved> {
         step.send.iter().for_each(|message| self.transcript.sent_to_bank(message));
         let mut send: Vec<_> = step.send.into_iter().map(FromPlatform::Alignment).collect();
         self.keyed.extend(step.keyed);
         if step.done {
             let mut rows = seal_rows(&self.keyed, &self.payloads)?;
+            let withdrawn = offered.keyed(self.keyed.iter().map(|keyed| (keyed.row, keyed.secret.tag)));
+            rows.retain(|row| !withdrawn.contains(&row.tag));
             let length = self.payloads.first().map_or(0, Vec::len);
             let mut rng = seed.rng("tallystick/padding", &[self.transcript.digest().as_bytes()]);
             pad_rows(&mut rows, self.announced as usize, length, &mut rng);

@@ -1,4 +1,5 @@
 mod models;
+mod withdrawal;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use tally_crypto::sign::SigningKey;
 use tally_crypto::transcript::Digest;
 use tally_model::text::Text;
 use tally_model::{Column, Fitted};
-use tally_policy::{Form, Level, Purpose};
+use tally_policy::{Cleared, Form, Level, Purpose};
 
 use super::*;
 use crate::alignment::Engine;
@@ -33,8 +34,13 @@ struct World {
 enum Input {
     Platform(PlatformData),
     Bank(BankData),
-    Message { from: String, body: Vec<u8> },
+    Message {
+        from: String,
+        body: Vec<u8>,
+    },
     PatienceOver,
+    /// Consents to a bank end.
+    Withdraw(String, Vec<String>),
 }
 
 fn key(name: &str) -> SigningKey {
@@ -264,7 +270,8 @@ fn new_bank(contract: &SealedContract, name: &str) -> BankSession {
 
 fn move_platform(machine: &mut PlatformSession, input: Input) -> Result<Vec<Output<FromPlatform>>, Fault> {
     machine.apply(match input {
-        Input::Platform(data) => PlatformInput::Prepared(data),
+        Input::Platform(data) => PlatformInput::Prepared(Cleared::journaled(data)),
+        Input::Withdraw(bank, identifiers) => PlatformInput::Withdraw { bank, identifiers },
         Input::Message { from, body } => PlatformInput::Message { message: FromBank::decode(&body, &from)?, from },
         Input::PatienceOver => PlatformInput::PatienceOver,
         Input::Bank(_) => unreachable!(),
@@ -273,7 +280,8 @@ fn move_platform(machine: &mut PlatformSession, input: Input) -> Result<Vec<Outp
 
 fn move_bank(machine: &mut BankSession, input: Input) -> Result<Vec<Output<FromBank>>, Fault> {
     machine.apply(match input {
-        Input::Bank(data) => BankInput::Prepared(data),
+        Input::Bank(data) => BankInput::Prepared(Cleared::journaled(data)),
+        Input::Withdraw(_, identifiers) => BankInput::Withdraw(identifiers.into_iter().collect()),
         Input::Message { from, body } => BankInput::Message(FromPlatform::decode(&body, &from)?),
         Input::Platform(_) | Input::PatienceOver => unreachable!(),
     })

@@ -5,7 +5,7 @@ use tally_model::{CoarsePlan, DropReason, Fitted, ReasonBasis, SelectionPlan, St
 use super::*;
 use crate::session::{CappedColumn, ContractError, HoldoutRule, SampleTerms};
 
-fn trees(banks: usize) -> Contract {
+pub(super) fn trees(banks: usize) -> Contract {
     let mut contract = contract(banks);
     contract.model.algorithm = "trees".into();
     contract.model.bins = 16;
