@@ -66,8 +66,63 @@ pub enum Body {
     ConsentLoad {
         /// How many.
         count: u64,
-        /// Salted commitment to them.
+        /// Merkle root (RFC 6962) over salted commitments to them, in order of arrival.
         root: Digest,
+    },
+    /// Something happened to a consent.
+    #[serde(rename = "consent.change")]
+    ConsentChange {
+        /// `pause`, `resume` or `revoke`.
+        change: String,
+        /// Salted commitment to the consent.
+        consent: Digest,
+        /// Salted commitment to the signed event.
+        event: Digest,
+        /// When it took effect, Unix milliseconds.
+        effective: i64,
+    },
+    /// Rows left a running session, since their consents had ended.
+    #[serde(rename = "consent.withdrawn")]
+    ConsentWithdrawn {
+        /// The bank that held them, or was offered them.
+        bank: String,
+        /// How many.
+        rows: u64,
+    },
+    /// An enterprise objects to a value, or its objection was settled.
+    #[serde(rename = "dispute")]
+    Dispute {
+        /// Name of the case.
+        case: String,
+        /// Salted commitment to the enterprise.
+        subject: Digest,
+        /// The field.
+        field: String,
+        /// `open`, `rejected` or `corrected`.
+        state: String,
+    },
+    /// Something was deleted at the end of its life.
+    #[serde(rename = "erase")]
+    Erase {
+        /// What kind of thing: `score`, `opening`.
+        kind: String,
+        /// How many.
+        count: u64,
+        /// Digest of the signed certificate.
+        certificate: Digest,
+    },
+    /// Somebody took a model or a report out of the node.
+    #[serde(rename = "export")]
+    Export {
+        /// Digest of the model.
+        object: Digest,
+        /// In which format.
+        format: String,
+        /// Allowed or not.
+        allow: bool,
+        /// Code of the condition that failed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        failed: Option<String>,
     },
     /// A data set was imported.
     #[serde(rename = "dataset.commit")]

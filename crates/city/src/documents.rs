@@ -11,7 +11,8 @@ use tally_crypto::transcript::Digest;
 use tally_data::{Dictionary, FieldDefinition};
 use tally_model::text::Text;
 use tally_policy::{
-    Consent, Fetch, FieldKind, Form, Level, ListField, Notice, Purpose, SharingList, Signer, SubjectKind,
+    Consent, ConsentEvent, EventKind, Fetch, FieldKind, Form, Level, ListField, Mode, Notice, Onward, Purpose,
+    SharingList, Signer, SignerRole, SubjectKind,
 };
 
 use crate::table::{Cells, Table};
@@ -21,7 +22,7 @@ use crate::{Book, City};
 const WINDOW: (i64, i64) = (1_767_225_600_000, 2_082_758_400_000);
 const PURPOSES: [Purpose; 2] = [Purpose::JointModelling, Purpose::LoanUnderwriting];
 const NOTICE: &str =
-    "Your tax, court, utility, insurance and procurement data are used in binned form for financing only.";
+    "Your tax, court, utility, insurance and procurement data are used in binned form, together, for financing only.";
 
 pub(crate) fn write(city: &City, directory: &Path) -> std::io::Result<()> {
     let registrar = key(&city.seed, "registrar", "");
@@ -58,27 +59,77 @@ fn consents(city: &City, book: &Book, registrar: &SigningKey, directory: &Path) 
 
 fn consent(subject: &str, grantee: &str, enterprise: &SigningKey) -> Consent {
     Consent {
-        consent_id: hex(&Digest::of("tallystick/city-consent", &[subject.as_bytes(), grantee.as_bytes()])),
         version: 1,
+        consent_id: hex(&Digest::of("tallystick/city-consent", &[subject.as_bytes(), grantee.as_bytes()])),
         supersedes: None,
         subject_kind: SubjectKind::Enterprise,
         subject: subject.into(),
         signer: Signer {
-            role: "legal-representative".into(),
+            role: SignerRole::LegalRepresentative,
             assurance: "e-licence".into(),
+            assurance_level: "high".into(),
             key: enterprise.verify_key(),
+            mandate: None,
+            certificate: None,
         },
         grantee: grantee.into(),
         providers: vec!["platform".into()],
         purposes: PURPOSES.to_vec(),
+        application: None,
         categories: vec!["*".into()],
-        form: Form::Binned,
+        fields: Vec::new(),
+        max_level: Level::L2,
+        form: Form::BinnedVector,
+        data: None,
+        granted: WINDOW.0,
         not_before: WINDOW.0,
         not_after: WINDOW.1,
         fetch: Fetch::Standing,
         data_life_days: 365,
-        notice: Notice { digest: Digest::of_bytes(NOTICE.as_bytes()), version: "1".into(), language: "zh".into() },
+        mode: Mode::Store,
+        onward: Onward::Never,
+        notice: Notice {
+            digest: Digest::of_bytes(NOTICE.as_bytes()),
+            version: "1".into(),
+            language: "zh".into(),
+            shown_at: WINDOW.0,
+        },
+        withdrawal: "registrar".into(),
     }
+}
+
+/// The digest of an enterprise's consent to a bank.
+pub fn consent_digest(city: &City, subject: &str, grantee: &str) -> Digest {
+    let consent = consent(subject, grantee, &key(&city.seed, "enterprise", subject));
+    // Panic safety: an envelope that was just made holds base64.
+    consent.envelope().payload_digest().expect("a fresh envelope")
+}
+
+/// What an enterprise does to its consent to a bank, signed by itself: a line for `consent import`.
+///
+/// # Errors
+/// Fails if the event cannot be encoded.
+pub fn consent_event(
+    city: &City,
+    subject: &str,
+    grantee: &str,
+    previous: Option<Digest>,
+    kind: EventKind,
+    time: i64,
+) -> std::io::Result<(Digest, String)> {
+    let enterprise = key(&city.seed, "enterprise", subject);
+    let consent = consent_digest(city, subject, grantee);
+    let event = ConsentEvent {
+        version: 1,
+        consent,
+        previous: previous.unwrap_or(consent),
+        kind,
+        time,
+        reason: String::new(),
+        key: enterprise.verify_key(),
+    };
+    let envelope = signed(event.envelope(), &[&enterprise])?;
+    Ok((envelope.payload_digest().map_err(std::io::Error::other)?, json(&envelope)?))
 }
 
 fn hex(digest: &Digest) -> String {

@@ -12,6 +12,7 @@ mod generate;
 mod given;
 mod table;
 
+pub use documents::{consent_digest, consent_event};
 pub use generate::Options;
 pub use given::GivenError;
 

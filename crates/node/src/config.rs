@@ -23,6 +23,9 @@ pub(crate) struct Config {
     /// The transparency log.
     #[serde(default)]
     pub(crate) log: LogSection,
+    /// How long records are kept.
+    #[serde(default)]
+    pub(crate) retention: RetentionSection,
 }
 
 /// Who a node is.
@@ -103,6 +106,20 @@ pub(crate) struct LogSection {
 impl Default for LogSection {
     fn default() -> Self {
         Self { checkpoint_seconds: 1 }
+    }
+}
+
+/// How long records are kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct RetentionSection {
+    /// Days after which what opens the log's commitments is deleted.
+    pub(crate) openings_days: u32,
+}
+
+impl Default for RetentionSection {
+    fn default() -> Self {
+        Self { openings_days: 1827 }
     }
 }
 

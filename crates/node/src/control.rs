@@ -54,6 +54,47 @@ pub enum Command {
     },
     /// Counts consents by grantee and state.
     ConsentStatus,
+    /// The proof that a consent is in this node's register.
+    ConsentReceipt {
+        /// Digest of the consent.
+        consent: Digest,
+    },
+    /// What is held about an enterprise, under which consents, who used it.
+    SubjectReport {
+        /// Its identifier.
+        subject: String,
+    },
+    /// An enterprise objects to a value.
+    SubjectObject {
+        /// Its identifier.
+        subject: String,
+        /// The field.
+        field: String,
+        /// Why.
+        reason: String,
+    },
+    /// An objection is settled.
+    SubjectSettle {
+        /// Name of the case.
+        case: String,
+        /// The right value, as text; absent if the objection is rejected.
+        value: Option<String>,
+        /// Why.
+        reason: String,
+    },
+    /// Objections here, and corrections that other nodes have sent.
+    SubjectCases,
+    /// Deletes what has reached the end of its life.
+    ErasureRun,
+    /// Certificates of what was deleted.
+    ErasureList,
+    /// Asks leave to take a model out of the node.
+    ModelExport {
+        /// Digest or its first digits, or the session that made it.
+        model: Option<String>,
+        /// In which format.
+        format: String,
+    },
     /// Writes the draft of a session.
     SessionPropose {
         /// Text of the session template.
@@ -173,6 +214,9 @@ pub struct ScoreOrder {
     pub id: String,
     /// Why the bank asks.
     pub purpose: tally_policy::Purpose,
+    /// Number of the loan application, which a one-time consent names; it stays here.
+    #[serde(default)]
+    pub application: Option<String>,
     /// The bank's own fields: numbers, category values, or null where missing.
     pub fields: std::collections::BTreeMap<String, Value>,
     /// Reasons wanted.

@@ -49,6 +49,11 @@ impl<T> Cleared<T> {
         self.value
     }
 
+    /// The value in another shape: what is cleared stays cleared.
+    pub fn map<U>(self, view: impl FnOnce(T) -> U) -> Cleared<U> {
+        Cleared { value: view(self.value), consents: self.consents, basis: self.basis }
+    }
+
     /// What the value names, taken from where it lies: what is cleared stays cleared.
     ///
     /// # Errors
@@ -255,6 +260,20 @@ impl<'a> Clearance<'a> {
         basis.append(self.list.digest().as_bytes());
         basis.append(consent.as_bytes());
         Ok(Cleared { value: subject, consents: vec![consent], basis: basis.digest() })
+    }
+
+    /// The subject, if what was told under a consent may be told again under it, corrected: its uses may be used up.
+    pub fn again<'s>(&self, subject: &'s str, question: &Question<'_>) -> Option<Cleared<&'s str>> {
+        let holds = |(place, entry): &(u32, &Entry)| {
+            let state = self.register.state_of(*place, entry, question.time);
+            let terms = self.judge_scope(self.register.scope_at(entry.scope), question);
+            matches!(state, State::Active | State::Exhausted) && terms.is_ok()
+        };
+        self.fields(question).ok()?;
+        let consents: Vec<_> =
+            self.register.find(subject, question.grantee).filter(holds).map(|(_, entry)| entry.digest).collect();
+        let basis = self.list.digest();
+        (!consents.is_empty()).then_some(Cleared { value: subject, consents, basis })
     }
 
     /// The rows whose subjects allow the use, and how many do not, by reason.

@@ -5,6 +5,7 @@
 //! hundred bytes each and are found by subject in one step.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use serde::Serialize;
 use tally_crypto::sign::VerifyKey;
@@ -22,7 +23,7 @@ pub struct Register {
     scopes: Vec<Scope>,
     scope_of: HashMap<Scope, u32>,
     /// The newest consent of a subject; the others hang on it.
-    newest: HashMap<Box<str>, u32>,
+    newest: HashMap<Arc<str>, u32>,
     by_digest: HashMap<Digest, u32>,
     events: HashMap<u32, Vec<Happened>>,
     /// Whose events came, in order.
@@ -54,6 +55,7 @@ pub(crate) struct Entry {
     pub(crate) not_before: i64,
     pub(crate) not_after: i64,
     pub(crate) last_use: i64,
+    subject: Arc<str>,
     id: Box<str>,
     signer: VerifyKey,
     granted: i64,
@@ -146,7 +148,9 @@ impl Register {
         if let Some(amended) = amends {
             self.entries[amended as usize].amended = Some((consent.granted, place));
         }
-        let before = self.newest.insert(consent.subject.as_str().into(), place);
+        let known = self.newest.get_key_value(consent.subject.as_str()).map(|(subject, _)| subject.clone());
+        let subject: Arc<str> = known.unwrap_or_else(|| consent.subject.as_str().into());
+        let before = self.newest.insert(subject.clone(), place);
         self.by_digest.insert(digest, place);
         let application = consent.application.as_deref().map(|name| Box::new(application_digest(name)));
         let scope = self.scope(consent);
@@ -157,6 +161,7 @@ impl Register {
             not_before: consent.not_before,
             not_after: consent.not_after,
             last_use: i64::MIN,
+            subject,
             id: consent.consent_id.as_str().into(),
             signer: consent.signer.key,
             granted: consent.granted,
@@ -219,27 +224,15 @@ impl Register {
         for place in self.arrivals.drain(mark.arrivals.min(self.arrivals.len())..).rev() {
             self.events.entry(place).or_default().pop();
         }
-        let subjects: HashMap<u32, Box<str>> = self
-            .newest
-            .iter()
-            .filter(|(_, place)| **place as usize >= mark.entries)
-            .map(|(subject, place)| (*place, subject.clone()))
-            .collect();
-        let mut names = subjects;
         while self.entries.len() > mark.entries {
             let Some(entry) = self.entries.pop() else { break };
-            let place = self.entries.len() as u32;
             self.by_digest.remove(&entry.digest);
             if let Some(amended) = entry.amends {
                 self.entries[amended as usize].amended = None;
             }
-            let Some(subject) = names.remove(&place) else { continue };
             match entry.before {
-                Some(before) => {
-                    self.newest.insert(subject.clone(), before);
-                    names.insert(before, subject);
-                }
-                None => drop(self.newest.remove(&subject)),
+                Some(before) => drop(self.newest.insert(entry.subject, before)),
+                None => drop(self.newest.remove(&entry.subject)),
             }
         }
     }
@@ -257,6 +250,24 @@ impl Register {
     pub fn state(&self, digest: &Digest, at: i64) -> Option<State> {
         let place = *self.by_digest.get(digest)?;
         Some(self.state_of(place, &self.entries[place as usize], at))
+    }
+
+    /// Whose consent it is; `None` if it is not here.
+    pub fn subject(&self, digest: &Digest) -> Option<&str> {
+        let place = *self.by_digest.get(digest)?;
+        Some(&self.entries[place as usize].subject)
+    }
+
+    /// To whom a consent is; `None` if it is not here.
+    pub fn grantee(&self, digest: &Digest) -> Option<&str> {
+        let place = *self.by_digest.get(digest)?;
+        Some(&self.scopes[self.entries[place as usize].scope as usize].grantee)
+    }
+
+    /// The last link of a consent's chain, which its next event names; `None` if it is not here.
+    pub fn last_event(&self, digest: &Digest) -> Option<Digest> {
+        let place = *self.by_digest.get(digest)?;
+        Some(self.events.get(&place).and_then(|chain| chain.last()).map_or(*digest, |last| last.digest))
     }
 
     /// The consents of a subject, the newest first.

@@ -28,6 +28,17 @@ pub(super) enum Format {
     Dossier,
 }
 
+impl std::fmt::Display for Format {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Json => "json",
+            Self::Card => "card",
+            Self::Pmml => "pmml",
+            Self::Dossier => "dossier",
+        })
+    }
+}
+
 /// A model as a node shows it.
 pub(super) struct Exported {
     shown: Value,

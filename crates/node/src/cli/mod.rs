@@ -6,6 +6,7 @@ mod export;
 mod model;
 mod node;
 mod session;
+mod subject;
 mod words;
 
 pub(crate) use audit::audit;
@@ -81,7 +82,13 @@ enum Verb {
     List(node::DocumentVerb),
     /// Consents of enterprises.
     #[command(subcommand)]
-    Consent(node::DocumentVerb),
+    Consent(subject::ConsentVerb),
+    /// An enterprise's own view, and its objections.
+    #[command(subcommand)]
+    Subject(subject::SubjectVerb),
+    /// Deletion at the end of data's life.
+    #[command(subcommand)]
+    Erasure(subject::ErasureVerb),
     /// Joint-modelling sessions.
     #[command(subcommand)]
     Session(session::SessionVerb),
@@ -138,7 +145,9 @@ pub fn main() -> ExitCode {
         Verb::Operator(verb) => verb.run(),
         Verb::Dataset(verb) => verb.run(),
         Verb::List(verb) => verb.run(|path| Command::ListImport { path }, &Command::ListShow),
-        Verb::Consent(verb) => verb.run(|path| Command::ConsentImport { path }, &Command::ConsentStatus),
+        Verb::Consent(verb) => verb.run(),
+        Verb::Subject(verb) => verb.run(),
+        Verb::Erasure(verb) => verb.run(),
         Verb::Session(verb) => verb.run(language),
         Verb::Bench(verb) => verb.run(),
         Verb::Align(arguments) => arguments.run(language, json),

@@ -81,7 +81,7 @@ impl ModelVerb {
             Self::Show { node, model } => node.tell(&Command::ModelShow { model }).map(words::plain),
             Self::Compare { node, model, other } => compare(&node, model, other).map(words::plain),
             Self::Export { node, model, format, output } => {
-                let exported = Exported::read(node.tell(&Command::ModelShow { model })?)?;
+                let exported = Exported::read(node.tell(&Command::ModelExport { model, format: format.to_string() })?)?;
                 let text = exported.write(format, language)?;
                 std::fs::write(&output, &text)
                     .map_err(|error| failure::unwritable(format!("{}: {error}", output.display())))?;

@@ -421,5 +421,5 @@ pub(crate) fn applicant(
         .filter(|(position, _)| *position != id)
         .map(|(_, (name, text))| (name.to_owned(), value(text)))
         .collect();
-    ScoreOrder { session: None, id: record[id].to_owned(), purpose, fields, reasons: 3 }
+    ScoreOrder { session: None, id: record[id].to_owned(), purpose, application: None, fields, reasons: 3 }
 }

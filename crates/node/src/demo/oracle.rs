@@ -6,7 +6,7 @@ use serde_json::Value;
 use tally_crypto::sign::Envelope;
 use tally_data::{Dataset, Dictionary, IdentifierKind, ReadOptions, read_csv};
 use tally_model::Fitted;
-use tally_policy::{SharingList, verify_all};
+use tally_policy::{Authority, SharingList, verify_all};
 use tally_protocol::session::{BankData, PlatformData, SealedContract, ideal};
 
 use super::inputs::Inputs;
@@ -101,7 +101,8 @@ fn consented_rows(inputs: &Inputs, bank: &str, table: &Dataset) -> Result<Vec<us
     let text = std::fs::read_to_string(inputs.file(&format!("consents-{bank}.jsonl"))).map_err(failure::internal)?;
     let lines: Vec<_> = text.lines().collect();
     let registrar = inputs.named_key("registrar.json")?.key;
-    let consents = verify_all(&lines, &[registrar]).map_err(failure::internal)?;
+    let authority = Authority { registrars: &[registrar], now: crate::engine::now() };
+    let consents = verify_all(&lines, authority).map_err(failure::internal)?;
     let subjects: HashSet<_> = consents.iter().map(|consent| consent.consent().subject.as_str()).collect();
     Ok((0..table.rows()).filter(|&row| subjects.contains(table.identifiers[row].as_str())).collect())
 }

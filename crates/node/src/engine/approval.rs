@@ -1,6 +1,6 @@
 //! From a template to a contract that every party has signed, each after its own operators approved.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -138,6 +138,8 @@ impl Engine {
             stage: Stage::Draft,
             reason: None,
             dataset: Some(dataset.into()),
+            clearances: BTreeMap::new(),
+            withdrawn: BTreeSet::new(),
             data_version: None,
             approvals: Vec::new(),
             history: vec![(Stage::Draft, now())],
@@ -333,6 +335,8 @@ impl Engine {
             stage: Stage::Proposed,
             reason: None,
             dataset: None,
+            clearances: BTreeMap::new(),
+            withdrawn: BTreeSet::new(),
             data_version: None,
             approvals: Vec::new(),
             history: Vec::new(),

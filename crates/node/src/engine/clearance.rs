@@ -15,12 +15,27 @@ use super::{Engine, book};
 use crate::failure::{self, Failure};
 use crate::store::SessionRecord;
 
-/// A decision about one applicant: the consent that allows it, or code and words of the condition that failed.
-pub(super) type Decision = Result<Digest, (String, String)>;
+/// A decision about one applicant, or code and words of the condition that failed.
+pub(super) type Decision = Result<Cleared<String>, (String, String)>;
+
+/// What an applicant is asked about for.
+pub(super) struct Application<'a> {
+    pub(super) grantee: &'a str,
+    pub(super) session: &'a str,
+    pub(super) subject: &'a str,
+    pub(super) purpose: Purpose,
+    pub(super) application: Option<Digest>,
+    /// The form in which the answer tells of the fields.
+    pub(super) form: Form,
+}
 
 impl Engine {
     /// The platform's cleared rows for every bank of a session.
-    pub(super) fn platform_data(&mut self, step: &mut Step, record: &SessionRecord) -> Result<PlatformData, Failure> {
+    pub(super) fn platform_data(
+        &mut self,
+        step: &mut Step,
+        record: &mut SessionRecord,
+    ) -> Result<Cleared<PlatformData>, Failure> {
         let contract = self.contract_of(record)?;
         let terms = contract.terms();
         self.check_list(terms)?;
@@ -33,20 +48,29 @@ impl Engine {
             return Err(failure::refused(text));
         }
         let everyone: Vec<_> = (0..dataset.rows()).collect();
-        let fields: Vec<_> = terms.fields_of(Holder::Platform).map(|field| field.name.as_str()).collect();
-        let mut cleared = BTreeMap::new();
+        let mut cleared = Vec::new();
         for bank in terms.banks() {
-            let rows = self.clear(step, record, (&dataset, &everyone), &bank.name, &fields, terms.purpose)?;
-            cleared.insert(bank.name.clone(), rows.into_inner());
+            let rows = self.clear(step, record, terms, (&dataset, &everyone), &bank.name)?;
+            cleared.push((bank.name.clone(), rows));
         }
+        let cleared = Cleared::join(cleared);
         let offered: BTreeSet<usize> = cleared.values().flatten().copied().collect();
         let input = json!({ "rows": dataset.rows(), "consented": offered.len() });
         self.store.put_result(&record.session, "input", input.to_string().as_bytes())?;
-        platform_rows(&dataset, &contract, &cleared)
+        let mut data = cleared.try_map(|rows| platform_rows(&dataset, &contract, &rows))?;
+        data = data.map(|mut data| {
+            self.withhold(terms, &mut data);
+            data
+        });
+        Ok(data)
     }
 
     /// A bank's cleared rows.
-    pub(super) fn bank_data(&mut self, step: &mut Step, record: &SessionRecord) -> Result<BankData, Failure> {
+    pub(super) fn bank_data(
+        &mut self,
+        step: &mut Step,
+        record: &mut SessionRecord,
+    ) -> Result<Cleared<BankData>, Failure> {
         let contract = self.contract_of(record)?;
         let terms = contract.terms();
         self.check_list(terms)?;
@@ -55,10 +79,10 @@ impl Engine {
         matured(&dataset.name, &dataset.as_of, terms)?;
         self.check_sample(record, terms)?;
         let sample = sampled(&dataset, terms)?;
-        let rows = self.clear(step, record, (&dataset, &sample.rows), &me, &[], terms.purpose)?;
+        let rows = self.clear(step, record, terms, (&dataset, &sample.rows), &me)?;
         let input = json!({ "rows": dataset.rows(), "excluded": sample.excluded, "consented": rows.len() });
         self.store.put_result(&record.session, "input", input.to_string().as_bytes())?;
-        bank_rows(&dataset, &contract, &rows)
+        rows.try_map(|rows| bank_rows(&dataset, &contract, &rows))
     }
 
     /// Two sums over almost the same rows show the few between them: over one version of the data, every session takes and
@@ -84,13 +108,13 @@ impl Engine {
     fn clear(
         &self,
         step: &mut Step,
-        record: &SessionRecord,
+        record: &mut SessionRecord,
+        terms: &Contract,
         (dataset, rows): (&Dataset, &[usize]),
         grantee: &str,
-        fields: &[&str],
-        purpose: Purpose,
     ) -> Result<Cleared<Vec<usize>>, Failure> {
-        let question = Question { grantee, purpose, fields, form: Form::Binned, time: step.now };
+        let fields = self.fields_read(terms);
+        let question = self.question(terms, grantee, &fields, step.now)?;
         let rows = rows.iter().map(|&row| (row, dataset.identifiers[row].as_str()));
         let clearance = Clearance::new(self.sharing_list()?, &self.register);
         let (cleared, denied) = clearance
@@ -100,43 +124,79 @@ impl Engine {
         for consent in cleared.consents() {
             self.use_consent(step, consent, entry)?;
         }
+        record.clearances.insert(grantee.into(), entry);
         Ok(cleared.map_rows(|(row, _)| row))
+    }
+
+    /// The platform's fields of a contract: what this node reads or, at a bank, gets to read.
+    pub(super) fn fields_read<'a>(&self, terms: &'a Contract) -> Vec<&'a str> {
+        terms.fields_of(Holder::Platform).map(|field| field.name.as_str()).collect()
+    }
+
+    /// What a session asks of the consents to a bank.
+    pub(super) fn question<'a>(
+        &self,
+        terms: &'a Contract,
+        grantee: &'a str,
+        fields: &'a [&'a str],
+        time: i64,
+    ) -> Result<Question<'a>, Failure> {
+        let platform = terms.platform().ok_or_else(|| failure::internal("a contract without a platform"))?;
+        Ok(Question {
+            grantee,
+            provider: &platform.name,
+            purpose: terms.purpose,
+            fields,
+            form: Form::Binned,
+            vector: fields.len(),
+            as_of: terms.sample.as_ref().map_or("", |sample| &sample.snapshot),
+            application: None,
+            time,
+        })
     }
 
     fn use_consent(&self, step: &mut Step, consent: &Digest, entry: u64) -> Result<(), Failure> {
         step.count_use(*consent);
-        self.store.count_use(consent, entry)
+        self.store.count_use(consent, entry, step.now)
     }
 
     /// Decides about one applicant, counts the use, logs the decision.
     pub(super) fn decide(
         &mut self,
         step: &mut Step,
-        grantee: &str,
-        session: &str,
-        subject: &str,
-        purpose: Purpose,
-        fields: &[&str],
+        terms: &Contract,
+        asked: &Application<'_>,
     ) -> Result<Decision, Failure> {
         let list = self.sharing_list()?;
-        let question = Question { grantee, purpose, fields, form: Form::Binned, time: step.now };
-        let decision = Clearance::new(list, &self.register).subject(subject, &question);
+        let fields = self.fields_read(terms);
+        let question = Question {
+            purpose: asked.purpose,
+            form: asked.form,
+            application: asked.application,
+            as_of: "",
+            ..self.question(terms, asked.grantee, &fields, step.now)?
+        };
+        let decision = Clearance::new(list, &self.register).subject(asked.subject, &question);
         let salt = super::random_bytes()?;
+        let consent = decision.as_ref().ok().and_then(|cleared| cleared.consents().first()).copied();
         let body = tally_audit::Body::Decision {
-            grantee: grantee.into(),
-            purpose: purpose.to_string(),
-            subject: commit("subject", &salt, subject.as_bytes()),
+            grantee: asked.grantee.into(),
+            purpose: asked.purpose.to_string(),
+            subject: commit("subject", &salt, asked.subject.as_bytes()),
             allow: decision.is_ok(),
             failed: decision.as_ref().err().map(|condition| condition.code().into()),
-            consent: decision.as_ref().ok().map(|consent| commit("consent", &salt, consent.as_bytes())),
+            consent: consent.map(|consent| commit("consent", &salt, consent.as_bytes())),
             list: list.version(),
         };
-        let entry = step.record(Some(session), self.me(), body);
-        self.store.put_opening(entry, &salt, subject)?;
-        if let Ok(consent) = &decision {
+        let entry = step.record(Some(asked.session), self.me(), body);
+        self.store.put_opening(entry, &self.subject_tag(asked.subject), &salt, asked.subject)?;
+        if let Some(consent) = &consent {
             self.use_consent(step, consent, entry)?;
         }
-        Ok(decision.map_err(|condition| (condition.code().into(), condition.to_string())))
+        match decision {
+            Ok(cleared) => cleared.try_map(|subject| Ok(subject.to_owned())).map(Ok),
+            Err(condition) => Ok(Err((condition.code().into(), condition.to_string()))),
+        }
     }
 
     /// The contract must rest on the very list that is in force here, with the levels that stand there.

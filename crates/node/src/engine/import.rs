@@ -1,25 +1,19 @@
 //! What a node takes in from files: operators, sharing lists, consents, data sets. Checked whole, stored whole, or not at all.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 
-use rayon::prelude::*;
 use serde_json::{Value, json};
 use tally_crypto::sign::{Envelope, VerifyKey};
-use tally_crypto::transcript::Transcript;
 use tally_data::{Dictionary, FieldDefinition, IdentifierKind, ReadOptions, read_csv};
 use tally_model::text::Text;
-use tally_policy::{SharingList, SignedList, VerifiedConsent, verify_all};
+use tally_policy::{SharingList, SignedList};
 
 use super::step::Step;
 use super::{Engine, book, now};
 use crate::control::DatasetImport;
 use crate::failure::{self, Failure};
 use crate::store::{DatasetInfo, Operator, OperatorRole};
-
-/// Consents verified at a time: bounds the memory of a large import.
-const CONSENTS_AT_A_TIME: usize = 4096;
 
 impl Engine {
     /// The log's first entry.
@@ -141,81 +135,6 @@ impl Engine {
             .ok_or_else(|| failure::refused("there is no sharing list here: import it with `tallystick list import`"))
     }
 
-    pub(super) fn import_consents(&mut self, path: &Path) -> Result<Value, Failure> {
-        let (lines, added) = self.step(|engine, step| engine.take_in_consents(step, path))?;
-        let new = added.len();
-        for consent in added {
-            self.register.add(consent);
-        }
-        Ok(json!({ "lines": lines, "new": new, "known": lines - new }))
-    }
-
-    fn take_in_consents(&self, step: &mut Step, path: &Path) -> Result<(usize, Vec<VerifiedConsent>), Failure> {
-        let registrars = self.registry.registrar_keys();
-        let mut root = Transcript::new("tallystick/consents/v1");
-        root.append(self.keys.storage().derive("consent-salt", &[]).expose());
-        let (mut read, mut added) = (0, Vec::new());
-        let mut lines = BufReader::new(std::fs::File::open(path).map_err(|error| unreadable(path, &error))?).lines();
-        loop {
-            let chunk: Vec<_> = lines
-                .by_ref()
-                .take(CONSENTS_AT_A_TIME)
-                .collect::<Result<_, _>>()
-                .map_err(|error| unreadable(path, &error))?;
-            if chunk.is_empty() {
-                break;
-            }
-            let verified = verify_all(&chunk, &registrars).map_err(|error| {
-                failure::refused(format!("{}, line {}: {}", path.display(), read + error.line, error.reason))
-            })?;
-            for (document, consent) in chunk.iter().zip(verified) {
-                if self.store.add_consent(&consent.digest(), document)? {
-                    root.append(consent.digest().as_bytes());
-                    added.push(consent);
-                }
-            }
-            read += chunk.len();
-        }
-        let count = added.len() as u64;
-        step.record(None, self.me(), tally_audit::Body::ConsentLoad { count, root: root.digest() });
-        Ok((read, added))
-    }
-
-    pub(super) fn consent_status(&self) -> Result<Value, Failure> {
-        Ok(json!({ "consents": self.register.len(), "in_force": self.register.in_force(now()) }))
-    }
-
-    /// List, consents and their uses, as the store holds them. A consent that no longer verifies, since its registrar has
-    /// left the registry, is not in force.
-    pub(super) fn load_registers(&mut self) -> Result<(), Failure> {
-        if let Some(envelope) = self.store.list()? {
-            let list = SharingList::open(&envelope, &self.registry.list_authority_keys());
-            self.list = Some(list.map_err(failure::misconfigured)?);
-        }
-        let registrars = self.registry.registrar_keys();
-        let mut void = 0;
-        let mut after = 0;
-        loop {
-            let documents = self.store.consents(after, CONSENTS_AT_A_TIME)?;
-            let Some((last, _)) = documents.last() else { break };
-            after = *last;
-            let open = |(_, document): &(u64, String)| VerifiedConsent::open(document, &registrars).ok();
-            for consent in documents.par_iter().map(open).collect::<Vec<_>>() {
-                match consent {
-                    Some(consent) => drop(self.register.add(consent)),
-                    None => void += 1,
-                }
-            }
-        }
-        if void > 0 {
-            tracing::warn!(void, "consents without a registrar of the registry are not in force");
-        }
-        for (consent, uses) in self.store.uses()? {
-            self.register.count_uses(&consent, uses);
-        }
-        Ok(())
-    }
-
     /// Titles of the banks' fields.
     pub(super) fn field_titles(&self) -> Result<BTreeMap<String, Text>, Failure> {
         let fields = self.store.datasets()?.into_iter().flat_map(|info| info.dictionary.fields);
@@ -263,6 +182,6 @@ fn described(info: &DatasetInfo) -> Value {
     })
 }
 
-fn unreadable(path: &Path, error: &std::io::Error) -> Failure {
+pub(super) fn unreadable(path: &Path, error: &std::io::Error) -> Failure {
     failure::data(format!("{}: cannot read the file: {error}", path.display()))
 }

@@ -78,6 +78,7 @@ impl Engine {
             "rejection" => self.rejection(step, peer, &message.session, &message.body),
             "contract" => self.contract(step, peer, &message.session, &message.body),
             "score-request" => self.score_request(step, peer, &message.body),
+            "correction" => self.take_correction(step, peer, &message.body),
             "score-response" => self.score_response(step, peer, &message.body),
             kind => Err(crate::failure::refused(format!("{peer} sent a message of unknown kind `{kind}`"))),
         }

@@ -8,6 +8,9 @@
 mod approval;
 mod book;
 mod clearance;
+mod consents;
+mod disputes;
+mod erasure;
 mod import;
 mod letters;
 mod models;
@@ -16,6 +19,7 @@ mod sample;
 mod scoring;
 mod sessions;
 mod step;
+mod subject;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -41,6 +45,9 @@ pub(crate) use import::dictionary_of;
 pub(crate) use models::{MODEL_LABEL, change_digest};
 pub(crate) use sample::sampled;
 use sessions::Live;
+
+/// How often consents that have expired are looked for among running sessions.
+const SWEEP: Duration = Duration::from_secs(60);
 
 /// What reaches the engine.
 pub(crate) enum Work {
@@ -70,6 +77,9 @@ pub(crate) struct Engine {
     waiting_scores: BTreeMap<String, scoring::Waiting>,
     patience: BTreeMap<String, Instant>,
     connected: BTreeMap<String, Instant>,
+    disputes: Vec<disputes::Case>,
+    last_sweep: Instant,
+    last_erasure: i64,
     link: Option<Link>,
     published: u64,
     last_publication: Instant,
@@ -93,6 +103,9 @@ impl Engine {
             waiting_scores: BTreeMap::new(),
             patience: BTreeMap::new(),
             connected: BTreeMap::new(),
+            disputes: Vec::new(),
+            last_sweep: Instant::now(),
+            last_erasure: 0,
             link: None,
             published: 0,
             last_publication: Instant::now(),
@@ -103,6 +116,7 @@ impl Engine {
         };
         engine.check_identity()?;
         engine.load_registers()?;
+        engine.load_disputes()?;
         if engine.ledger.size() == 0 {
             engine.step(Engine::record_genesis)?;
         }
@@ -155,6 +169,14 @@ impl Engine {
             Command::ListShow => self.show_list(),
             Command::ConsentImport { path } => self.import_consents(&path),
             Command::ConsentStatus => self.consent_status(),
+            Command::ConsentReceipt { consent } => self.consent_receipt(&consent),
+            Command::SubjectReport { subject } => self.subject_report(&subject),
+            Command::SubjectObject { subject, field, reason } => self.object(&subject, &field, &reason),
+            Command::SubjectSettle { case, value, reason } => self.settle(&case, value.as_deref(), &reason),
+            Command::SubjectCases => self.list_cases(),
+            Command::ErasureRun => self.erase_due(),
+            Command::ErasureList => self.certificates(),
+            Command::ModelExport { model, format } => self.export_model(model.as_deref(), &format),
             Command::SessionPropose { template, dictionary, dataset, banks, patience_seconds } => {
                 self.propose(&template, &dictionary, &dataset, &banks, patience_seconds)
             }
@@ -180,6 +202,11 @@ impl Engine {
     fn tick(&mut self) -> Result<(), Failure> {
         self.lose_patience()?;
         self.give_up_scores();
+        if self.last_sweep.elapsed() >= SWEEP {
+            self.last_sweep = Instant::now();
+            self.withdraw_ended()?;
+            self.erase_nightly()?;
+        }
         let due = Duration::from_secs(self.config.log.checkpoint_seconds.into());
         if self.ledger.size() > self.published && self.last_publication.elapsed() >= due {
             self.publish()?;

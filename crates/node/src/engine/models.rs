@@ -4,9 +4,13 @@
 //! one into use, and taking one out of it, is the decision of an operator of the validation role, who must not have approved
 //! the session that made it, signed with that operator's key.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
+use tally_audit::Body;
 use tally_crypto::sign::Signature;
 use tally_crypto::transcript::Digest;
+use tally_policy::State;
 
 use super::step::Step;
 use super::{Engine, book, now};
@@ -68,9 +72,54 @@ impl Engine {
         shown["envelope"] = json!(session.envelope);
         shown["node"] = json!(self.me());
         shown["data_version"] = json!(session.data_version);
+        shown["lineage"] = self.lineage(&session)?;
         shown["titles"] = json!(self.titles()?);
         shown["results"] = self.session_results(&record.session)?;
         Ok(shown)
+    }
+
+    /// A model for a file, if it may leave the node; the decision is logged.
+    pub(super) fn export_model(&mut self, named: Option<&str>, format: &str) -> Result<Value, Failure> {
+        let record = self.find_model(named)?;
+        let contract = self.contract_of(&self.known_session(&record.session)?)?;
+        let refusal = if let Some(fault) = self.unfit.get(&record.session) {
+            Some(("model-unfit", format!("it does not reproduce its golden vectors: {fault}")))
+        } else {
+            self.check_list(contract.terms()).err().map(|failure| ("not-listed", failure.message))
+        };
+        let failed = refusal.as_ref().map(|(code, _)| (*code).to_owned());
+        let body = Body::Export { object: record.model, format: format.into(), allow: failed.is_none(), failed };
+        let me = self.me().to_owned();
+        self.step(|_, step| {
+            step.record(Some(&record.session), &me, body);
+            Ok(())
+        })?;
+        match refusal {
+            Some((code, reason)) => Err(failure::refused(format!("no export ({code}): {reason}"))),
+            None => self.show_model(named),
+        }
+    }
+
+    /// The rows that a model rests on, per bank, and how many of their consents have been revoked or have expired since.
+    fn lineage(&self, session: &SessionRecord) -> Result<Value, Failure> {
+        let mut shown = serde_json::Map::new();
+        for (bank, entry) in &session.clearances {
+            let consents = self.store.used_by(*entry)?;
+            let mut states = BTreeMap::<State, u64>::new();
+            for state in consents.iter().filter_map(|consent| self.register.state(consent, now())) {
+                *states.entry(state).or_default() += 1;
+            }
+            let revoked = states.get(&State::Revoked).copied().unwrap_or_default();
+            shown.insert(
+                bank.clone(),
+                json!({
+                    "rows": consents.len(),
+                    "states": states,
+                    "revoked_share": revoked as f64 / consents.len().max(1) as f64,
+                }),
+            );
+        }
+        Ok(shown.into())
     }
 
     /// A model by its digest, the digest's first digits, or its session; the champion where nothing is named.

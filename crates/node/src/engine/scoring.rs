@@ -3,14 +3,17 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tally_crypto::transcript::{Digest, commit};
 use tally_model::{Fitted, Golden, Scorecard, Scoring as _};
+use tally_policy::{Cleared, Form, Purpose, State};
 use tally_protocol::scoring::{PointsLost, ScoreOutcome, ScoreRequest, ScoreResponse};
 use tally_protocol::session::{Holder, PlatformHalf};
 
+use super::clearance::Application;
 use super::step::Step;
-use super::{Engine, book};
+use super::{Engine, book, now};
 use crate::control::{Reply, ScoreOrder};
 use crate::failure::{self, Failure};
 use crate::store::{ModelState, SessionRecord};
@@ -31,10 +34,36 @@ enum Side {
 pub(super) struct Waiting {
     reply: Reply,
     deadline: Instant,
-    session: String,
+    held: Held,
+}
+
+/// What a bank keeps of a score, to give it again if a value turns out to have been wrong.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Held {
+    pub(super) session: String,
+    pub(super) subject: String,
     /// Codes of the bank's own fields, in contract order.
     own: Vec<u16>,
     reasons: usize,
+    /// What was answered last.
+    pub(super) result: Option<Value>,
+}
+
+impl Held {
+    /// The same score with another result.
+    pub(super) fn with(&self, result: Value) -> Self {
+        Self { result: Some(result), ..self.clone() }
+    }
+}
+
+/// What the platform keeps of a score.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Given {
+    pub(super) session: String,
+    pub(super) subject: String,
+    pub(super) bank: String,
+    pub(super) purpose: Purpose,
+    pub(super) time: i64,
 }
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -136,16 +165,19 @@ impl Engine {
             model: model.digest,
             subject: self.canonical(&order.id)?,
             purpose: order.purpose,
+            application: order.application.as_deref().map(tally_policy::application_digest),
         };
         let applicant = commit("applicant", &random, request.subject.as_bytes());
         self.step(|engine, step| {
             let me = engine.me().to_owned();
             let entry = step.record(Some(&session), &me, book::score_request(&request, applicant));
-            engine.store.put_opening(entry, &random, &request.subject)?;
+            engine.store.put_opening(entry, &engine.subject_tag(&request.subject), &random, &request.subject)?;
             engine.write(step, &platform, &session, "score-request", "score", request.encode())
         })?;
         let deadline = Instant::now() + PATIENCE;
-        let waiting = Waiting { reply, deadline, session, own, reasons: order.reasons };
+        let subject = request.subject;
+        let waiting =
+            Waiting { reply, deadline, held: Held { session, subject, own, reasons: order.reasons, result: None } };
         self.waiting_scores.insert(request.request, waiting);
         Ok(())
     }
@@ -194,31 +226,63 @@ impl Engine {
         if contract.terms().party(peer).is_none() {
             return refuse("not-a-party", format!("{peer} is no party of the session that made the model"));
         }
-        let fields: Vec<_> = contract.terms().fields_of(Holder::Platform).map(|field| field.name.as_str()).collect();
-        let decision = self.decide(step, peer, &request.session, &request.subject, request.purpose, &fields)?;
-        let consent = match decision {
-            Ok(consent) => consent,
+        // A scorecard's points tell of no field by itself; of trees the codes travel.
+        let form = match &self.models[&request.session].fitted {
+            Fitted::Scorecard(_) => Form::Sealed,
+            Fitted::Trees(_) => Form::Binned,
+        };
+        let asked = Application {
+            grantee: peer,
+            session: &request.session,
+            subject: &request.subject,
+            purpose: request.purpose,
+            application: request.application,
+            form,
+        };
+        let subject = match self.decide(step, contract.terms(), &asked)? {
+            Ok(subject) => subject,
             Err((code, reason)) => return refuse(&code, reason),
         };
-        let model = &self.models[&request.session];
-        let Side::Platform { half, rows } = &model.side else {
-            return refuse("unknown-model", "this node holds no platform half".into());
-        };
-        let Some(codes) = rows.get(&request.subject) else {
+        let Some(outcome) = self.platform_part(&request.session, &subject) else {
             return refuse("unknown-enterprise", "the platform's data set does not hold this enterprise".into());
         };
-        let consent = consent.to_string();
-        Ok(match &model.fitted {
+        let given = Given {
+            session: request.session.clone(),
+            subject: request.subject.clone(),
+            bank: peer.into(),
+            purpose: request.purpose,
+            time: step.now,
+        };
+        let consent = subject.consents().first().copied().unwrap_or_default();
+        self.store.put_score(&request.request, &self.subject_tag(&request.subject), &consent, &given)?;
+        Ok(outcome)
+    }
+
+    /// The platform's part of a cleared enterprise's score; `None` if its data set does not hold the enterprise.
+    pub(super) fn platform_part(&self, session: &str, subject: &Cleared<String>) -> Option<ScoreOutcome> {
+        let model = self.models.get(session)?;
+        let Side::Platform { half, rows } = &model.side else { return None };
+        let mut codes = rows.get(subject.as_str())?.clone();
+        let disputed = self.disputed_fields(subject);
+        let mut withheld = Vec::new();
+        for ((name, _), code) in half.tables.iter().zip(&mut codes) {
+            if disputed.contains(name.as_str()) {
+                *code = 0;
+                withheld.push(name.clone());
+            }
+        }
+        let consent = subject.consents().first().copied().unwrap_or_default();
+        Some(match &model.fitted {
             Fitted::Scorecard(fit) => {
                 let scorecard = Scorecard::new(fit);
                 let names = half.tables.iter().map(|(name, _)| name.as_str());
-                let (points, lost) = points_of(&scorecard, names, codes);
-                ScoreOutcome::Scored { points, lost, consent }
+                let (points, lost) = points_of(&scorecard, names, &codes);
+                ScoreOutcome::Scored { points, lost, consent, withheld }
             }
             Fitted::Trees(fit) => {
                 let offered = fit.fields.iter().skip(fit.fields.len().saturating_sub(codes.len()));
-                let codes = offered.zip(codes).map(|(field, code)| if field.splits > 0 { *code } else { 0 }).collect();
-                ScoreOutcome::Coded { codes, consent }
+                let codes = offered.zip(codes).map(|(field, code)| if field.splits > 0 { code } else { 0 }).collect();
+                ScoreOutcome::Coded { codes, consent, withheld }
             }
         })
     }
@@ -227,34 +291,56 @@ impl Engine {
     pub(super) fn score_response(&mut self, step: &mut Step, peer: &str, body: &[u8]) -> Result<(), Failure> {
         let response = ScoreResponse::decode(body)
             .ok_or_else(|| failure::refused(format!("{peer} sent something that is not a score response")))?;
-        let Some(waiting) = self.waiting_scores.remove(&response.request) else { return Ok(()) };
-        step.record(Some(&waiting.session), peer, book::score_response(&response.request, &response.outcome));
-        let answer = self.complete(&waiting, &response);
+        let Some(Waiting { reply, mut held, .. }) = self.waiting_scores.remove(&response.request) else {
+            return Ok(());
+        };
+        step.record(Some(&held.session), peer, book::score_response(&response.request, &response.outcome));
+        let answer = self.complete(&held, &response.request, &response.outcome);
+        if let (Ok(result), Some(consent)) = (&answer, consent_of(&response.outcome)) {
+            held.result = Some(result.clone());
+            self.store.put_score(&response.request, &self.subject_tag(&held.subject), &consent, &held)?;
+        }
         // The one who asked may have gone.
-        let _ = waiting.reply.send(answer);
+        let _ = reply.send(answer);
         Ok(())
     }
 
-    fn complete(&self, waiting: &Waiting, response: &ScoreResponse) -> Result<Value, Failure> {
+    /// The consent that the platform names must be in force here too: neither node alone can let data through.
+    fn check_consent(&self, consent: &Digest, subject: &str) -> Result<(), Failure> {
+        let state = self.register.state(consent, now());
+        if state == Some(State::Active) && self.register.subject(consent) == Some(subject) {
+            return Ok(());
+        }
+        let code = state.map_or("no-consent".into(), |state| state.to_string());
+        Err(failure::refused(format!(
+            "no score ({code}): the platform answered under a consent that is not in force here: import the consents anew"
+        )))
+    }
+
+    /// Bank: the score that the platform's part completes.
+    pub(super) fn complete(&self, held: &Held, request: &str, outcome: &ScoreOutcome) -> Result<Value, Failure> {
         let gone = || failure::refused("no score (unknown-model): the model went out of use meanwhile");
-        let model = self.models.get(&waiting.session).ok_or_else(gone)?;
-        let contract = self.contract_of(&self.known_session(&waiting.session)?)?;
+        let model = self.models.get(&held.session).ok_or_else(gone)?;
+        let contract = self.contract_of(&self.known_session(&held.session)?)?;
         let terms = contract.terms();
         let own = terms.fields_of(Holder::Banks).map(|field| field.name.as_str());
         let strange = || failure::refused("the platform answered for another kind of model");
-        let (score, probability, mut lost, consent) = match (&model.fitted, &response.outcome) {
+        if let Some(consent) = consent_of(outcome) {
+            self.check_consent(&consent, &held.subject)?;
+        }
+        let (score, probability, mut lost, withheld) = match (&model.fitted, outcome) {
             (_, ScoreOutcome::Refused { code, reason }) => {
                 return Err(failure::refused(format!("no score ({code}): {reason}")));
             }
-            (Fitted::Scorecard(fit), ScoreOutcome::Scored { points, lost, consent }) => {
+            (Fitted::Scorecard(fit), ScoreOutcome::Scored { points, lost, withheld, .. }) => {
                 let scorecard = Scorecard::new(fit);
-                let (own_points, mut all) = points_of(&scorecard, own, &waiting.own);
+                let (own_points, mut all) = points_of(&scorecard, own, &held.own);
                 all.extend(lost.iter().cloned());
                 let score = scorecard.base_points() + own_points + points;
-                (score, scorecard.probability(score), all, consent)
+                (score, scorecard.probability(score), all, withheld)
             }
-            (Fitted::Trees(fit), ScoreOutcome::Coded { codes, consent }) => {
-                let all: Vec<u16> = waiting.own.iter().chain(codes).copied().collect();
+            (Fitted::Trees(fit), ScoreOutcome::Coded { codes, withheld, .. }) => {
+                let all: Vec<u16> = held.own.iter().chain(codes).copied().collect();
                 if all.len() != fit.fields.len() {
                     return Err(strange());
                 }
@@ -266,13 +352,13 @@ impl Engine {
                     points: (factor * log_odds).round() as i64,
                 });
                 let score = (offset - factor * log_odds).round() as i64;
-                (score, fit.probability(log_odds), lost.collect(), consent)
+                (score, fit.probability(log_odds), lost.collect(), withheld)
             }
             _ => return Err(strange()),
         };
         lost.retain(|lost| lost.points > 0);
         lost.sort_by(|a, b| b.points.cmp(&a.points).then_with(|| a.field.cmp(&b.field)));
-        lost.truncate(waiting.reasons);
+        lost.truncate(held.reasons);
         let titles = match &model.side {
             Side::Bank { titles } => Some(titles),
             Side::Platform { .. } => None,
@@ -282,13 +368,14 @@ impl Engine {
             json!({ "field": reason.field, "points": reason.points, "text": text })
         });
         Ok(json!({
-            "request": response.request,
+            "request": request,
             "score": score,
             "probability": probability,
             "reasons": reasons.collect::<Vec<_>>(),
-            "session": waiting.session,
+            "session": held.session,
             "model": model.digest,
-            "consent": consent,
+            "consent": consent_of(outcome),
+            "withheld": withheld,
         }))
     }
 
@@ -306,6 +393,13 @@ impl Engine {
                 let _ = waiting.reply.send(Err(failure::retry(text)));
             }
         }
+    }
+}
+
+fn consent_of(outcome: &ScoreOutcome) -> Option<Digest> {
+    match outcome {
+        ScoreOutcome::Scored { consent, .. } | ScoreOutcome::Coded { consent, .. } => Some(*consent),
+        ScoreOutcome::Refused { .. } => None,
     }
 }
 

@@ -1,9 +1,12 @@
 //! Running sessions: inputs are journaled, machines are moved, what they ask is done.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
+use tally_crypto::transcript::Digest;
 use tally_model::{Fitted, Table};
+use tally_policy::Cleared;
 use tally_protocol::session::{
     BankData, BankInput, BankSession, Fault, FromBank, FromPlatform, Output, PlatformData, PlatformInput,
     PlatformSession, SealedContract, Stage, Stop,
@@ -25,8 +28,16 @@ pub(super) enum Live {
 enum Input {
     PlatformData(PlatformData),
     BankData(BankData),
-    Message { from: String, body: Vec<u8> },
+    Message {
+        from: String,
+        body: Vec<u8>,
+    },
     PatienceOver,
+    /// Enterprises whose consent to a bank has ended.
+    Withdraw {
+        bank: String,
+        identifiers: Vec<String>,
+    },
 }
 
 /// What a machine asks, whichever machine it is.
@@ -77,9 +88,9 @@ impl Engine {
         let dataset = datasets.into_iter().find(|info| record.dataset.as_ref() == Some(&info.name));
         record.data_version = dataset.map(|info| info.commitment);
         let input = if self.is_platform() {
-            self.platform_data(step, &record).map(Input::PlatformData)
+            self.platform_data(step, &mut record).map(|data| Input::PlatformData(data.into_inner()))
         } else {
-            self.bank_data(step, &record).map(Input::BankData)
+            self.bank_data(step, &mut record).map(|data| Input::BankData(data.into_inner()))
         };
         match input {
             Ok(input) => self.apply(step, record, input),
@@ -88,6 +99,20 @@ impl Engine {
                 self.abort(step, record, fault, true)
             }
         }
+    }
+
+    /// Takes the rows of consents that have ended out of a running session.
+    pub(super) fn withdraw(
+        &mut self,
+        step: &mut Step,
+        session: &str,
+        bank: &str,
+        ended: BTreeSet<(Digest, String)>,
+    ) -> Result<(), Failure> {
+        let mut record = self.known_session(session)?;
+        let (consents, identifiers): (Vec<_>, Vec<_>) = ended.into_iter().unzip();
+        record.withdrawn.extend(consents);
+        self.apply(step, record, Input::Withdraw { bank: bank.into(), identifiers })
     }
 
     /// Banks that a session has waited for too long are left behind, or named as the reason to stop.
@@ -339,14 +364,22 @@ impl Engine {
 fn move_machine(live: &mut Live, input: Input) -> Result<Vec<Request>, Fault> {
     match (live, input) {
         (Live::Platform(machine), Input::PlatformData(data)) => {
-            machine.apply(PlatformInput::Prepared(data)).map(from_platform)
+            machine.apply(PlatformInput::Prepared(Cleared::journaled(data))).map(from_platform)
         }
         (Live::Platform(machine), Input::Message { from, body }) => {
             let message = FromBank::decode(&body, &from)?;
             machine.apply(PlatformInput::Message { from, message }).map(from_platform)
         }
         (Live::Platform(machine), Input::PatienceOver) => machine.apply(PlatformInput::PatienceOver).map(from_platform),
-        (Live::Bank(machine), Input::BankData(data)) => machine.apply(BankInput::Prepared(data)).map(from_bank),
+        (Live::Platform(machine), Input::Withdraw { bank, identifiers }) => {
+            machine.apply(PlatformInput::Withdraw { bank, identifiers }).map(from_platform)
+        }
+        (Live::Bank(machine), Input::BankData(data)) => {
+            machine.apply(BankInput::Prepared(Cleared::journaled(data))).map(from_bank)
+        }
+        (Live::Bank(machine), Input::Withdraw { identifiers, .. }) => {
+            machine.apply(BankInput::Withdraw(identifiers.into_iter().collect())).map(from_bank)
+        }
         (Live::Bank(machine), Input::Message { from, body }) => {
             machine.apply(BankInput::Message(FromPlatform::decode(&body, &from)?)).map(from_bank)
         }

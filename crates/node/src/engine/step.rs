@@ -34,6 +34,13 @@ impl Step {
         self.first + self.entries.len() as u64 - 1
     }
 
+    /// Says in other words what an entry of this step holds.
+    pub(super) fn amend(&mut self, entry: u64, body: Body) {
+        if let Some(pending) = entry.checked_sub(self.first).and_then(|place| self.entries.get_mut(place as usize)) {
+            pending.body = body;
+        }
+    }
+
     /// Notes that the machine of `session` was moved.
     pub(super) fn touch(&mut self, session: &str) {
         self.touched.push(session.into());
@@ -69,7 +76,7 @@ impl Engine {
         match done {
             Ok(value) => {
                 for consent in &step.uses {
-                    self.register.count_uses(consent, 1);
+                    self.register.count_use(consent, 1, step.now);
                 }
                 for letter in step.letters {
                     self.dispatch(letter);

@@ -3,8 +3,10 @@
 //! Everything that a step causes (log entries, journal, messages to send, uses counted) is committed together or not at
 //! all; messages leave only after the commit. Whatever names an enterprise or carries a value is sealed ([`Vault`]).
 
+mod consents;
 mod letters;
 mod records;
+mod subjects;
 mod vault;
 
 pub(crate) use letters::Letter;
@@ -20,7 +22,7 @@ use tally_crypto::seed::Seed;
 use crate::failure::{self, Failure};
 
 /// Version of `schema.sql`.
-const SCHEMA_VERSION: i64 = 2;
+const SCHEMA_VERSION: i64 = 3;
 
 /// An open store.
 pub(crate) struct Store {
@@ -90,6 +92,12 @@ impl Store {
     /// All log entries from `first` on, in order.
     pub(crate) fn entries(&self, first: u64) -> Result<Vec<Vec<u8>>, Failure> {
         self.column("SELECT leaf FROM entry WHERE number >= ?1 ORDER BY number", [first])
+    }
+
+    /// The log entry of this number.
+    pub(crate) fn entry(&self, number: u64) -> Result<Vec<u8>, Failure> {
+        let entry: Option<Vec<u8>> = self.column("SELECT leaf FROM entry WHERE number = ?1", [number])?.pop();
+        entry.ok_or_else(|| failure::data(format!("the log has no entry {number}")))
     }
 
     fn run(&self, statement: &str) -> Result<(), Failure> {

@@ -1,5 +1,7 @@
 //! Operators, lists, data sets, consents, sessions and their journals.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde::{Deserialize, Serialize};
 use tally_crypto::sign::{Envelope, VerifyKey};
 use tally_crypto::transcript::Digest;
@@ -48,6 +50,12 @@ pub(crate) struct SessionRecord {
     pub(crate) reason: Option<String>,
     /// This node's data set for it.
     pub(crate) dataset: Option<String>,
+    /// Per bank, the log entry of the clearance whose consents the session rests on.
+    #[serde(default)]
+    pub(crate) clearances: BTreeMap<String, u64>,
+    /// Those of its consents that have ended since, and whose rows were withdrawn.
+    #[serde(default)]
+    pub(crate) withdrawn: BTreeSet<Digest>,
     /// Commitment of that data set when the session began with it.
     #[serde(default)]
     pub(crate) data_version: Option<Digest>,
@@ -202,46 +210,6 @@ impl Store {
         postcard::from_bytes(&self.vault.open("dataset", name, &sealed)?).map_err(failure::internal)
     }
 
-    /// Adds a consent document; false if it is here already.
-    pub(crate) fn add_consent(&self, digest: &Digest, document: &str) -> Result<bool, Failure> {
-        let sealed = self.vault.seal("consent", &digest.to_string(), document.as_bytes())?;
-        let statement = "INSERT OR IGNORE INTO consent (digest, sealed) VALUES (?1, ?2)";
-        Ok(self.execute(statement, (digest.as_bytes(), sealed))? == 1)
-    }
-
-    /// Consent documents in order of import: at most `limit` after the number `after`, each with its number.
-    pub(crate) fn consents(&self, after: u64, limit: usize) -> Result<Vec<(u64, String)>, Failure> {
-        let statement = "SELECT number, digest, sealed FROM consent WHERE number > ?1 ORDER BY number LIMIT ?2";
-        let rows = self.rows(statement, (after, limit as u64), |row| {
-            Ok((row.get(0)?, row.get::<_, [u8; 32]>(1)?, row.get::<_, Vec<u8>>(2)?))
-        })?;
-        let open = |(number, digest, sealed): (u64, [u8; 32], Vec<u8>)| {
-            let document = self.vault.open("consent", &Digest(digest).to_string(), &sealed)?;
-            Ok((number, String::from_utf8(document).map_err(failure::internal)?))
-        };
-        rows.into_iter().map(open).collect()
-    }
-
-    /// Keeps what opens the commitment of a log entry: its salt and the subject.
-    pub(crate) fn put_opening(&self, entry: u64, salt: &[u8; 16], subject: &str) -> Result<(), Failure> {
-        let opening = [salt.as_slice(), subject.as_bytes()].concat();
-        let sealed = self.vault.seal("opening", &entry.to_string(), &opening)?;
-        self.execute("INSERT INTO opening (entry, sealed) VALUES (?1, ?2)", (entry, sealed)).map(drop)
-    }
-
-    /// Counts one use of a consent by the decision entry that allowed it.
-    pub(crate) fn count_use(&self, consent: &Digest, decision: u64) -> Result<(), Failure> {
-        let statement = "INSERT INTO consent_use (digest, decision) VALUES (?1, ?2)";
-        self.execute(statement, (consent.as_bytes(), decision)).map(drop)
-    }
-
-    /// Uses counted so far, per consent.
-    pub(crate) fn uses(&self) -> Result<Vec<(Digest, u64)>, Failure> {
-        self.rows("SELECT digest, COUNT(*) FROM consent_use GROUP BY digest", [], |row| {
-            Ok((Digest(row.get(0)?), row.get(1)?))
-        })
-    }
-
     /// Sets of banks over which sums of this version of the data were released, each with its session.
     pub(crate) fn releases(&self, version: &Digest) -> Result<Vec<(String, Vec<String>)>, Failure> {
         let statement = "SELECT session, cohort FROM release WHERE version = ?1 ORDER BY rowid";
@@ -318,11 +286,11 @@ impl Store {
     }
 }
 
-fn text(value: &impl Serialize) -> Result<String, Failure> {
+pub(super) fn text(value: &impl Serialize) -> Result<String, Failure> {
     serde_json::to_string(value).map_err(failure::internal)
 }
 
-fn parse<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, Failure> {
+pub(super) fn parse<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, Failure> {
     serde_json::from_str(text)
         .map_err(|error| failure::internal(format!("the store holds a record of another version: {error}")))
 }

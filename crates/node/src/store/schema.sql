@@ -1,11 +1,25 @@
--- Version 2. Columns named `sealed` are AES-256-GCM under the node's storage key, bound to their table and row.
+-- Version 3. Columns named `sealed` are AES-256-GCM under the node's storage key, bound to their table and row.
 CREATE TABLE entry (number INTEGER PRIMARY KEY, leaf BLOB NOT NULL) STRICT;
 CREATE TABLE operator (name TEXT PRIMARY KEY, key TEXT NOT NULL, role TEXT NOT NULL, added INTEGER NOT NULL) STRICT;
 CREATE TABLE list (version INTEGER PRIMARY KEY, envelope TEXT NOT NULL, imported INTEGER NOT NULL) STRICT;
 CREATE TABLE dataset (name TEXT PRIMARY KEY, info TEXT NOT NULL, sealed BLOB NOT NULL) STRICT;
-CREATE TABLE consent (number INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE, sealed BLOB NOT NULL) STRICT;
-CREATE TABLE consent_use (digest BLOB NOT NULL, decision INTEGER NOT NULL, PRIMARY KEY (digest, decision)) STRICT;
-CREATE TABLE opening (entry INTEGER PRIMARY KEY, sealed BLOB NOT NULL) STRICT;
+-- A consent, and the log entry whose root covers it.
+CREATE TABLE consent (number INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE, entry INTEGER NOT NULL, sealed BLOB NOT NULL)
+    STRICT;
+CREATE TABLE consent_event (number INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE, sealed BLOB NOT NULL) STRICT;
+CREATE TABLE consent_use (digest BLOB NOT NULL, decision INTEGER NOT NULL, time INTEGER NOT NULL,
+    PRIMARY KEY (digest, decision)) STRICT;
+CREATE INDEX consent_use_of_decision ON consent_use (decision);
+-- What opens a commitment of the log; `subject` is a keyed hash of whom it is about.
+CREATE TABLE opening (entry INTEGER PRIMARY KEY, subject BLOB NOT NULL, sealed BLOB NOT NULL) STRICT;
+CREATE INDEX opening_of_subject ON opening (subject);
+-- Objections of enterprises to values, and how they were settled.
+CREATE TABLE dispute (number INTEGER PRIMARY KEY, subject BLOB NOT NULL, sealed BLOB NOT NULL) STRICT;
+-- Scores that were given: at the bank what is needed to give them again, at the platform to whom.
+CREATE TABLE score (request TEXT PRIMARY KEY, subject BLOB NOT NULL, consent BLOB NOT NULL, sealed BLOB NOT NULL) STRICT;
+CREATE INDEX score_of_subject ON score (subject);
+-- Certificates of what was deleted.
+CREATE TABLE certificate (number INTEGER PRIMARY KEY, envelope TEXT NOT NULL) STRICT;
 CREATE TABLE session (id TEXT PRIMARY KEY, record TEXT NOT NULL) STRICT;
 CREATE TABLE journal (session TEXT NOT NULL, number INTEGER NOT NULL, sealed BLOB NOT NULL, PRIMARY KEY (session, number)) STRICT;
 CREATE TABLE result (session TEXT NOT NULL, name TEXT NOT NULL, sealed BLOB NOT NULL, PRIMARY KEY (session, name)) STRICT;

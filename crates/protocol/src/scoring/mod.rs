@@ -36,6 +36,8 @@ pub struct ScoreRequest {
     pub subject: String,
     /// Why the bank asks.
     pub purpose: Purpose,
+    /// The application that it asks for, by its [name](tally_policy::application_digest).
+    pub application: Option<Digest>,
 }
 
 /// Platform to bank.
@@ -57,14 +59,18 @@ pub enum ScoreOutcome {
         /// Points of each of its fields below the field's best bin, in contract order.
         lost: Vec<PointsLost>,
         /// Consent under which it was computed.
-        consent: String,
+        consent: Digest,
+        /// Fields whose values are under objection: counted as missing.
+        withheld: Vec<String>,
     },
     /// The platform's bins, for a model whose parts do not add up.
     Coded {
         /// Its fields' codes in contract order; 0 for fields that the model does not use.
         codes: Vec<u16>,
         /// Consent under which they are given.
-        consent: String,
+        consent: Digest,
+        /// Fields whose values are under objection: counted as missing.
+        withheld: Vec<String>,
     },
     /// No score, and why.
     Refused {
@@ -73,6 +79,21 @@ pub enum ScoreOutcome {
         /// The reason in words.
         reason: String,
     },
+}
+
+/// Platform to bank: a value was wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Correction {
+    /// Name of the case.
+    pub case: String,
+    /// The enterprise, whose consent the bank holds.
+    pub subject: String,
+    /// The field that was corrected.
+    pub field: String,
+    /// Sessions in which the old value was offered to the bank.
+    pub sessions: Vec<String>,
+    /// Scores that rest on the old value, by request, and what the platform answers now.
+    pub scores: Vec<(String, ScoreOutcome)>,
 }
 
 /// How far one field is below its best bin.
@@ -106,3 +127,4 @@ macro_rules! codec {
 
 codec!(ScoreRequest);
 codec!(ScoreResponse);
+codec!(Correction);

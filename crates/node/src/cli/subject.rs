@@ -1,0 +1,230 @@
+//! Verbs about single enterprises: their consents, their view of what is held, their objections, and deletion.
+
+use std::path::{Path, PathBuf};
+
+use clap::Subcommand;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tally_audit::merkle::{leaf_hash, verify_inclusion};
+use tally_audit::note::{Checkpoint, parse_vkey};
+use tally_audit::{Body, Entry};
+use tally_crypto::sign::Envelope;
+use tally_crypto::transcript::{Digest, commit};
+
+use super::node::{absolute, read_text};
+use super::{NodeArgument, Printed, words};
+use crate::control::Command;
+use crate::failure::{self, Failure};
+
+/// `tallystick consent …`.
+#[derive(Subcommand)]
+pub(super) enum ConsentVerb {
+    /// Read consents and consent events, one signed envelope a line; every signature is checked.
+    Import {
+        /// The file.
+        file: PathBuf,
+        #[command(flatten)]
+        node: NodeArgument,
+    },
+    /// Count consents by grantee and state.
+    Show {
+        #[command(flatten)]
+        node: NodeArgument,
+    },
+    /// Write the proof that a consent is in the register, for the enterprise to keep.
+    Receipt {
+        /// Digest of the consent, as `subject report` shows it.
+        consent: Digest,
+        #[command(flatten)]
+        node: NodeArgument,
+        /// The file.
+        #[arg(long, value_name = "FILE")]
+        output: PathBuf,
+    },
+    /// Verify such a proof, without any node.
+    Verify {
+        /// What `consent receipt` wrote.
+        receipt: PathBuf,
+        /// Verifier key of the node's log (`log.vkey`), from a source other than the receipt.
+        #[arg(long, value_name = "FILE")]
+        vkey: PathBuf,
+    },
+}
+
+/// `tallystick subject …`.
+#[derive(Subcommand)]
+pub(super) enum SubjectVerb {
+    /// What is held about an enterprise, under which consents, who used what and when, with proofs.
+    Report {
+        /// Its identifier.
+        code: String,
+        #[command(flatten)]
+        node: NodeArgument,
+    },
+    /// Enter an enterprise's objection to a value: it is withheld until settled.
+    Object {
+        /// Its identifier.
+        code: String,
+        #[command(flatten)]
+        node: NodeArgument,
+        /// The field.
+        #[arg(long)]
+        field: String,
+        /// Why.
+        #[arg(long)]
+        reason: String,
+    },
+    /// Settle an objection: put in the right value, or reject it.
+    Settle {
+        /// Name of the case.
+        case: String,
+        #[command(flatten)]
+        node: NodeArgument,
+        /// The right value.
+        #[arg(long, conflicts_with = "reject", required_unless_present = "reject")]
+        value: Option<String>,
+        /// The value stands.
+        #[arg(long)]
+        reject: bool,
+        /// Why.
+        #[arg(long)]
+        reason: String,
+    },
+    /// List objections, and corrections that another node has sent with the scores given again.
+    Cases {
+        #[command(flatten)]
+        node: NodeArgument,
+    },
+}
+
+/// `tallystick erasure …`.
+#[derive(Subcommand)]
+pub(super) enum ErasureVerb {
+    /// Delete now what is due; a running node does so once a day.
+    Run {
+        #[command(flatten)]
+        node: NodeArgument,
+    },
+    /// Show the signed certificates of what was deleted.
+    Show {
+        #[command(flatten)]
+        node: NodeArgument,
+    },
+}
+
+impl ConsentVerb {
+    pub(super) fn run(self) -> Result<Printed, Failure> {
+        match self {
+            Self::Import { file, node } => {
+                node.tell(&Command::ConsentImport { path: absolute(&file)? }).map(words::plain)
+            }
+            Self::Show { node } => node.tell(&Command::ConsentStatus).map(words::plain),
+            Self::Receipt { consent, node, output } => {
+                let receipt = node.tell(&Command::ConsentReceipt { consent })?;
+                let text = serde_json::to_string_pretty(&receipt).map_err(failure::internal)?;
+                std::fs::write(&output, text)
+                    .map_err(|error| failure::unwritable(format!("{}: {error}", output.display())))?;
+                Ok(words::plain(json!({ "output": output })))
+            }
+            Self::Verify { receipt, vkey } => verify_receipt(&receipt, &vkey),
+        }
+    }
+}
+
+impl SubjectVerb {
+    pub(super) fn run(self) -> Result<Printed, Failure> {
+        let (node, command) = match self {
+            Self::Report { code, node } => (node, Command::SubjectReport { subject: code }),
+            Self::Object { code, node, field, reason } => {
+                (node, Command::SubjectObject { subject: code, field, reason })
+            }
+            Self::Settle { case, node, value, reason, .. } => (node, Command::SubjectSettle { case, value, reason }),
+            Self::Cases { node } => (node, Command::SubjectCases),
+        };
+        node.tell(&command).map(words::plain)
+    }
+}
+
+impl ErasureVerb {
+    pub(super) fn run(self) -> Result<Printed, Failure> {
+        match self {
+            Self::Run { node } => node.tell(&Command::ErasureRun),
+            Self::Show { node } => node.tell(&Command::ErasureList),
+        }
+        .map(words::plain)
+    }
+}
+
+/// What a receipt says.
+#[derive(Deserialize)]
+struct Receipt {
+    version: u32,
+    node: String,
+    consent: Digest,
+    envelope: Envelope,
+    salt: String,
+    place: u64,
+    together: u64,
+    path: Vec<Digest>,
+    log: Logged,
+    checkpoint: String,
+}
+
+/// A log entry and where it stands.
+#[derive(Deserialize)]
+struct Logged {
+    index: u64,
+    bytes: String,
+    size: u64,
+    path: Vec<Digest>,
+}
+
+/// From the consent to the checkpoint that the log's key has signed.
+fn verify_receipt(path: &Path, vkey: &Path) -> Result<Printed, Failure> {
+    let wrong = |what: &str| failure::refused(format!("{}: {what}", path.display()));
+    let receipt: Receipt = serde_json::from_str(&read_text(path)?)
+        .map_err(|error| failure::data(format!("{}: not a receipt: {error}", path.display())))?;
+    let (name, key) =
+        parse_vkey(read_text(vkey)?.trim()).map_err(|error| failure::data(format!("{}: {error}", vkey.display())))?;
+    if receipt.version != 1 || receipt.node != name {
+        return Err(wrong("another version, or of another node than the key"));
+    }
+    if receipt.envelope.payload_digest().ok() != Some(receipt.consent) {
+        return Err(wrong("the envelope holds another consent"));
+    }
+    let bytes = hex::decode(&receipt.log.bytes).map_err(|_| wrong("the log entry is not hexadecimal"))?;
+    let checkpoint = Checkpoint::open(&receipt.checkpoint, &name, &key)
+        .map_err(|error| wrong(&format!("the checkpoint does not hold: {error}")))?;
+    let logged = &receipt.log;
+    let stands = checkpoint.size == logged.size
+        && verify_inclusion(&leaf_hash(&bytes), logged.index, logged.size, &logged.path, &checkpoint.root);
+    if !stands {
+        return Err(wrong("the log entry is not under the checkpoint"));
+    }
+    let entry = Entry::decode(&bytes).map_err(|error| wrong(&format!("the log entry cannot be read: {error}")))?;
+    let Body::ConsentLoad { root, count } = entry.body else {
+        return Err(wrong("the log entry is not one of consents"));
+    };
+    let mut salt = [0; 16];
+    hex::decode_to_slice(&receipt.salt, &mut salt).map_err(|_| wrong("the salt is not 32 hexadecimal digits"))?;
+    let leaf = leaf_hash(commit("consent", &salt, receipt.consent.as_bytes()).as_bytes());
+    if receipt.together != count || !verify_inclusion(&leaf, receipt.place, count, &receipt.path, &root) {
+        return Err(wrong("the consent is not under the log entry"));
+    }
+    let payload: Value = receipt
+        .envelope
+        .unverified_payload()
+        .ok()
+        .and_then(|payload| serde_json::from_slice(&payload).ok())
+        .unwrap_or_default();
+    Ok(words::plain(json!({
+        "holds": true,
+        "node": name,
+        "time": entry.time,
+        "log_entry": logged.index,
+        "consent": receipt.consent,
+        "grantee": payload["grantee"],
+        "purposes": payload["purposes"],
+        "not_after": payload["not_after"],
+    })))
+}

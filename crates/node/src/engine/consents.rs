@@ -1,0 +1,242 @@
+//! Consents and what happens to them: read from files, kept, counted, brought to bear on running sessions.
+
+use std::collections::BTreeSet;
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+
+use rayon::prelude::*;
+use serde_json::{Value, json};
+use tally_audit::Body;
+use tally_audit::merkle::{Frontier, leaf_hash};
+use tally_crypto::transcript::{Digest, commit};
+use tally_policy::{
+    Authority, Clearance, EVENT_TYPE, KeptConsent, SharingList, State, VerifiedConsent, VerifiedEvent, verify_all,
+};
+
+use super::import::unreadable;
+use super::step::Step;
+use super::{Engine, now};
+use crate::failure::{self, Failure};
+use crate::store::SessionRecord;
+
+/// Lines read at a time: bounds the memory of a large import.
+const LINES_AT_A_TIME: usize = 8192;
+
+/// A file that is being taken in.
+struct Intake<'a> {
+    path: &'a Path,
+    /// The log entry that covers its consents.
+    entry: u64,
+    lines: usize,
+    consents: u64,
+    events: u64,
+    root: Frontier,
+}
+
+impl Intake<'_> {
+    fn refuse(&self, place: usize, reason: &str) -> Failure {
+        let line = self.lines + place + 1;
+        failure::refused(format!("{}, line {line}: {reason}; nothing was imported", self.path.display()))
+    }
+}
+
+impl Engine {
+    /// Reads a file of consents and consent events, one a line: all of it, or nothing.
+    pub(super) fn import_consents(&mut self, path: &Path) -> Result<Value, Failure> {
+        let mark = self.register.mark();
+        let taken = self.step(|engine, step| engine.take_in_consents(step, path));
+        let taken = taken.inspect_err(|_| self.register.back_to(mark))?;
+        self.withdraw_ended()?;
+        let known = taken.lines as u64 - taken.consents - taken.events;
+        Ok(json!({ "lines": taken.lines, "new": taken.consents, "events": taken.events, "known": known }))
+    }
+
+    fn take_in_consents<'a>(&mut self, step: &mut Step, path: &'a Path) -> Result<Intake<'a>, Failure> {
+        let me = self.me().to_owned();
+        let load = |count, root| Body::ConsentLoad { count, root };
+        let entry = step.record(None, &me, load(0, Digest::default()));
+        let mut intake = Intake { path, entry, lines: 0, consents: 0, events: 0, root: Frontier::default() };
+        let mut lines = BufReader::new(std::fs::File::open(path).map_err(|error| unreadable(path, &error))?).lines();
+        loop {
+            let chunk: Vec<_> = lines
+                .by_ref()
+                .take(LINES_AT_A_TIME)
+                .collect::<Result<_, _>>()
+                .map_err(|error| unreadable(path, &error))?;
+            // Consents are verified many at a time, and an event may follow its consent in the same file.
+            for lines in chunk.chunk_by(|one, other| is_event(one) == is_event(other)) {
+                if is_event(&lines[0]) {
+                    self.take_events(step, lines, &mut intake)?;
+                } else {
+                    self.take_consents(step.now, lines, &mut intake)?;
+                }
+                intake.lines += lines.len();
+            }
+            if chunk.is_empty() {
+                step.amend(entry, load(intake.consents, intake.root.root()));
+                return Ok(intake);
+            }
+        }
+    }
+
+    fn take_consents(&mut self, now: i64, lines: &[String], intake: &mut Intake<'_>) -> Result<(), Failure> {
+        let me = self.me().to_owned();
+        let registrars = self.registry.registrar_keys();
+        let verified = verify_all(lines, Authority { registrars: &registrars, now })
+            .map_err(|error| intake.refuse(error.line - 1, &error.reason))?;
+        for (place, (document, consent)) in lines.iter().zip(&verified).enumerate() {
+            let terms = consent.consent();
+            if !self.is_platform() && terms.grantee != me {
+                let reason = format!("a consent to {}, not to this bank: give it to that node", terms.grantee);
+                return Err(intake.refuse(place, &reason));
+            }
+            if self.is_platform() && !terms.providers.contains(&me) {
+                return Err(intake.refuse(place, &format!("a consent that does not name {me} as a provider of data")));
+            }
+            if !self.register.add(consent).map_err(|reason| intake.refuse(place, &reason))? {
+                continue;
+            }
+            let kept = KeptConsent { document: document.clone(), registrar: consent.registrar() };
+            self.store.add_consent(&consent.digest(), intake.entry, &kept)?;
+            intake.root.append(self.consent_leaf(&consent.digest()));
+            intake.consents += 1;
+        }
+        Ok(())
+    }
+
+    fn take_events(&mut self, step: &mut Step, lines: &[String], intake: &mut Intake<'_>) -> Result<(), Failure> {
+        let registrars = self.registry.registrar_keys();
+        for (place, document) in lines.iter().enumerate() {
+            let event = VerifiedEvent::open(document).map_err(|reason| intake.refuse(place, &reason))?;
+            let happened = self.register.happen(&event, &registrars, step.now);
+            if happened.map_err(|reason| intake.refuse(place, &reason))? {
+                self.record_event(step, &event, document)?;
+                intake.events += 1;
+            }
+        }
+        Ok(())
+    }
+
+    fn record_event(&self, step: &mut Step, event: &VerifiedEvent, document: &str) -> Result<(), Failure> {
+        self.store.add_consent_event(&event.digest(), document)?;
+        let salt = super::random_bytes()?;
+        let body = Body::ConsentChange {
+            change: event.event().kind.to_string(),
+            consent: commit("consent", &salt, event.event().consent.as_bytes()),
+            event: commit("event", &salt, event.digest().as_bytes()),
+            effective: event.event().time,
+        };
+        let entry = step.record(None, self.me(), body);
+        let subject = self.register.subject(&event.event().consent).unwrap_or_default().to_owned();
+        self.store.put_opening(entry, &self.subject_tag(&subject), &salt, &subject)
+    }
+
+    /// The leaf of a consent under the root of its log entry: a commitment that only this node and the consent's receipt open.
+    pub(super) fn consent_leaf(&self, consent: &Digest) -> Digest {
+        leaf_hash(commit("consent", &self.consent_salt(consent), consent.as_bytes()).as_bytes())
+    }
+
+    /// The salt of a consent's commitment.
+    pub(super) fn consent_salt(&self, consent: &Digest) -> [u8; 16] {
+        let derived = self.keys.storage().derive("consent-salt", &[consent.as_bytes()]);
+        let mut salt = [0; 16];
+        salt.copy_from_slice(&derived.expose()[..16]);
+        salt
+    }
+
+    /// Keyed hash of a subject, by which the store finds what is about it.
+    pub(super) fn subject_tag(&self, subject: &str) -> Digest {
+        Digest(*self.keys.storage().derive("subject-tag", &[subject.as_bytes()]).expose())
+    }
+
+    pub(super) fn consent_status(&self) -> Result<Value, Failure> {
+        let states = self.register.states(now());
+        let active = states.iter().map(|(grantee, states)| (grantee.clone(), states.get(&State::Active).copied()));
+        let in_force: std::collections::BTreeMap<_, _> =
+            active.map(|(grantee, active)| (grantee, active.unwrap_or_default())).collect();
+        Ok(json!({ "consents": self.register.len(), "in_force": in_force, "states": states }))
+    }
+
+    /// List, consents with their events and uses, as the store holds them. A consent whose registrar has left the registry
+    /// is not in force.
+    pub(super) fn load_registers(&mut self) -> Result<(), Failure> {
+        if let Some(envelope) = self.store.list()? {
+            let list = SharingList::open(&envelope, &self.registry.list_authority_keys());
+            self.list = Some(list.map_err(failure::misconfigured)?);
+        }
+        let registrars = self.registry.registrar_keys();
+        let (mut void, mut after) = (0, 0);
+        loop {
+            let kept = self.store.consents(after, LINES_AT_A_TIME)?;
+            let Some((last, _)) = kept.last() else { break };
+            after = *last;
+            let open = |(_, kept): &(u64, KeptConsent)| VerifiedConsent::kept(kept, &registrars);
+            for consent in kept.par_iter().map(open).collect::<Vec<_>>() {
+                let consent = consent.map_err(failure::internal)?;
+                if consent.is_none_or(|consent| self.register.add(&consent).is_err()) {
+                    void += 1;
+                }
+            }
+        }
+        if void > 0 {
+            tracing::warn!(void, "consents without a registrar of the registry are not in force");
+        }
+        for document in self.store.consent_events()? {
+            let event = VerifiedEvent::open(&document).map_err(failure::internal)?;
+            // Those of void consents, and of registrars that have left.
+            let _ = self.register.happen(&event, &registrars, now());
+        }
+        for (consent, uses, time) in self.store.uses()? {
+            self.register.count_use(&consent, uses, time);
+        }
+        Ok(())
+    }
+
+    /// Takes the rows out of running sessions whose consents have ended since these began.
+    pub(super) fn withdraw_ended(&mut self) -> Result<(), Failure> {
+        for record in self.store.sessions()? {
+            if record.ended() || record.clearances.is_empty() {
+                continue;
+            }
+            for (grantee, entry) in record.clearances.clone() {
+                let ended = self.ended_since(&record, &grantee, entry)?;
+                if !ended.is_empty() {
+                    self.step(|engine, step| engine.withdraw(step, &record.session, &grantee, ended))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Consents of a clearance that have ended, with their subjects, where no other consent stands in for them.
+    fn ended_since(
+        &self,
+        record: &SessionRecord,
+        grantee: &str,
+        entry: u64,
+    ) -> Result<BTreeSet<(Digest, String)>, Failure> {
+        let contract = self.contract_of(record)?;
+        let time = now();
+        let fields = self.fields_read(contract.terms());
+        let question = self.question(contract.terms(), grantee, &fields, time)?;
+        let list = self.sharing_list()?;
+        let ended = |state| matches!(state, State::Paused | State::Revoked | State::Superseded | State::Expired);
+        let mut found = BTreeSet::new();
+        for consent in self.store.used_by(entry)? {
+            let state = self.register.state(&consent, time);
+            let (Some(subject), false) = (self.register.subject(&consent), record.withdrawn.contains(&consent)) else {
+                continue;
+            };
+            let gone = state.is_some_and(ended) || state.is_none();
+            if gone && Clearance::new(list, &self.register).subject(subject, &question).is_err() {
+                found.insert((consent, subject.to_owned()));
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// Whether a line holds an event; what it really is, its verification tells.
+fn is_event(line: &str) -> bool {
+    line.contains(EVENT_TYPE)
+}

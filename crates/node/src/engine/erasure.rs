@@ -1,0 +1,117 @@
+//! Deletion at the end of data's life, with a signed certificate.
+//!
+//! What a bank keeps of a score goes when the data life of the consent that it rests on is over; what opens the log's
+//! commitments goes after the years that records must be kept. The tree of the log stays as it is: a commitment whose salt is
+//! gone can be opened by nobody.
+
+use serde_json::{Value, json};
+use tally_audit::Body;
+use tally_crypto::sign::Envelope;
+use tally_crypto::transcript::Digest;
+
+use super::step::Step;
+use super::{Engine, now};
+use crate::failure::{self, Failure};
+
+/// Media type of a certificate: an in-toto statement of version 1.
+pub(crate) const CERTIFICATE_TYPE: &str = "application/vnd.in-toto+json";
+
+/// The predicate of a certificate.
+const PREDICATE: &str = "https://tallystick.dev/erasure-certificate/v1";
+
+/// Milliseconds of a day.
+const DAY: i64 = 24 * 60 * 60 * 1000;
+
+impl Engine {
+    /// Deletes what is due; what was deleted, and under which certificates.
+    pub(super) fn erase_due(&mut self) -> Result<Value, Failure> {
+        let scores = self.scores_due()?;
+        let openings = self.openings_due()?;
+        let certificates = self.step(|engine, step| {
+            for request in &scores {
+                engine.store.erase_score(request)?;
+            }
+            for entry in &openings {
+                engine.store.erase_opening(*entry)?;
+            }
+            let names = |text: String| Digest::of_bytes(text.as_bytes());
+            let scores = scores.iter().map(|request| names(format!("score/{request}"))).collect();
+            let openings = openings.iter().map(|entry| names(format!("opening/{entry}"))).collect();
+            let made = [
+                engine.certify(step, "score", "data life of the consent is over", scores)?,
+                engine.certify(step, "opening", "records are kept no longer", openings)?,
+            ];
+            Ok(made.into_iter().flatten().collect::<Vec<_>>())
+        })?;
+        self.last_erasure = now();
+        Ok(json!({ "scores": scores.len(), "openings": openings.len(), "certificates": certificates }))
+    }
+
+    /// Once a day.
+    pub(super) fn erase_nightly(&mut self) -> Result<(), Failure> {
+        if now() - self.last_erasure < DAY {
+            return Ok(());
+        }
+        let done = self.erase_due()?;
+        tracing::info!(scores = %done["scores"], openings = %done["openings"], "deleted what was due");
+        Ok(())
+    }
+
+    pub(super) fn certificates(&self) -> Result<Value, Failure> {
+        serde_json::to_value(self.store.certificates()?).map_err(failure::internal)
+    }
+
+    /// Scores whose consent's data life is over; those of consents that are here no more included.
+    fn scores_due(&self) -> Result<Vec<String>, Failure> {
+        let time = now();
+        let over = |consent: &Digest| match self.register.data_life_ends(consent, time) {
+            Some(end) => end <= time,
+            None => self.register.state(consent, time).is_none(),
+        };
+        let kept = self.store.score_consents()?;
+        Ok(kept.into_iter().filter(|(_, consent)| over(consent)).map(|(request, _)| request).collect())
+    }
+
+    /// Openings of entries older than the configured years.
+    fn openings_due(&self) -> Result<Vec<u64>, Failure> {
+        let oldest = now() - i64::from(self.config.retention.openings_days) * DAY;
+        let mut due = Vec::new();
+        for entry in self.store.openings_before(self.ledger.size())? {
+            let bytes = self.store.entry(entry)?;
+            let time = tally_audit::Entry::decode(&bytes).map_err(failure::internal)?.time;
+            if time > oldest {
+                break;
+            }
+            due.push(entry);
+        }
+        Ok(due)
+    }
+
+    /// Signs and logs what was deleted; nothing if that is nothing.
+    fn certify(
+        &self,
+        step: &mut Step,
+        kind: &str,
+        basis: &str,
+        objects: Vec<Digest>,
+    ) -> Result<Option<Digest>, Failure> {
+        if objects.is_empty() {
+            return Ok(None);
+        }
+        let subjects: Vec<_> =
+            objects.iter().map(|digest| json!({ "name": kind, "digest": { "sha256": digest } })).collect();
+        let statement = json!({
+            "_type": "https://in-toto.io/Statement/v1",
+            "subject": subjects,
+            "predicateType": PREDICATE,
+            "predicate": { "node": self.me(), "time": step.now, "method": "row deleted from the store", "basis": basis },
+        });
+        let mut envelope = Envelope::new(CERTIFICATE_TYPE, statement.to_string().as_bytes());
+        envelope.sign(&self.signing).map_err(failure::internal)?;
+        let certificate = envelope.payload_digest().map_err(failure::internal)?;
+        self.store.put_certificate(&envelope)?;
+        let body = Body::Erase { kind: kind.into(), count: objects.len() as u64, certificate };
+        step.record(None, self.me(), body);
+        Ok(Some(certificate))
+    }
+}
