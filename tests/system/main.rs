@@ -4,8 +4,10 @@
 
 mod align;
 mod bad_input;
+mod consents;
 mod demo;
 mod layout;
+mod left;
 mod operator;
 mod program;
 mod releases;

@@ -283,6 +283,14 @@ pub enum Body {
         /// `scored`, or the code of the refusal.
         outcome: String,
     },
+    /// A score was given again, since a value that it rested on was wrong.
+    #[serde(rename = "score.correction")]
+    ScoreCorrection {
+        /// Digest of the request's random name.
+        request: Digest,
+        /// `scored`, or the code of the refusal.
+        outcome: String,
+    },
     /// A connection or message was refused.
     #[serde(rename = "refusal")]
     Refusal {

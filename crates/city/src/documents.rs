@@ -60,7 +60,7 @@ fn consents(city: &City, book: &Book, registrar: &SigningKey, directory: &Path) 
 fn consent(subject: &str, grantee: &str, enterprise: &SigningKey) -> Consent {
     Consent {
         version: 1,
-        consent_id: hex(&Digest::of("tallystick/city-consent", &[subject.as_bytes(), grantee.as_bytes()])),
+        consent_id: consent_id(subject, grantee),
         supersedes: None,
         subject_kind: SubjectKind::Enterprise,
         subject: subject.into(),
@@ -98,6 +98,22 @@ fn consent(subject: &str, grantee: &str, enterprise: &SigningKey) -> Consent {
     }
 }
 
+/// A consent of an enterprise with other terms than the city's, signed by it and by the registrar: a line for `consent import`.
+///
+/// # Errors
+/// Fails if the consent cannot be encoded.
+pub fn signed_consent(
+    city: &City,
+    subject: &str,
+    grantee: &str,
+    change: impl FnOnce(&mut Consent),
+) -> std::io::Result<String> {
+    let enterprise = key(&city.seed, "enterprise", subject);
+    let mut consent = consent(subject, grantee, &enterprise);
+    change(&mut consent);
+    json(&signed(consent.envelope(), &[&enterprise, &key(&city.seed, "registrar", "")])?)
+}
+
 /// The digest of an enterprise's consent to a bank.
 pub fn consent_digest(city: &City, subject: &str, grantee: &str) -> Digest {
     let consent = consent(subject, grantee, &key(&city.seed, "enterprise", subject));
@@ -130,6 +146,11 @@ pub fn consent_event(
     };
     let envelope = signed(event.envelope(), &[&enterprise])?;
     Ok((envelope.payload_digest().map_err(std::io::Error::other)?, json(&envelope)?))
+}
+
+/// The name of an enterprise's consent to a bank.
+pub fn consent_id(subject: &str, grantee: &str) -> String {
+    hex(&Digest::of("tallystick/city-consent", &[subject.as_bytes(), grantee.as_bytes()]))
 }
 
 fn hex(digest: &Digest) -> String {

@@ -131,6 +131,9 @@ pub enum Condition {
     /// There is no consent to this institution.
     #[error("there is no consent to this institution")]
     NoConsent,
+    /// A later consent has replaced it.
+    #[error("the consent was superseded")]
+    Superseded,
     /// The consent is to data of others.
     #[error("the consent does not name this provider of data")]
     Provider,
@@ -164,9 +167,6 @@ pub enum Condition {
     /// The consent has expired.
     #[error("the consent has expired")]
     Expired,
-    /// A later consent has replaced it.
-    #[error("the consent was superseded")]
-    Superseded,
     /// The enterprise has revoked it.
     #[error("the consent was revoked")]
     Revoked,

@@ -123,11 +123,18 @@ pub(super) fn score_request(request: &ScoreRequest, applicant: Digest) -> Body {
 }
 
 pub(super) fn score_response(request: &str, outcome: &ScoreOutcome) -> Body {
-    let outcome = match outcome {
-        ScoreOutcome::Scored { .. } | ScoreOutcome::Coded { .. } => "scored",
-        ScoreOutcome::Refused { code, .. } => code,
-    };
-    Body::ScoreResponse { request: name_of(request), outcome: outcome.into() }
+    Body::ScoreResponse { request: name_of(request), outcome: outcome_of(outcome) }
+}
+
+pub(super) fn score_correction(request: &str, outcome: &ScoreOutcome) -> Body {
+    Body::ScoreCorrection { request: name_of(request), outcome: outcome_of(outcome) }
+}
+
+fn outcome_of(outcome: &ScoreOutcome) -> String {
+    match outcome {
+        ScoreOutcome::Scored { .. } | ScoreOutcome::Coded { .. } => "scored".into(),
+        ScoreOutcome::Refused { code, .. } => code.clone(),
+    }
 }
 
 fn name_of(request: &str) -> Digest {

@@ -159,7 +159,7 @@ impl Engine {
                 }
                 Err(failure) => json!({ "error": failure.message }),
             };
-            step.record(Some(&held.session), peer, book::score_response(request, outcome));
+            step.record(Some(&held.session), peer, book::score_correction(request, outcome));
             scores.push(json!({ "request": request, "was": held.result, "is": again }));
         }
         let case = Case {

@@ -324,7 +324,8 @@ fn a_later_consent_supersedes() {
         ..consent()
     };
     let mut register = register(&[consent(), narrower("c2", "c1")]);
-    assert_eq!(ask(&register, &|_| {}), Err(Condition::Superseded));
+    // What stands in the way is told of the newest consent.
+    assert_eq!(ask(&register, &|_| {}), Err(Condition::ConsentPurpose));
     assert!(ask(&register, &|q| q.time = 11).is_ok());
     let mut add = |consent: &Consent| register.add(&open(&signed(consent, &[ENTERPRISE, REGISTRAR])).unwrap());
     assert!(add(&narrower("c3", "c1")).unwrap_err().contains("newest"));

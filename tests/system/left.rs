@@ -1,0 +1,112 @@
+//! The nodes that a demo left behind, started again.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::program::{Served, done, error_of, last_object, run, text};
+
+/// The nodes that a demo left.
+pub(crate) struct Left {
+    pub(crate) root: PathBuf,
+    nodes: Vec<(String, Option<Served>)>,
+}
+
+impl Left {
+    pub(crate) fn start(root: &Path, banks: usize) -> Self {
+        let names = std::iter::once("platform".to_owned()).chain(bank_names(banks));
+        let secret = root.join("secret");
+        let nodes = names.map(|name| {
+            let served = Served::start(&root.join(&name), &secret);
+            (name, Some(served))
+        });
+        Self { root: root.into(), nodes: nodes.collect() }
+    }
+
+    pub(crate) fn directory(&self, node: &str) -> PathBuf {
+        self.root.join(node)
+    }
+
+    /// Proposes a session with the first `banks` banks; its name.
+    pub(crate) fn propose(&self, banks: usize) -> String {
+        let platform = self.directory("platform");
+        let template = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/templates/scorecard.toml");
+        let dictionary = self.root.join("inputs/dictionary.json");
+        let mut propose = vec!["session", "propose", "--node", text(&platform), "--template", text(&template)];
+        propose.extend(["--dictionary", text(&dictionary)]);
+        let names = bank_names(banks);
+        names.iter().for_each(|bank| propose.extend(["--bank", bank.as_str()]));
+        done(&propose)["session"].as_str().unwrap().to_owned()
+    }
+
+    /// Proposes a session with the first `banks` banks, has everyone approve, and waits for its end.
+    pub(crate) fn session(&mut self, banks: usize, kill: Option<&str>) -> Value {
+        let session = self.propose(banks);
+        let names = bank_names(banks);
+        self.approve("platform", &session);
+        for bank in &names {
+            self.wait(bank, &session, &["proposed"]);
+            self.approve(bank, &session);
+        }
+        if let Some(victim) = kill {
+            self.kill(victim, &session);
+        }
+        self.wait("platform", &session, &["closed", "aborted"])
+    }
+
+    pub(crate) fn approve(&self, node: &str, session: &str) {
+        let (directory, secret) = (self.directory(node), self.root.join("secret"));
+        let approve = ["session", "approve", session, "--operator", "chen", "--secret-file", text(&secret)];
+        done(&[approve.as_slice(), &["--node", text(&directory)]].concat());
+    }
+
+    /// Kills a bank once it has signed for a sum, and starts it again.
+    pub(crate) fn kill(&mut self, victim: &str, session: &str) {
+        let directory = self.directory(victim);
+        let deadline = Instant::now() + Duration::from_secs(60);
+        loop {
+            let status = status(&directory, session);
+            let round = status["round"].as_u64().unwrap_or(0);
+            if round > 0 || status["stage"] == "closed" || Instant::now() > deadline {
+                break;
+            }
+        }
+        self.stop(victim);
+        self.go_on(victim);
+    }
+
+    /// `kill -9`.
+    pub(crate) fn stop(&mut self, node: &str) {
+        let (_, served) = self.nodes.iter_mut().find(|(name, _)| name == node).unwrap();
+        served.take().unwrap().kill();
+    }
+
+    /// Starts a node that was stopped.
+    pub(crate) fn go_on(&mut self, node: &str) {
+        let (directory, secret) = (self.directory(node), self.root.join("secret"));
+        let (_, served) = self.nodes.iter_mut().find(|(name, _)| name == node).unwrap();
+        *served = Some(Served::start(&directory, &secret));
+    }
+
+    pub(crate) fn wait(&self, node: &str, session: &str, stages: &[&str]) -> Value {
+        let deadline = Instant::now() + Duration::from_secs(90);
+        loop {
+            let status = status(&self.directory(node), session);
+            if stages.iter().any(|stage| status["stage"] == *stage) {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "{node}: {status}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+pub(crate) fn status(directory: &Path, session: &str) -> Value {
+    let output = run(&["session", "status", session, "--node", text(directory), "--json"]);
+    if output.status.success() { last_object(&output) } else { Value::String(error_of(&output)) }
+}
+
+fn bank_names(banks: usize) -> Vec<String> {
+    (1..=banks).map(|bank| format!("bank-{bank}")).collect()
+}
