@@ -3,6 +3,7 @@
 use std::os::unix::fs::DirBuilderExt as _;
 
 use serde::{Deserialize, Serialize};
+use tally_city::ca::Authority;
 use tally_crypto::sign::VerifyKey;
 
 use crate::config::{Config, Role, check_name};
@@ -61,6 +62,14 @@ pub(crate) fn create(
     Store::create(&directory.store())?;
     // Last, so that a directory without it is known to be unfinished.
     std::fs::write(directory.config(), toml).map_err(cannot)
+}
+
+/// Has a trial authority answer the directory's request and puts the certificate there.
+pub(crate) fn certify(authority: &mut Authority, directory: &Directory) -> Result<(), Failure> {
+    let text = std::fs::read_to_string(directory.request()).map_err(failure::internal)?;
+    let request: CertificateRequest = serde_json::from_str(&text).map_err(failure::internal)?;
+    let certificate = crate::cli::issue(authority, &request)?;
+    std::fs::write(directory.path().join("node.crt"), certificate).map_err(failure::unwritable)
 }
 
 fn config_text(name: &str, role: Role, link: &str) -> String {

@@ -275,6 +275,11 @@ impl Register {
         self.chain(subject).map(|(place, entry)| self.standing(place, entry, now)).collect()
     }
 
+    /// Whether a subject has given a consent to a grantee, whatever became of it.
+    pub fn holds(&self, subject: &str, grantee: &str) -> bool {
+        self.find(subject, grantee).next().is_some()
+    }
+
     /// Number of consents.
     pub fn len(&self) -> usize {
         self.entries.len()

@@ -47,7 +47,7 @@ pub struct Authority<'a> {
 }
 
 /// Signatures checked together: as many as make one equation cheap, few enough for every core.
-const TOGETHER: usize = 256;
+const TOGETHER: usize = 1024;
 
 impl VerifiedConsent {
     /// Reads a consent signed by its own subject's key and by one of the registrars.

@@ -9,6 +9,8 @@
 //!
 //! The coefficients are 128 bits each, drawn by a hash of all claims: nobody can fit a signature to them.
 
+use std::collections::BTreeMap;
+
 use curve25519_dalek::constants::ED25519_BASEPOINT_POINT as BASE;
 use curve25519_dalek::edwards::{CompressedEdwardsY, EdwardsPoint};
 use curve25519_dalek::scalar::Scalar;
@@ -30,6 +32,7 @@ pub struct Claim {
 
 /// The terms of a claim's equation.
 struct Equation {
+    key: [u8; 32],
     s: Scalar,
     r: EdwardsPoint,
     h: Scalar,
@@ -52,7 +55,13 @@ impl Claim {
         let (r, s) = self.signature.0.split_first_chunk::<32>()?;
         let s = Option::from(Scalar::from_canonical_bytes(s.try_into().ok()?))?;
         let r = CompressedEdwardsY(*r).decompress()?;
-        Some(Equation { s, r, h: Scalar::from_bytes_mod_order_wide(&self.challenge), a: self.key.0.to_edwards() })
+        Some(Equation {
+            key: *self.key.as_bytes(),
+            s,
+            r,
+            h: Scalar::from_bytes_mod_order_wide(&self.challenge),
+            a: self.key.0.to_edwards(),
+        })
     }
 }
 
@@ -69,8 +78,14 @@ pub fn refuted(claims: &[Claim]) -> Vec<usize> {
 
 fn hold(equations: &[&Equation], coefficients: &[Scalar]) -> bool {
     let base: Scalar = equations.iter().zip(coefficients).map(|(equation, z)| equation.s * z).sum();
-    let terms = equations.iter().zip(coefficients).flat_map(|(one, z)| [(*z, one.r), (one.h * z, one.a)]);
-    let (scalars, points): (Vec<_>, Vec<_>) = std::iter::once((-base, BASE)).chain(terms).unzip();
+    // A key that has signed often counts once.
+    let mut keys: BTreeMap<[u8; 32], (Scalar, EdwardsPoint)> = BTreeMap::new();
+    for (one, z) in equations.iter().zip(coefficients) {
+        keys.entry(one.key).or_insert((Scalar::ZERO, one.a)).0 += one.h * z;
+    }
+    let nonces = equations.iter().zip(coefficients).map(|(one, z)| (*z, one.r));
+    let terms = std::iter::once((-base, BASE)).chain(nonces).chain(keys.into_values());
+    let (scalars, points): (Vec<_>, Vec<_>) = terms.unzip();
     EdwardsPoint::vartime_multiscalar_mul(scalars, points).mul_by_cofactor().is_identity()
 }
 

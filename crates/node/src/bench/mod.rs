@@ -5,6 +5,7 @@
 
 mod aggregation;
 mod alignment;
+mod consent;
 mod floor;
 mod rounds;
 mod training;
@@ -21,6 +22,8 @@ pub(crate) enum BenchVerb {
     Aggregation(aggregation::AggregationArguments),
     /// Two processes align two files over mutual TLS.
     Alignment(alignment::AlignmentArguments),
+    /// A register of consents: import, look-up, decision.
+    Consent(consent::ConsentArguments),
     /// Training rounds of real nodes.
     Rounds(rounds::RoundsArguments),
     /// Boosted trees on one node's rows.
@@ -33,6 +36,7 @@ impl BenchVerb {
         match self {
             Self::Aggregation(arguments) => arguments.run(),
             Self::Alignment(arguments) => arguments.run(),
+            Self::Consent(arguments) => arguments.run(),
             Self::Rounds(arguments) => arguments.run(),
             Self::Training(arguments) => arguments.run(),
         }

@@ -16,7 +16,7 @@ use crate::config::Role;
 use crate::control::{Command, DatasetImport};
 use crate::directory::Directory;
 use crate::failure::{self, Failure, FailureKind};
-use crate::node_directory::{self, CertificateRequest};
+use crate::node_directory;
 use crate::store::OperatorRole;
 
 /// `--kill NODE@STAGE`.
@@ -119,7 +119,7 @@ impl Stages {
                 Role::Bank => format!("dial = \"127.0.0.1:{port}\"\nplatform = \"platform\""),
             };
             node_directory::create(&directory, &name, role, &link, &passphrase)?;
-            issue(&mut authority, &directory)?;
+            node_directory::certify(&mut authority, &directory)?;
             nodes.push(Node::new(&name, directory.path(), &secret));
         }
         for node in &nodes {
@@ -360,13 +360,6 @@ fn wait_for(node: &Node, session: &str, holds: impl Fn(&Value) -> bool) -> Resul
             _ => std::thread::sleep(Duration::from_millis(20)),
         }
     }
-}
-
-fn issue(authority: &mut Authority, directory: &Directory) -> Result<(), Failure> {
-    let text = std::fs::read_to_string(directory.request()).map_err(failure::internal)?;
-    let request: CertificateRequest = serde_json::from_str(&text).map_err(failure::internal)?;
-    let certificate = crate::cli::issue(authority, &request)?;
-    std::fs::write(directory.path().join("node.crt"), certificate).map_err(failure::unwritable)
 }
 
 fn copy(from: &Path, to: &Path) -> Result<(), Failure> {

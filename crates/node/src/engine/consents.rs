@@ -20,7 +20,7 @@ use crate::failure::{self, Failure};
 use crate::store::SessionRecord;
 
 /// Lines read at a time: bounds the memory of a large import.
-const LINES_AT_A_TIME: usize = 8192;
+const LINES_AT_A_TIME: usize = 16_384;
 
 /// A file that is being taken in.
 struct Intake<'a> {

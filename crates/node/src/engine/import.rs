@@ -129,7 +129,7 @@ impl Engine {
     }
 
     /// The list in force.
-    pub(super) fn sharing_list(&self) -> Result<&SignedList, Failure> {
+    pub(crate) fn sharing_list(&self) -> Result<&SignedList, Failure> {
         self.list
             .as_ref()
             .ok_or_else(|| failure::refused("there is no sharing list here: import it with `tallystick list import`"))

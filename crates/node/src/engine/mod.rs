@@ -156,7 +156,7 @@ impl Engine {
         Ok(())
     }
 
-    fn answer(&mut self, command: Command) -> Result<Value, Failure> {
+    pub(crate) fn answer(&mut self, command: Command) -> Result<Value, Failure> {
         match command {
             Command::Status => self.status(),
             Command::OperatorAdd { name, key, role } => {
@@ -229,6 +229,11 @@ impl Engine {
         self.published = size;
         self.last_publication = Instant::now();
         Ok(())
+    }
+
+    /// The consents of this node.
+    pub(crate) fn register(&self) -> &Register {
+        &self.register
     }
 
     fn me(&self) -> &str {

@@ -1,5 +1,6 @@
 //! Consents, their events and uses, and what opens the log's commitments to them.
 
+use rayon::prelude::*;
 use tally_crypto::transcript::Digest;
 use tally_policy::KeptConsent;
 
@@ -21,11 +22,12 @@ impl Store {
         let rows = self.rows(statement, (after, limit as u64), |row| {
             Ok((row.get(0)?, row.get::<_, [u8; 32]>(1)?, row.get::<_, Vec<u8>>(2)?))
         })?;
+        let vault = &self.vault;
         let open = |(number, digest, sealed): (u64, [u8; 32], Vec<u8>)| {
-            let kept = self.vault.open("consent", &Digest(digest).to_string(), &sealed)?;
+            let kept = vault.open("consent", &Digest(digest).to_string(), &sealed)?;
             Ok((number, postcard::from_bytes(&kept).map_err(failure::internal)?))
         };
-        rows.into_iter().map(open).collect()
+        rows.into_par_iter().map(open).collect()
     }
 
     /// One consent, and the log entry that covers it.
