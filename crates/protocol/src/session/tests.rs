@@ -1,4 +1,5 @@
 mod models;
+mod privacy;
 mod withdrawal;
 
 use std::collections::{BTreeMap, VecDeque};
