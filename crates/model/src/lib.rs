@@ -49,6 +49,7 @@ pub use judge::{Compared, FieldRows, Validation};
 pub use learner::{Course, Fitted, Learner};
 pub use plain::Plain;
 pub use plan::{FieldPlan, FieldSource, Plan, PlanError, ReasonBasis};
+pub use points::Scale;
 pub use request::{
     Comparison, FieldBins, Kind, LinearModel, Model, RangeField, RowSet, RowTerms, ScoreGrid, SumRequest, Sums,
     SwapLines,

@@ -3,24 +3,34 @@
 
 use crate::plan::Plan;
 
-/// The scale of a scorecard.
+/// The scale of scores.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Scale {
+pub struct Scale {
     /// Points a unit of log-odds: `PDO / ln 2`.
-    pub(crate) factor: f64,
+    pub factor: f64,
     /// Score at even odds.
-    pub(crate) offset: f64,
+    pub offset: f64,
 }
 
 impl Scale {
+    /// The scale on which `pdo` points double the good-to-bad odds, and `base_odds` have `base_score`.
+    pub fn new(pdo: f64, base_score: f64, base_odds: f64) -> Self {
+        let factor = pdo / std::f64::consts::LN_2;
+        Self { factor, offset: base_score - factor * libm::log(base_odds) }
+    }
+
     pub(crate) fn of(plan: &Plan) -> Self {
-        let factor = plan.pdo / std::f64::consts::LN_2;
-        Self { factor, offset: plan.base_score - factor * libm::log(plan.base_odds) }
+        Self::new(plan.pdo, plan.base_score, plan.base_odds)
+    }
+
+    /// The score of log-odds of bad, not rounded.
+    pub fn score(&self, log_odds: f64) -> f64 {
+        self.offset - self.factor * log_odds
     }
 
     /// Points before any field.
     pub(crate) fn base_points(&self, intercept: f64) -> i64 {
-        points(self.offset - self.factor * intercept)
+        points(self.score(intercept))
     }
 
     /// Points of each code of a field.

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
+use tally_model::boosted::BoostedFit;
 use tally_model::dossier::{self, Approval, Commitment, Dossier, FieldNote, Purpose, Scaling, Statement};
-use tally_model::pmml::{self, Characteristic, Input};
+use tally_model::pmml::{self, Characteristic, Input, Reading};
 use tally_model::text::Text;
-use tally_model::{Course, FieldBins, Fit, Fitted, Meaning, card_csv};
+use tally_model::{Course, FieldBins, Fit, Fitted, Meaning, Scale, card_csv};
 use tally_protocol::session::{BinTable, Contract, Holder, PartyRole, PlatformHalf, SealedContract};
 
 use super::Language;
@@ -22,7 +23,7 @@ pub(super) enum Format {
     Json,
     /// The table of a scorecard, comma-separated: field, class, counts, WOE, points.
     Card,
-    /// PMML 4.4 of this node's half of a scorecard.
+    /// PMML 4.4: of a scorecard this node's half, of trees the forest as far as this node knows what its codes stand for.
     Pmml,
     /// The dossier of a scorecard: one page to read, print and file.
     Dossier,
@@ -63,7 +64,10 @@ impl Exported {
         match format {
             Format::Json => serde_json::to_string_pretty(&self.json()).map_err(failure::internal),
             Format::Card => Ok(self.card(self.scorecard("the table of points")?)),
-            Format::Pmml => self.pmml(self.scorecard("PMML")?),
+            Format::Pmml => match &self.fitted {
+                Fitted::Scorecard(fit) => self.half_in_pmml(fit),
+                Fitted::Trees(fit) => Ok(self.forest_in_pmml(fit)),
+            },
             Format::Dossier => Ok(dossier::render(&self.dossier(self.scorecard("the dossier")?), language.into())),
         }
     }
@@ -92,17 +96,19 @@ impl Exported {
 
     /// Classes of fields whose bins this node does not know are named by number.
     fn card(&self, fit: &Fit) -> String {
-        let tables = self.tables();
-        let rows = fit.card(|field| {
-            let values = self.categories(&field.name);
-            match (tables.get(&field.name).and_then(|table| table.meaning()), &field.bins) {
-                _ if !values.is_empty() => Meaning::Values(values),
-                (Some(bins), _) => Meaning::Numbers(bins),
-                (None, FieldBins::Codes(_)) => Meaning::Unknown,
-                (None, bins) => Meaning::Numbers(bins.clone()),
-            }
-        });
-        card_csv(&rows)
+        card_csv(&fit.card(|field| self.meaning(&field.name, &field.bins)))
+    }
+
+    /// What the codes of a field stand for, as far as this node knows.
+    fn meaning(&self, name: &str, bins: &FieldBins) -> Meaning {
+        let values = self.categories(name);
+        match (self.tables().get(name), bins) {
+            _ if !values.is_empty() => Meaning::Values(values),
+            (Some(BinTable::Values(values)), _) => Meaning::Values(values.clone()),
+            (Some(table), _) => table.meaning().map_or(Meaning::Unknown, Meaning::Numbers),
+            (None, FieldBins::Codes(_)) => Meaning::Unknown,
+            (None, bins) => Meaning::Numbers(bins.clone()),
+        }
     }
 
     fn tables(&self) -> BTreeMap<String, BinTable> {
@@ -116,8 +122,8 @@ impl Exported {
     }
 
     /// A bank's half with one number for the platform's; the platform's half by itself, from zero points on.
-    fn pmml(&self, fit: &Fit) -> Result<String, Failure> {
-        let name = format!("tallystick-{}", &self.fitted.digest().to_string()[..16]);
+    fn half_in_pmml(&self, fit: &Fit) -> Result<String, Failure> {
+        let name = self.name();
         let Some(half) = &self.half else {
             let bins: Vec<_> = self.offered(fit).map(|field| field.bins.codes().saturating_sub(1) as u16).collect();
             let Course::Scorecard(plan) = self.terms().course(&bins) else {
@@ -136,7 +142,25 @@ impl Exported {
             };
             Some(Characteristic { name: name.clone(), input })
         });
-        Ok(pmml::scorecard(&name, 0, &own.collect::<Vec<_>>()))
+        Ok(pmml::scorecard(&name, 0, &own.collect::<Vec<_>>(), None))
+    }
+
+    fn forest_in_pmml(&self, fit: &BoostedFit) -> String {
+        let (factor, offset) = self.terms().model.scale();
+        let reading = |place: usize| {
+            let field = fit.fields.get(place).zip(fit.forest.bins().get(place));
+            match field.map_or(Meaning::Unknown, |(field, bins)| self.meaning(&field.name, bins)) {
+                Meaning::Values(values) => Reading::Category(values),
+                Meaning::Numbers(FieldBins::Cuts(cuts)) => Reading::Number(cuts),
+                Meaning::Numbers(_) | Meaning::Unknown => Reading::Code,
+            }
+        };
+        pmml::forest(&self.name(), fit, reading, Scale { factor, offset })
+    }
+
+    /// The model's name in other programs.
+    fn name(&self) -> String {
+        format!("tallystick-{}", &self.fitted.digest().to_string()[..16])
     }
 
     /// The platform's fields of a fit: the last ones.
