@@ -8,7 +8,8 @@ use crate::boosted::{self, BoostedFit, BoostedPlan, Booster};
 use crate::contribution::ContributionError;
 use crate::fit::{Fit, RoundRecord, Scorecard};
 use crate::golden::Scoring;
-use crate::metrics::Figures;
+use crate::judge::Validation;
+use crate::metrics::{Cell, Figures};
 use crate::plan::{Plan, PlanError};
 use crate::request::Sums;
 use crate::rows::Table;
@@ -134,6 +135,23 @@ impl Fitted {
         match self {
             Self::Scorecard(fit) => fit.joint,
             Self::Trees(fit) => fit.joint,
+        }
+    }
+
+    /// What the sums that judge the model say.
+    pub fn validation(&self) -> &Validation {
+        match self {
+            Self::Scorecard(fit) => &fit.validation,
+            Self::Trees(fit) => &fit.validation,
+        }
+    }
+
+    /// Rows that the model is fitted on, and rows that it is judged on.
+    pub fn samples(&self) -> [Cell; 2] {
+        let cell = |rows: i64, bad: i64| Cell { good: rows.saturating_sub(bad), bad };
+        match self {
+            Self::Scorecard(fit) => [cell(fit.train_rows, fit.train_bad), cell(fit.holdout_rows, fit.holdout_bad)],
+            Self::Trees(fit) => [cell(fit.train_rows, fit.train_bad), cell(fit.holdout_rows, fit.holdout_bad)],
         }
     }
 

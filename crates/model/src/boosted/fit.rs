@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use tally_crypto::transcript::Digest;
 
 use super::contribution::log_odds;
-use super::forest::Forest;
+use super::forest::{Forest, Shape};
 use super::plan::{BoostedFieldPlan, Monotone};
 use super::shap::Contributions;
 use crate::contribution::{ContributionError, logistic};
@@ -81,6 +81,29 @@ impl BoostedFit {
     /// The code of a number in a field; 0 where the field or its cuts are not known here.
     pub fn code(&self, field: usize, value: f64) -> u16 {
         self.forest.bins().get(field).map_or(0, |bins| bins.code(value))
+    }
+
+    /// Mean log-odds of bad of the rows that the trees were grown on, by the cover of the nodes.
+    pub fn expected(&self) -> f64 {
+        self.forest.expected()
+    }
+
+    /// The same at each code of a field, the other fields unknown (partial dependence); empty if there is no such field.
+    pub fn dependence(&self, field: usize) -> Vec<f64> {
+        u32::try_from(field).map(|field| self.forest.dependence(field)).unwrap_or_default()
+    }
+
+    /// Per field, the sum of `h` over the nodes that split on it.
+    pub fn cover(&self) -> Vec<f64> {
+        let mut cover = vec![0.0; self.fields.len()];
+        for node in self.forest.trees().iter().flat_map(|tree| &tree.nodes) {
+            if let Shape::Split(split) = node.shape
+                && let Some(sum) = cover.get_mut(split.field as usize)
+            {
+                *sum += node.cover;
+            }
+        }
+        cover
     }
 
     /// What each field adds to an applicant's log-odds, by the applicant's codes in plan order.

@@ -39,7 +39,7 @@ mod shap;
 mod siblings;
 mod split;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use booster::{Booster, bank_only};
 pub use draw::{Draw, row_hash};

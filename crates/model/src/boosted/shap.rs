@@ -4,6 +4,7 @@
 //! field is unknown go down both ways in the proportion of the children's cover. Time: leaves x depth^2 a tree.
 
 use super::forest::{Forest, Node, Shape, Tree};
+use crate::request::FieldBins;
 
 /// An applicant's log-odds of bad, taken apart: `expected` plus all `values`.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,9 +18,8 @@ pub struct Contributions {
 impl Contributions {
     /// The contributions to the log-odds of one row, by the code of each field.
     pub(super) fn new(forest: &Forest, codes: &[u16]) -> Self {
-        let mut found = Self { expected: forest.base(), values: vec![0.0; forest.bins().len()] };
+        let mut found = Self { expected: forest.expected(), values: vec![0.0; forest.bins().len()] };
         for tree in forest.trees() {
-            found.expected += mean(tree, 0);
             Descent { tree, codes, values: &mut found.values }.visit(0, Path::default(), Step::root());
         }
         found
@@ -31,6 +31,36 @@ impl Contributions {
         worse.sort_by(|a, b| b.1.total_cmp(&a.1));
         worse.truncate(count);
         worse
+    }
+}
+
+impl Forest {
+    /// Mean log-odds of bad of the rows that the trees were grown on, by cover.
+    pub(super) fn expected(&self) -> f64 {
+        self.trees().iter().fold(self.base(), |sum, tree| sum + mean(tree, 0))
+    }
+
+    /// Mean log-odds of bad at each code of a field while the others are unknown: what the field is worth alone in the game
+    /// whose Shapley values [`Contributions`] are. The partial dependence of Friedman, "Greedy function approximation" (2001),
+    /// section 8.2.
+    pub(super) fn dependence(&self, field: u32) -> Vec<f64> {
+        let codes = self.bins().get(field as usize).map_or(0, FieldBins::codes);
+        let at = |code| self.trees().iter().fold(self.base(), |sum, tree| sum + mean_at(tree, 0, field, code as u16));
+        (0..codes).map(at).collect()
+    }
+}
+
+/// Mean value below a node, by cover, where one field is known.
+fn mean_at(tree: &Tree, at: usize, field: u32, code: u16) -> f64 {
+    match tree.nodes.get(at).map(|node| node.shape) {
+        Some(Shape::Split(split)) if split.field == field => mean_at(tree, split.child(code) as usize, field, code),
+        Some(Shape::Split(split)) => {
+            let [left, right] = [split.left as usize, split.right as usize];
+            let share = share(tree, left, right);
+            share * mean_at(tree, left, field, code) + (1.0 - share) * mean_at(tree, right, field, code)
+        }
+        Some(Shape::Leaf(value)) => value,
+        None => 0.0,
     }
 }
 

@@ -16,7 +16,7 @@ mod oracle;
 mod quality;
 mod small;
 
-pub(super) fn plan(fields: Vec<BoostedFieldPlan>) -> BoostedPlan {
+pub(crate) fn plan(fields: Vec<BoostedFieldPlan>) -> BoostedPlan {
     BoostedPlan {
         fields,
         bins: 32,
@@ -36,7 +36,7 @@ pub(super) fn plan(fields: Vec<BoostedFieldPlan>) -> BoostedPlan {
     }
 }
 
-pub(super) fn field(name: &str, source: FieldSource) -> BoostedFieldPlan {
+pub(crate) fn field(name: &str, source: FieldSource) -> BoostedFieldPlan {
     BoostedFieldPlan { name: name.into(), source, monotone: Monotone::Free }
 }
 
@@ -72,7 +72,7 @@ impl Banks {
 }
 
 /// The fit over tables by bank, where `least` of them stand behind every cell.
-pub(super) fn fit(plan: &BoostedPlan, tables: &BTreeMap<String, Table>, least: u32) -> BoostedFit {
+pub(crate) fn fit(plan: &BoostedPlan, tables: &BTreeMap<String, Table>, least: u32) -> BoostedFit {
     let mut banks = Banks::new(tables, least);
     let cohort: Vec<_> = tables.keys().cloned().collect();
     let mut booster = Booster::new(plan.clone()).unwrap();

@@ -14,9 +14,10 @@ use serde::{Deserialize, Serialize};
 use tally_crypto::transcript::Digest;
 
 use self::words::Words;
-use crate::fit::Fit;
+use crate::learner::Fitted;
 use crate::markup::{Markup, element, raw_style, text};
 use crate::metrics::ScoreCells;
+use crate::points::Scale;
 use crate::text::{Language, Text};
 
 /// Everything that the page tells.
@@ -41,10 +42,12 @@ pub struct Dossier {
     pub sample: Vec<Statement>,
     /// The fields, in the order of the fit.
     pub fields: Vec<FieldNote>,
-    /// Terms of the scorecard.
+    /// How log-odds become points.
     pub scaling: Scaling,
+    /// Terms of the fit.
+    pub parameters: Vec<Statement>,
     /// The fit with its validation.
-    pub fit: Fit,
+    pub fit: Fitted,
     /// Caps and minimums of the contract, and what the model must not be used for.
     pub limits: Vec<Statement>,
     /// Who approved.
@@ -169,7 +172,11 @@ impl Dossier {
 
     /// The score of log-odds of bad.
     fn score(&self, log_odds: f64) -> f64 {
-        self.fit.offset - self.fit.factor * log_odds
+        self.scale().score(log_odds)
+    }
+
+    fn scale(&self) -> Scale {
+        Scale::new(self.scaling.pdo, self.scaling.base_score, self.scaling.base_odds)
     }
 
     /// Scores between which all but the outermost half hundredths of the rows lie, for the axis of a plot.

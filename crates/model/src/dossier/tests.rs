@@ -1,7 +1,10 @@
 //! The page: well-formed, escaped, with the figures that the fit has, in both languages.
 
 use super::*;
+use crate::boosted::tests::{field as tree_field, fit as tree_fit, plan as tree_plan};
+use crate::boosted::{self, BoostedPlan, EarlyStopping, JudgedOn, row_hash};
 use crate::dossier::words::{fixed, interval, signed};
+use crate::judge::Validation;
 use crate::metrics::Evaluation;
 use crate::request::RowSet;
 use crate::tests::{data, fit_released, names, plan, read, split, table, three_fields, values};
@@ -88,13 +91,55 @@ fn dossier() -> Dossier {
             note("court_cases_24m", "近24个月涉诉案件", "Court cases in 24 months", ("平台", "the platform"), "L2"),
         ],
         scaling: Scaling { pdo: plan.pdo, base_score: plan.base_score, base_odds: plan.base_odds },
-        fit,
+        parameters: vec![statement("正则化强度", "C", "1", "1")],
+        fit: Fitted::Scorecard(Box::new(fit)),
         limits: vec![
             statement("最少银行数", "Fewest banks in a sum", "3", "3"),
             statement("不得用于", "Not to be used for", "融资支持以外的任何用途", "anything but financing support"),
         ],
         approvals: vec![approval("bank-1", "wang.lin"), approval("bank-2", "li.na"), approval("platform", "zhao.min")],
         versions: vec![statement("程序", "Program", "tallystick 0.1.0", "tallystick 0.1.0")],
+    }
+}
+
+fn card(dossier: &Dossier) -> &crate::Fit {
+    dossier.fit.scorecard().unwrap()
+}
+
+/// The same of trees, grown until the loss on a fold no longer falls.
+fn of_trees() -> Dossier {
+    let on = JudgedOn::Fold { share: 0.3 };
+    let fields = three_fields().fields.into_iter().map(|field| tree_field(&field.name, field.source)).collect();
+    let plan = BoostedPlan { early_stopping: Some(EarlyStopping { patience: 5, on }), ..tree_plan(fields) };
+    let mut tables = split(&table(9000, 21), 3);
+    for table in tables.values_mut() {
+        table.hashes = (0..table.rows()).map(|row| row_hash(&format!("{row} {}", table.label[row]))).collect();
+        table.baseline = boosted::bank_only(&plan, table).unwrap();
+    }
+    let fit = tree_fit(&plan, &tables, 3);
+    assert!(!fit.losses.is_empty() && fit.losses.len() > fit.forest.trees().len());
+    let mut dossier = Dossier { fit: Fitted::Trees(Box::new(fit)), ..dossier() };
+    for (note, field) in dossier.fields.iter_mut().zip(three_fields().fields) {
+        note.name = field.name;
+    }
+    dossier
+}
+
+#[test]
+fn a_page_of_trees() {
+    let dossier = of_trees();
+    check(&dossier, "trees");
+    let Fitted::Trees(fit) = &dossier.fit else { unreachable!() };
+    let page = render(&dossier, Language::En);
+    let all: f64 = fit.fields.iter().map(|field| field.gain).sum();
+    for field in &fit.fields {
+        assert!(page.contains(&words::percent(field.gain / all)) && page.contains(&fixed(field.gain, 1)));
+    }
+    assert!(page.contains("Pooled loss") && page.contains("Court cases in 24 months"));
+    assert!(!page.contains("Weight of evidence") && !page.contains("Score = "));
+    let zh = render(&dossier, Language::Zh);
+    for mark in ["<section>", "<svg", "<tr>", "<td", "<dt>"] {
+        assert_eq!(page.matches(mark).count(), zh.matches(mark).count(), "{mark}");
     }
 }
 
@@ -167,21 +212,21 @@ fn a_page_of_public_data() {
         ..Table::default()
     };
     let fit = fit_released(&plan, &split(&table, 3), 3, |_| names(3));
-    let mut dossier = Dossier { fit, ..dossier() };
+    let mut fit = fit;
     for (place, name) in names_of.iter().enumerate().skip(10) {
         // Fields of the platform: bins without cuts.
-        let field = &mut dossier.fit.fields[place];
+        let field = &mut fit.fields[place];
         field.bins = FieldBins::Codes(u16::try_from(field.bins.codes() - 1).unwrap());
         assert_eq!(&field.name, name);
     }
-    check(&dossier, "public");
+    check(&Dossier { fit: Fitted::Scorecard(Box::new(fit)), ..dossier() }, "public");
 }
 
 #[test]
 fn the_page_has_the_figures_of_the_fit() {
     let dossier = dossier();
     let page = render(&dossier, Language::En);
-    let validation = &dossier.fit.validation;
+    let validation = dossier.fit.validation();
     let joint = Evaluation::new(&validation.joint, RowSet::Holdout).unwrap();
     let difference = validation.auc_difference().unwrap().difference;
     let swap = validation.swap.unwrap();
@@ -194,15 +239,15 @@ fn the_page_has_the_figures_of_the_fit() {
         fixed(validation.compared.as_ref().unwrap().brier[0], 4),
         dossier.fit.digest().to_string(),
         dossier.contract.to_string(),
-        format!("Score = {}", dossier.fit.base_points),
+        format!("Score = {}", card(&dossier).base_points),
         words::count(swap.swap_in.rows()),
     ] {
         assert!(page.contains(&figure), "{figure}");
     }
-    for round in &dossier.fit.rounds {
+    for round in dossier.fit.rounds() {
         assert!(page.contains(&round.sums.to_string()) && page.contains(&round.request.to_string()));
     }
-    for field in dossier.fit.fields.iter().filter(|field| field.coefficient.is_some()) {
+    for field in card(&dossier).fields.iter().filter(|field| field.coefficient.is_some()) {
         for points in &field.points {
             assert!(page.contains(&format!(">{}<", signed(*points as f64, 0))));
         }
@@ -232,8 +277,9 @@ fn texts_from_outside_stay_texts() {
     dossier.parties[0].name = attack.into();
     dossier.fields[0].title = Text::new(attack, attack);
     dossier.fields[1].labels = vec![attack.into(); 20];
-    dossier.fit.fields[1].bins = FieldBins::Codes(10);
-    dossier.fit.rounds[0].cohort = vec![attack.into()];
+    let Fitted::Scorecard(fit) = &mut dossier.fit else { unreachable!() };
+    fit.fields[1].bins = FieldBins::Codes(10);
+    fit.rounds[0].cohort = vec![attack.into()];
     dossier.approvals[0].operator = attack.into();
     dossier.limits[0].value = Text::new(attack, attack);
     for language in [Language::Zh, Language::En] {
@@ -248,8 +294,18 @@ fn texts_from_outside_stay_texts() {
 
 #[test]
 fn a_fit_without_figures_has_a_page() {
-    let mut dossier = dossier();
-    let validation = &mut dossier.fit.validation;
+    for mut dossier in [dossier(), of_trees()] {
+        match &mut dossier.fit {
+            Fitted::Scorecard(fit) => withhold(&mut fit.validation),
+            Fitted::Trees(fit) => withhold(&mut fit.validation),
+        }
+        let page = render(&dossier, Language::En);
+        check_well_formed(&page);
+        assert!(page.contains("was withheld") && !page.contains("NaN"));
+    }
+}
+
+fn withhold(validation: &mut Validation) {
     for scores in
         [&mut validation.joint, &mut validation.bank_only, &mut validation.joint_train, &mut validation.bank_only_train]
     {
@@ -258,9 +314,6 @@ fn a_fit_without_figures_has_a_page() {
     validation.compared = None;
     validation.swap = None;
     validation.fields.clear();
-    let page = render(&dossier, Language::En);
-    check_well_formed(&page);
-    assert!(page.contains("was withheld") && !page.contains("NaN"));
 }
 
 #[test]

@@ -95,7 +95,7 @@ pub(super) fn p_value(value: f64) -> String {
 }
 
 /// A number of the data in few characters.
-fn short(value: f64) -> String {
+pub(super) fn short(value: f64) -> String {
     let magnitude = value.abs();
     if magnitude != 0.0 && !(1e-3..1e7).contains(&magnitude) {
         return format!("{value:.3e}").replace('-', "−");

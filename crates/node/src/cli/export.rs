@@ -1,14 +1,15 @@
 //! A model in files for others: versioned JSON, the table of a scorecard, PMML, and the dossier.
 
+mod dossier;
+mod parameters;
+
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use tally_model::boosted::BoostedFit;
-use tally_model::dossier::{self, Approval, Commitment, Dossier, FieldNote, Purpose, Scaling, Statement};
 use tally_model::pmml::{self, Characteristic, Input, Reading};
-use tally_model::text::Text;
 use tally_model::{Course, FieldBins, Fit, Fitted, Meaning, Scale, card_csv};
-use tally_protocol::session::{BinTable, Contract, Holder, PartyRole, PlatformHalf, SealedContract};
+use tally_protocol::session::{BinTable, Contract, Holder, PlatformHalf, SealedContract};
 
 use super::Language;
 use crate::failure::{self, Failure};
@@ -25,7 +26,7 @@ pub(super) enum Format {
     Card,
     /// PMML 4.4: of a scorecard this node's half, of trees the forest as far as this node knows what its codes stand for.
     Pmml,
-    /// The dossier of a scorecard: one page to read, print and file.
+    /// The dossier: one page to read, print and file.
     Dossier,
 }
 
@@ -63,18 +64,16 @@ impl Exported {
     pub(super) fn write(&self, format: Format, language: Language) -> Result<String, Failure> {
         match format {
             Format::Json => serde_json::to_string_pretty(&self.json()).map_err(failure::internal),
-            Format::Card => Ok(self.card(self.scorecard("the table of points")?)),
+            Format::Card => {
+                let none = || failure::usage("the table of points is of scorecards: trees have none");
+                Ok(self.card(self.fitted.scorecard().ok_or_else(none)?))
+            }
             Format::Pmml => match &self.fitted {
                 Fitted::Scorecard(fit) => self.half_in_pmml(fit),
                 Fitted::Trees(fit) => Ok(self.forest_in_pmml(fit)),
             },
-            Format::Dossier => Ok(dossier::render(&self.dossier(self.scorecard("the dossier")?), language.into())),
+            Format::Dossier => Ok(tally_model::dossier::render(&self.dossier(), language.into())),
         }
-    }
-
-    fn scorecard(&self, what: &str) -> Result<&Fit, Failure> {
-        let none = || failure::usage(format!("{what} is of scorecards; boosted trees are exported as json"));
-        self.fitted.scorecard().ok_or_else(none)
     }
 
     fn terms(&self) -> &Contract {
@@ -168,144 +167,4 @@ impl Exported {
         let own = self.terms().fields_of(Holder::Banks).count();
         fit.fields.iter().skip(own)
     }
-
-    fn dossier(&self, fit: &Fit) -> Dossier {
-        let (terms, digest) = (self.terms(), self.contract.digest());
-        let purpose = terms.purpose.to_string();
-        Dossier {
-            title: terms.title.clone(),
-            prepared: jiff::Timestamp::now().strftime("%Y-%m-%d").to_string(),
-            purpose: Purpose { words: purpose_in_words(&purpose), code: purpose },
-            session: terms.session.clone(),
-            contract: digest,
-            parties: terms.parties.iter().map(party).collect(),
-            commitments: self.commitments(),
-            sample: self.sample(),
-            fields: terms.fields.iter().map(|field| self.note(field)).collect(),
-            scaling: Scaling {
-                pdo: terms.model.pdo,
-                base_score: terms.model.base_score,
-                base_odds: terms.model.base_odds,
-            },
-            fit: fit.clone(),
-            limits: self.limits(),
-            approvals: self.approvals(),
-            versions: vec![
-                statement(("程序", "program"), &format!("tallystick {}", env!("CARGO_PKG_VERSION"))),
-                statement(("共享清单", "sharing list"), &format!("{} ({})", terms.list.version, terms.list.digest)),
-                statement(("模型", "model"), &self.fitted.digest().to_string()),
-            ],
-        }
-    }
-
-    /// What this node committed its data set to; the other parties' commitments stand in their logs.
-    fn commitments(&self) -> Vec<Commitment> {
-        let Ok(digest) = serde_json::from_value(self.shown["data_version"].clone()) else { return Vec::new() };
-        vec![Commitment {
-            party: self.shown["node"].as_str().unwrap_or_default().into(),
-            what: Text::new("本节点数据集的加盐默克尔根", "salted Merkle root of this node's data set"),
-            rows: self.shown["results"]["rows"].as_u64(),
-            digest,
-        }]
-    }
-
-    fn sample(&self) -> Vec<Statement> {
-        let terms = self.terms();
-        let rule = ("留出样本", "hold-out rows");
-        let hash = "三成：标识符公开散列";
-        let mut sample = vec![Statement {
-            name: Text::new(rule.0, rule.1),
-            value: Text::new(hash, "three in ten, by a public hash of the identifier"),
-        }];
-        if let Ok(Value::Object(given)) = serde_json::to_value(&terms.sample) {
-            sample.extend(given.iter().map(|(name, value)| {
-                let name = name.replace('_', " ");
-                statement((&name, &name), &value.to_string())
-            }));
-        }
-        sample
-    }
-
-    fn note(&self, field: &tally_protocol::session::FieldTerms) -> FieldNote {
-        let title = serde_json::from_value(self.shown["titles"][&field.name].clone());
-        let labels = match self.tables().get(&field.name) {
-            Some(BinTable::Values(values)) => values.clone(),
-            _ => field.categories.clone(),
-        };
-        FieldNote {
-            name: field.name.clone(),
-            title: title.unwrap_or_else(|_| Text::new(&field.name, &field.name)),
-            holder: match field.holder {
-                Holder::Platform => Text::new("平台", "platform"),
-                Holder::Banks => Text::new("银行", "banks"),
-            },
-            level: format!("{:?}", field.level),
-            labels,
-        }
-    }
-
-    fn limits(&self) -> Vec<Statement> {
-        let limits = &self.terms().limits;
-        vec![
-            statement(("一次汇总的最少银行数", "fewest banks in a sum"), &limits.min_cohort.to_string()),
-            statement(("一个单元的最少银行数", "fewest banks behind a cell"), &limits.min_cell.to_string()),
-            statement(("最多汇总次数", "most released sums"), &limits.rounds.to_string()),
-            Statement {
-                name: Text::new("禁止用途", "not to be used for"),
-                value: Text::new("融资支持以外的任何用途", "anything but financing support"),
-            },
-        ]
-    }
-
-    fn approvals(&self) -> Vec<Approval> {
-        let party = self.shown["node"].as_str().unwrap_or_default();
-        let time = |value: &Value| super::words::moment(value);
-        let approved = self.shown["history"].as_array().into_iter().flatten();
-        let signed =
-            approved.filter(|step| step[0] == "proposed").map(|step| time(&step[1])).next().unwrap_or_default();
-        let contract = self.shown["approvals"].as_array().into_iter().flatten().filter_map(Value::as_str);
-        let mut approvals: Vec<_> = contract
-            .map(|operator| Approval {
-                party: party.into(),
-                operator: operator.into(),
-                time: signed.clone(),
-                what: Text::new("会话合同", "the contract of the session"),
-                digest: self.contract.digest(),
-            })
-            .collect();
-        for change in self.shown["changes"].as_array().into_iter().flatten() {
-            let Some(operator) = change["operator"].as_str() else { continue };
-            let state = change["state"].as_str().unwrap_or_default();
-            approvals.push(Approval {
-                party: party.into(),
-                operator: operator.into(),
-                time: time(&change["time"]),
-                what: Text::new(&format!("模型状态：{state}"), &format!("the model as {state}")),
-                digest: self.fitted.digest(),
-            });
-        }
-        approvals
-    }
-}
-
-fn purpose_in_words(code: &str) -> Text {
-    match code {
-        "joint-modelling" => Text::new("融资支持：联合建模", "financing support: joint modelling"),
-        other => Text::new(&format!("融资支持：{other}"), &format!("financing support: {other}")),
-    }
-}
-
-fn party(party: &tally_protocol::session::Party) -> dossier::Party {
-    dossier::Party {
-        name: party.name.clone(),
-        role: match party.role {
-            PartyRole::Platform => Text::new("平台", "platform"),
-            PartyRole::Bank => Text::new("银行", "bank"),
-        },
-        key: party.node_key.id(),
-    }
-}
-
-fn statement((zh, en): (&str, &str), value: &str) -> Statement {
-    Statement { name: Text::new(zh, en), value: Text::new(value, value) }
 }

@@ -413,3 +413,27 @@ fn plans_out_of_bounds_are_refused() {
         assert!(plan.check().is_err());
     }
 }
+
+/// With two fields, a Shapley value is the mean of what the field adds to nothing and to the other one.
+#[test]
+fn effects_are_the_parts_of_contributions() {
+    let fields = vec![field("a", FieldSource::Values), field("b", FieldSource::Values)];
+    let all = table(400, 5);
+    let two = Table { columns: all.columns[..2].to_vec(), ..all };
+    let fit = fit(&BoostedPlan { bins: 8, trees: 6, ..plan(fields) }, &BTreeMap::from([("bank".into(), two)]), 1);
+    assert!(fit.fields.iter().all(|field| field.splits > 0));
+    let (first, second, expected) = (fit.dependence(0), fit.dependence(1), fit.expected());
+    for (a, with_first) in first.iter().enumerate() {
+        for (b, with_second) in second.iter().enumerate() {
+            let codes = [a as u16, b as u16];
+            let contributions = fit.contributions(&codes);
+            let whole = crate::Scoring::score(&fit, &codes);
+            let half = (with_first - expected + whole - with_second) / 2.0;
+            assert!((contributions.values[0] - half).abs() < 1e-12 && contributions.expected == expected);
+        }
+    }
+    let nodes = fit.forest.trees().iter().flat_map(|tree| &tree.nodes);
+    let split = nodes.filter(|node| matches!(node.shape, Shape::Split(_))).map(|node| node.cover).sum::<f64>();
+    assert!((fit.cover().iter().sum::<f64>() - split).abs() < 1e-9 * split);
+    assert!(fit.dependence(2).is_empty());
+}

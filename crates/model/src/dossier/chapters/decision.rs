@@ -12,7 +12,7 @@ const BANDS: usize = 20;
 
 /// The cut-off table and the swap set.
 pub(super) fn cut_offs(dossier: &Dossier, words: Words) -> Vec<Markup> {
-    let scores = &dossier.fit.validation.joint;
+    let scores = &dossier.fit.validation().joint;
     let Some(histogram) = scores.histogram() else { return vec![nothing(words)] };
     let rows = table_of(&histogram, BANDS).into_iter().map(|cut| {
         let whisker = Estimate { value: 0.0, low: 100.0 * cut.bad_rate.low, high: 100.0 * cut.bad_rate.high };
@@ -40,17 +40,22 @@ pub(super) fn cut_offs(dossier: &Dossier, words: Words) -> Vec<Markup> {
     let mut content = vec![
         table(columns, rows),
         remark(words.say(
-            "每一行：批准该分数段及所有更高分的申请。分数由精确系数得出，与取整分值之和最多相差数分。",
-            "Each line: what it means to approve this band and every higher score. Scores follow from exact coefficients; the sum \
-             of whole points may differ by a few points.",
+            "每一行：批准该分数段及所有更高分的申请。",
+            "Each line: what it means to approve this band and every higher score.",
         )),
     ];
+    if dossier.fit.scorecard().is_some() {
+        content.push(remark(words.say(
+            "分数由精确系数得出，与取整分值之和最多相差数分。",
+            "Scores follow from exact coefficients; the sum of whole points may differ by a few points.",
+        )));
+    }
     content.push(element(
         "h3",
         [],
         [text(words.say("相同通过率下的换入与换出", "Swap set at the same approval rate"))],
     ));
-    content.extend(match &dossier.fit.validation.swap {
+    content.extend(match &dossier.fit.validation().swap {
         Some(swap) => swap_set(swap, words),
         None => vec![remark(words.say(
             "四格表中有一格的支撑银行过少，故整表未释放。",
@@ -119,7 +124,7 @@ fn swap_set(swap: &SwapSet, words: Words) -> Vec<Markup> {
 
 /// Stability of scores and of fields between training and hold-out rows.
 pub(super) fn stability(dossier: &Dossier, words: Words) -> Vec<Markup> {
-    let validation = &dossier.fit.validation;
+    let validation = dossier.fit.validation();
     let scores = [
         (words.say("联合模型分数", "Joint score"), score_stability(&validation.joint_train, &validation.joint)),
         (
@@ -140,9 +145,10 @@ pub(super) fn stability(dossier: &Dossier, words: Words) -> Vec<Markup> {
         ]
     };
     let of_scores = scores.map(|(name, found)| line(name.into(), found, None));
-    let fields = dossier.fit.fields.iter().enumerate().filter(|(_, field)| field.coefficient.is_some());
+    let fields = dossier.fit.scorecard().into_iter().flat_map(|fit| fit.fields.iter().enumerate());
+    let fields = fields.filter(|(_, field)| field.coefficient.is_some());
     let of_fields = fields.map(|(place, field)| {
-        let name = super::fields::title(field, dossier.note(&field.name), words);
+        let name = super::fields::title(&field.name, dossier.note(&field.name), words);
         let found = validation.field_stability(place, field);
         line(name, found.map(|found| found.0), found.and_then(|found| found.1))
     });

@@ -1,29 +1,31 @@
-//! Bins and points, field by field.
+//! A scorecard's bins and points, field by field.
 
 use super::{Column, figure, remark, side_by_side, table};
 use crate::dossier::plot::{Axis, Plot};
-use crate::dossier::words::{Words, count, fixed, percent, signed};
+use crate::dossier::words::{Words, count, fixed, p_value, percent, signed};
 use crate::dossier::{Dossier, FieldNote};
-use crate::fit::FieldFit;
+use crate::fit::{FieldFit, Fit};
 use crate::markup::{Markup, element, text};
 use crate::metrics::Cell;
+use crate::selection::DropReason;
 
 /// A picture of each field in the model, and a list of those that were dropped.
-pub(super) fn bins(dossier: &Dossier, words: Words) -> Vec<Markup> {
-    let mut order: Vec<_> = kept(dossier).collect();
+pub(super) fn bins(dossier: &Dossier, fit: &Fit, words: Words) -> Vec<Markup> {
+    let mut order: Vec<_> = kept(dossier, fit).collect();
     order.sort_by(|a, b| b.0.iv.total_cmp(&a.0.iv));
     let picture = |(field, note): &(&FieldFit, Option<&FieldNote>)| {
-        let caption = format!("{} · IV {}", title(field, *note, words), fixed(field.iv, 3));
+        let caption = format!("{} · IV {}", title(&field.name, *note, words), fixed(field.iv, 3));
         figure("third", weights(field, words), &caption)
     };
-    let dropped = dossier.fit.fields.iter().filter(|field| field.coefficient.is_none());
+    let dropped = fit.fields.iter().filter(|field| field.coefficient.is_none());
     let dropped: Vec<_> = dropped
         .map(|field| {
-            let reason = match field.counted_in.is_empty() {
-                true => words.say("支撑各分箱的银行过少", "too few banks stand behind its bins"),
-                false => words.say("信息值低于下限", "information value below the minimum"),
-            };
-            [title(field, dossier.note(&field.name), words), fixed(field.iv, 4), reason.into()]
+            let name = title(&field.name, dossier.note(&field.name), words);
+            [
+                name,
+                fixed(field.iv, 4),
+                field.dropped.as_ref().map_or_else(String::new, |reason| why(reason, dossier, words)),
+            ]
         })
         .collect();
     let mut content = vec![
@@ -46,8 +48,7 @@ pub(super) fn bins(dossier: &Dossier, words: Words) -> Vec<Markup> {
 }
 
 /// The points table.
-pub(super) fn points(dossier: &Dossier, words: Words) -> Vec<Markup> {
-    let fit = &dossier.fit;
+pub(super) fn points(dossier: &Dossier, fit: &Fit, words: Words) -> Vec<Markup> {
     let scaling = dossier.scaling;
     let rule = match words.0 {
         crate::text::Language::Zh => format!(
@@ -65,8 +66,8 @@ pub(super) fn points(dossier: &Dossier, words: Words) -> Vec<Markup> {
             fixed(scaling.pdo, 0)
         ),
     };
-    let blocks = kept(dossier).map(|(field, note)| {
-        let heading = element("h3", [], [text(title(field, note, words))]);
+    let blocks = kept(dossier, fit).map(|(field, note)| {
+        let heading = element("h3", [], [text(title(&field.name, note, words))]);
         let about = match note {
             Some(note) => format!("{} · {} · {}", words.of(&note.holder), note.level, field.name),
             None => field.name.clone(),
@@ -76,14 +77,41 @@ pub(super) fn points(dossier: &Dossier, words: Words) -> Vec<Markup> {
     vec![remark(&rule), element("div", [("class", "fields")], blocks)]
 }
 
+/// Why a field was dropped.
+fn why(reason: &DropReason, dossier: &Dossier, words: Words) -> String {
+    match reason {
+        DropReason::FewBanks => words.say("支撑各分箱的银行过少", "too few banks stand behind its bins").into(),
+        DropReason::InformationValue { least } => {
+            format!("{} {}", words.say("信息值低于", "information value below"), fixed(*least, 4))
+        }
+        DropReason::Correlation { with, correlation } => {
+            let other = title(with, dossier.note(with), words);
+            let says = words.say("与信息值更高的字段相关", "correlated with a field of higher information value");
+            format!("{says}: {other}, {}", fixed(*correlation, 2))
+        }
+        DropReason::Vif { vif } => {
+            let says = words
+                .say("其余字段合起来已说明，方差膨胀因子", "the other fields together say the same, inflation factor");
+            format!("{says} {}", fixed(*vif, 1))
+        }
+        DropReason::Sign { coefficient } => {
+            let says = words.say("系数与证据方向相反", "its coefficient speaks against its evidence");
+            format!("{says}: {}", signed(*coefficient, 3))
+        }
+        DropReason::Significance { p } => {
+            format!("{} {}", words.say("不显著，p =", "not significant, p ="), p_value(*p))
+        }
+    }
+}
+
 /// Fields in the model with what is known of them.
-fn kept(dossier: &Dossier) -> impl Iterator<Item = (&FieldFit, Option<&FieldNote>)> {
-    let kept = dossier.fit.fields.iter().filter(|field| field.coefficient.is_some());
+fn kept<'a>(dossier: &'a Dossier, fit: &'a Fit) -> impl Iterator<Item = (&'a FieldFit, Option<&'a FieldNote>)> {
+    let kept = fit.fields.iter().filter(|field| field.coefficient.is_some());
     kept.map(|field| (field, dossier.note(&field.name)))
 }
 
-pub(super) fn title(field: &FieldFit, note: Option<&FieldNote>, words: Words) -> String {
-    note.map_or_else(|| field.name.clone(), |note| words.of(&note.title).to_owned())
+pub(super) fn title(name: &str, note: Option<&FieldNote>, words: Words) -> String {
+    note.map_or_else(|| name.to_owned(), |note| words.of(&note.title).to_owned())
 }
 
 fn weights(field: &FieldFit, words: Words) -> Markup {

@@ -4,7 +4,7 @@ use super::{Column, facts, paragraph, remark, table};
 use crate::dossier::Dossier;
 use crate::dossier::words::{Words, count, fixed, interval, percent, signed};
 use crate::markup::{Markup, element, text};
-use crate::metrics::{Evaluation, score_stability};
+use crate::metrics::{Cell, Evaluation, score_stability};
 use crate::request::RowSet;
 
 /// Title, identity and the figures that decide.
@@ -21,7 +21,7 @@ pub(super) fn masthead(dossier: &Dossier, words: Words) -> Markup {
 }
 
 fn key_figures(dossier: &Dossier, words: Words) -> Markup {
-    let validation = &dossier.fit.validation;
+    let validation = dossier.fit.validation();
     let joint = Evaluation::new(&validation.joint, RowSet::Holdout);
     let bank_only = Evaluation::new(&validation.bank_only, RowSet::Holdout);
     let none = || ("–".to_owned(), String::new());
@@ -65,8 +65,8 @@ pub(super) fn purpose(dossier: &Dossier, words: Words) -> Vec<Markup> {
 
 /// Sample, commitments, fields.
 pub(super) fn data(dossier: &Dossier, words: Words) -> Vec<Markup> {
-    let fit = &dossier.fit;
-    let rows = |all: i64, bad: i64| {
+    let rows = |sample: Cell| {
+        let (all, bad) = (sample.rows(), sample.bad);
         let rate = if all > 0 { bad as f64 / all as f64 } else { 0.0 };
         match words.0 {
             crate::text::Language::Zh => {
@@ -77,9 +77,10 @@ pub(super) fn data(dossier: &Dossier, words: Words) -> Vec<Markup> {
             }
         }
     };
+    let [train, holdout] = dossier.fit.samples();
     let own = [
-        (words.say("建模样本", "Fitted on").to_owned(), rows(fit.train_rows, fit.train_bad)),
-        (words.say("留出样本", "Judged on").to_owned(), rows(fit.holdout_rows, fit.holdout_bad)),
+        (words.say("建模样本", "Fitted on").to_owned(), rows(train)),
+        (words.say("留出样本", "Judged on").to_owned(), rows(holdout)),
     ];
     let stated = dossier.sample.iter().map(|one| (words.of(&one.name).to_owned(), words.of(&one.value).to_owned()));
     let commitments = dossier.commitments.iter().map(|one| {

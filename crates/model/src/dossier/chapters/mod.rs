@@ -6,22 +6,36 @@ mod front;
 mod power;
 mod probability;
 mod record;
+mod trees;
 
 use super::Dossier;
 use super::words::Words;
+use crate::learner::Fitted;
 use crate::markup::{Markup, element, text};
 
 /// All chapters.
 pub(super) fn all(dossier: &Dossier, words: Words) -> Vec<Markup> {
     let mut chapters = vec![front::masthead(dossier, words)];
-    let numbered = [
+    let before = [
         (words.say("用途与参与方", "Purpose and parties"), front::purpose(dossier, words)),
         (words.say("数据与样本", "Data and sample"), front::data(dossier, words)),
         (words.say("联合建模带来的提升", "What the joint model adds"), power::uplift(dossier, words)),
         (words.say("区分能力", "Discrimination"), power::curves(dossier, words)),
         (words.say("校准与分数分布", "Calibration and score distribution"), probability::chapter(dossier, words)),
-        (words.say("分箱", "Bins"), fields::bins(dossier, words)),
-        (words.say("分值表", "Points"), fields::points(dossier, words)),
+        (words.say("参数", "Parameters"), record::parameters(dossier, words)),
+    ];
+    let model = match &dossier.fit {
+        Fitted::Scorecard(fit) => vec![
+            (words.say("分箱", "Bins"), fields::bins(dossier, fit, words)),
+            (words.say("分值表", "Points"), fields::points(dossier, fit, words)),
+        ],
+        Fitted::Trees(fit) => vec![
+            (words.say("树的生长", "Growth of the trees"), trees::growth(fit, words)),
+            (words.say("字段重要性", "Importance of the fields"), trees::importance(dossier, fit, words)),
+            (words.say("字段效应", "Effects of the fields"), trees::effects(dossier, fit, words)),
+        ],
+    };
+    let after = [
         (words.say("审批线与换入换出", "Cut-offs and swap set"), decision::cut_offs(dossier, words)),
         (words.say("稳定性", "Stability"), decision::stability(dossier, words)),
         (words.say("限制", "Limits"), record::limits(dossier, words)),
@@ -29,7 +43,8 @@ pub(super) fn all(dossier: &Dossier, words: Words) -> Vec<Markup> {
         (words.say("版本", "Versions"), record::versions(dossier, words)),
         (words.say("各轮摘要", "Digests of the rounds"), record::rounds(dossier, words)),
     ];
-    for (place, (title, content)) in numbered.into_iter().enumerate() {
+    let numbered = before.into_iter().chain(model).chain(after);
+    for (place, (title, content)) in numbered.enumerate() {
         let number = element("span", [("class", "number")], [text(place + 1)]);
         let heading = element("h2", [], [number, text(title)]);
         chapters.push(element("section", [], [heading].into_iter().chain(content)));

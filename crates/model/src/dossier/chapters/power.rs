@@ -10,7 +10,7 @@ use crate::request::RowSet;
 
 /// Joint against bank-only, figure by figure.
 pub(super) fn uplift(dossier: &Dossier, words: Words) -> Vec<Markup> {
-    let validation = &dossier.fit.validation;
+    let validation = dossier.fit.validation();
     let pair =
         (Evaluation::new(&validation.joint, RowSet::Holdout), Evaluation::new(&validation.bank_only, RowSet::Holdout));
     let (Some(joint), Some(bank_only)) = pair else { return vec![nothing(words)] };
@@ -76,7 +76,7 @@ pub(super) fn uplift(dossier: &Dossier, words: Words) -> Vec<Markup> {
 
 /// ROC and KS curves, gains.
 pub(super) fn curves(dossier: &Dossier, words: Words) -> Vec<Markup> {
-    let validation = &dossier.fit.validation;
+    let validation = dossier.fit.validation();
     let (Some(joint), Some(bank_only)) = (validation.joint.histogram(), validation.bank_only.histogram()) else {
         return vec![nothing(words)];
     };

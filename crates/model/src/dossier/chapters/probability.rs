@@ -14,7 +14,7 @@ const BANDS: usize = 14;
 
 /// Reliability and distribution.
 pub(super) fn chapter(dossier: &Dossier, words: Words) -> Vec<Markup> {
-    let validation = &dossier.fit.validation;
+    let validation = dossier.fit.validation();
     let expected = validation.compared.as_ref().map(|sums| &sums.expected);
     let joint = bands(&validation.joint, expected.map(|means| &means[0]));
     let bank_only = bands(&validation.bank_only, expected.map(|means| &means[1]));

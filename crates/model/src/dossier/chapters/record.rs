@@ -5,6 +5,11 @@ use crate::dossier::words::Words;
 use crate::dossier::{Dossier, Statement};
 use crate::markup::{Markup, element, text};
 
+/// Terms of the fit.
+pub(super) fn parameters(dossier: &Dossier, words: Words) -> Vec<Markup> {
+    vec![statements(&dossier.parameters, words)]
+}
+
 /// Limits of the contract and of the method.
 pub(super) fn limits(dossier: &Dossier, words: Words) -> Vec<Markup> {
     let method = [
@@ -19,16 +24,28 @@ pub(super) fn limits(dossier: &Dossier, words: Words) -> Vec<Markup> {
              reject inference was made.",
         ),
         words.say(
-            "留出样本由标识的公开散列选出，与建模样本同期：它不能说明以后时期的表现，需按月复核稳定性与表现。",
-            "Hold-out rows were chosen by a public hash of the identifier, from the same period as the training rows: they say nothing of \
-             later periods, so stability and outcomes must be watched month by month.",
+            "除非按时间留出（见“数据与样本”），留出样本与建模样本同期：它不能说明以后时期的表现，需按月复核稳定性与表现。",
+            "Unless they were held out by time (see Data and sample), hold-out rows come from the same period as the training rows: they \
+             say nothing of later periods, so stability and outcomes must be watched month by month.",
         ),
         words.say(
             "区间只反映抽样误差，不含数据错误、定义变化或经济环境变化。",
             "Intervals speak of sampling error alone, not of errors in the data, changed definitions or a changed economy.",
         ),
     ];
-    let items = method.map(|sentence| element("li", [], [text(sentence)]));
+    let of_trees = [
+        words.say(
+            "类别按其代码的次序参与分裂：能把一个类别与其余分开的分裂可能需要两次。",
+            "Categories are split in the order of their codes: to tell one from all others may take two splits.",
+        ),
+        words.say(
+            "树模型没有分值表：单个申请人的分数由原因（路径依赖的精确 SHAP 值）解释，字段之间有交互作用。",
+            "Trees have no table of points: an applicant's score is explained by its reasons, which are exact path-dependent SHAP \
+             values; fields interact.",
+        ),
+    ];
+    let of_trees = of_trees.into_iter().filter(|_| dossier.fit.scorecard().is_none());
+    let items = method.into_iter().chain(of_trees).map(|sentence| element("li", [], [text(sentence)]));
     vec![statements(&dossier.limits, words), element("ul", [], items)]
 }
 
@@ -67,7 +84,7 @@ pub(super) fn versions(dossier: &Dossier, words: Words) -> Vec<Markup> {
 
 /// Digests of requests and of released sums.
 pub(super) fn rounds(dossier: &Dossier, words: Words) -> Vec<Markup> {
-    let rows = dossier.fit.rounds.iter().enumerate().map(|(place, round)| {
+    let rows = dossier.fit.rounds().iter().enumerate().map(|(place, round)| {
         [(place + 1).to_string(), round.request.to_string(), round.sums.to_string(), round.cohort.join(", ")]
     });
     let columns = [

@@ -3,8 +3,10 @@
 //! Colours and line widths are the style sheet's: each mark carries a class. Every plot has a title that screen readers tell.
 
 mod axis;
+mod bars;
 
 pub(super) use self::axis::Axis;
+pub(super) use self::bars::bars;
 use crate::markup::{Markup, element, text};
 
 /// A plot under construction.
