@@ -97,6 +97,9 @@ pub(super) fn p_value(value: f64) -> String {
 /// A number of the data in few characters.
 pub(super) fn short(value: f64) -> String {
     let magnitude = value.abs();
+    if magnitude >= f64::MAX {
+        return if value > 0.0 { "∞".into() } else { "−∞".into() };
+    }
     if magnitude != 0.0 && !(1e-3..1e7).contains(&magnitude) {
         return format!("{value:.3e}").replace('-', "−");
     }
@@ -124,6 +127,8 @@ mod tests {
         assert_eq!(count(1_234_567).replace('\u{202f}', " "), "1 234 567");
         assert_eq!(short(2000.0), "2000");
         assert_eq!(short(0.25), "0.25");
+        // The cut of a bin that is counted together with all above it.
+        assert_eq!([short(f64::MAX), short(f64::MIN)], ["∞", "−∞"]);
         assert_eq!(short(-1.5e9), "−1.500e9");
         assert_eq!(p_value(1e-9), "< 0.0001");
     }

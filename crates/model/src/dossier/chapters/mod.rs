@@ -57,6 +57,8 @@ pub(super) fn all(dossier: &Dossier, words: Words) -> Vec<Markup> {
 enum Column<'a> {
     /// Words.
     Words(&'a str),
+    /// Words that stay on one line.
+    Short(&'a str),
     /// Figures.
     Figures(&'a str),
     /// Digests.
@@ -65,11 +67,21 @@ enum Column<'a> {
 
 /// A table; cells are texts already written.
 fn table<const N: usize>(columns: [Column; N], rows: impl IntoIterator<Item = [String; N]>) -> Markup {
+    element("table", [], grid(columns, rows))
+}
+
+/// A table that may run over pages.
+fn long_table<const N: usize>(columns: [Column; N], rows: impl IntoIterator<Item = [String; N]>) -> Markup {
+    element("table", [("class", "long")], grid(columns, rows))
+}
+
+fn grid<const N: usize>(columns: [Column; N], rows: impl IntoIterator<Item = [String; N]>) -> [Markup; 2] {
     let name = |column: &Column| match column {
-        Column::Words(name) | Column::Figures(name) | Column::Code(name) => (*name).to_owned(),
+        Column::Words(name) | Column::Short(name) | Column::Figures(name) | Column::Code(name) => (*name).to_owned(),
     };
     let class = |column: &Column| match column {
         Column::Words(_) => "words",
+        Column::Short(_) => "short",
         Column::Figures(_) => "figures",
         Column::Code(_) => "code",
     };
@@ -78,7 +90,7 @@ fn table<const N: usize>(columns: [Column; N], rows: impl IntoIterator<Item = [S
     let cell = |(column, cell): (&Column, String)| element("td", [("class", class(column))], [text(cell)]);
     let row = |cells: [String; N]| element("tr", [], columns.iter().zip(cells).map(cell));
     let body: Vec<_> = rows.into_iter().map(row).collect();
-    element("table", [], [element("thead", [], [element("tr", [], head)]), element("tbody", [], body)])
+    [element("thead", [], [element("tr", [], head)]), element("tbody", [], body)]
 }
 
 /// A paragraph.

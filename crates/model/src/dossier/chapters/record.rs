@@ -1,6 +1,6 @@
 //! What the model must not be taken for, who approved it, and what it can be traced to.
 
-use super::{Column, facts, remark, table};
+use super::{Column, facts, long_table, remark, table};
 use crate::dossier::words::Words;
 use crate::dossier::{Dossier, Statement};
 use crate::markup::{Markup, element, text};
@@ -55,10 +55,10 @@ pub(super) fn approvals(dossier: &Dossier, words: Words) -> Vec<Markup> {
         [one.party.clone(), one.operator.clone(), words.of(&one.what).into(), one.time.clone(), one.digest.to_string()]
     });
     let columns = [
-        Column::Words(words.say("参与方", "Party")),
-        Column::Words(words.say("操作员", "Operator")),
+        Column::Short(words.say("参与方", "Party")),
+        Column::Short(words.say("操作员", "Operator")),
         Column::Words(words.say("审批对象", "Approved")),
-        Column::Words(words.say("时间", "When")),
+        Column::Short(words.say("时间", "When")),
         Column::Code(words.say("摘要", "Digest")),
     ];
     let line = |name: &str| {
@@ -84,22 +84,29 @@ pub(super) fn versions(dossier: &Dossier, words: Words) -> Vec<Markup> {
 
 /// Digests of requests and of released sums.
 pub(super) fn rounds(dossier: &Dossier, words: Words) -> Vec<Markup> {
-    let rows = dossier.fit.rounds().iter().enumerate().map(|(place, round)| {
-        [(place + 1).to_string(), round.request.to_string(), round.sums.to_string(), round.cohort.join(", ")]
+    let rounds = dossier.fit.rounds();
+    let place = |place: usize| (place + 1).to_string();
+    let (number, request, sums) = (words.say("轮", "Round"), words.say("请求", "Request"), words.say("汇总和", "Sums"));
+    let remarks = remark(words.say(
+        "审计方凭各方日志与公钥即可重放每一轮；模型标识由全部结果计算得出。",
+        "An auditor replays every round from the logs and public keys; the model's name is the digest of all that came out.",
+    ));
+    let cohort = rounds.first().map(|round| round.cohort.join(", ")).unwrap_or_default();
+    if rounds.iter().all(|round| round.cohort == rounds[0].cohort) {
+        let rows = rounds
+            .iter()
+            .enumerate()
+            .map(|(round, digests)| [place(round), digests.request.to_string(), digests.sums.to_string()]);
+        let all = facts([(words.say("每轮的银行", "Banks in every round").into(), cohort)]);
+        let columns = [Column::Words(number), Column::Code(request), Column::Code(sums)];
+        return vec![remarks, all, long_table(columns, rows)];
+    }
+    let rows = rounds.iter().enumerate().map(|(round, digests)| {
+        [place(round), digests.request.to_string(), digests.sums.to_string(), digests.cohort.join(", ")]
     });
-    let columns = [
-        Column::Words(words.say("轮", "Round")),
-        Column::Code(words.say("请求", "Request")),
-        Column::Code(words.say("汇总和", "Sums")),
-        Column::Words(words.say("银行", "Banks")),
-    ];
-    vec![
-        remark(words.say(
-            "审计方凭各方日志与公钥即可重放每一轮；模型标识由全部结果计算得出。",
-            "An auditor replays every round from the logs and public keys; the model's name is the digest of all that came out.",
-        )),
-        table(columns, rows),
-    ]
+    let columns =
+        [Column::Words(number), Column::Code(request), Column::Code(sums), Column::Words(words.say("银行", "Banks"))];
+    vec![remarks, table(columns, rows)]
 }
 
 fn statements(statements: &[Statement], words: Words) -> Markup {

@@ -3,7 +3,7 @@
 //! Gain, cover, losses and effects follow from the forest, and so from released sums alone; the mean size of SHAP values does
 //! not, since it needs the rows.
 
-use super::{Column, facts, figure, remark, side_by_side, table};
+use super::{Column, facts, figure, long_table, remark, side_by_side};
 use crate::boosted::{BoostedFit, Monotone, Shape, Tree};
 use crate::dossier::plot::{Axis, Plot, bars};
 use crate::dossier::words::{Words, fixed, percent, short, signed};
@@ -12,8 +12,8 @@ use crate::judge::FieldRows;
 use crate::markup::Markup;
 use crate::request::FieldBins;
 
-/// Names on the axis of a field's bins.
-const SHORT_NAME: usize = 7;
+/// Longest name on the axis of a field's bins, in characters.
+const SHORT_NAME: usize = 9;
 
 /// How the forest came to be.
 pub(super) fn growth(fit: &BoostedFit, words: Words) -> Vec<Markup> {
@@ -73,9 +73,8 @@ pub(super) fn importance(dossier: &Dossier, fit: &BoostedFit, words: Words) -> V
         let reach = dossier.scale().factor * (ends(f64::max, f64::NEG_INFINITY) - ends(f64::min, f64::INFINITY));
         let note = dossier.note(&field.name);
         [
-            title(place),
+            format!("{}{}", title(place), direction(field.monotone, words)),
             note.map_or_else(String::new, |note| format!("{} · {}", words.of(&note.holder), note.level)),
-            direction(field.monotone, words).into(),
             field.splits.to_string(),
             fixed(field.gain, 1),
             percent(field.gain / all_gain),
@@ -86,7 +85,6 @@ pub(super) fn importance(dossier: &Dossier, fit: &BoostedFit, words: Words) -> V
     let columns = [
         Column::Words(words.say("字段", "Field")),
         Column::Words(words.say("持有方", "Held by")),
-        Column::Words(words.say("风险方向", "Risk")),
         Column::Figures(words.say("分裂数", "Splits")),
         Column::Figures(words.say("增益", "Gain")),
         Column::Figures(words.say("增益份额", "Share of gain")),
@@ -95,7 +93,7 @@ pub(super) fn importance(dossier: &Dossier, fit: &BoostedFit, words: Words) -> V
     ];
     vec![
         figure("whole", picture, words.say("占总增益的份额", "Share of the gain")),
-        table(columns, rows),
+        long_table(columns, rows),
         remark(words.say(
             "增益与覆盖（分裂节点的 p(1−p) 之和）均由已释放的汇总和精确得出。平均 |SHAP| 需要逐行数据，汇总和得不出，故不列。\
              效应幅度：下一章中最高与最低的分值之差。",
@@ -168,7 +166,10 @@ fn name(fit: &BoostedFit, place: usize, note: Option<&FieldNote>, code: usize) -
             cuts.get(cut).map_or_else(|| "∞".into(), |cut| short(*cut))
         }
         (Some(value), _) => match labels.get(value) {
-            Some(label) => label.chars().take(SHORT_NAME).collect(),
+            Some(label) if label.chars().count() > SHORT_NAME => {
+                label.chars().take(SHORT_NAME - 1).chain(['…']).collect()
+            }
+            Some(label) => label.clone(),
             None => code.to_string(),
         },
     }
@@ -233,8 +234,8 @@ fn depth(tree: &Tree, at: usize) -> u32 {
 
 fn direction(monotone: Monotone, words: Words) -> &'static str {
     match monotone {
-        Monotone::Free => words.say("自由", "either way"),
-        Monotone::Rising => words.say("只升", "only rises"),
-        Monotone::Falling => words.say("只降", "only falls"),
+        Monotone::Free => "",
+        Monotone::Rising => words.say("（风险只升）", " (risk only rises)"),
+        Monotone::Falling => words.say("（风险只降）", " (risk only falls)"),
     }
 }

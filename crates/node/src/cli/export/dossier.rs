@@ -101,7 +101,9 @@ impl Exported {
 
     fn approvals(&self) -> Vec<Approval> {
         let party = self.shown["node"].as_str().unwrap_or_default();
-        let time = |value: &Value| words::moment(value);
+        // To the second, for people.
+        let whole = |value: &Value| value.as_i64().map_or_else(|| value.clone(), |time| (time - time % 1000).into());
+        let time = |value: &Value| words::moment(&whole(value));
         let approved = self.shown["history"].as_array().into_iter().flatten();
         let signed =
             approved.filter(|step| step[0] == "proposed").map(|step| time(&step[1])).next().unwrap_or_default();
