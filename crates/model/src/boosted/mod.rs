@@ -20,6 +20,11 @@
 //! child's rows all lie in a few bins. And if a bank leaves between two sums, they differ by its rows; a minimum cohort of all
 //! banks rules that out. Against the rest there is noise, or few trees.
 //!
+//! Categories count as ordered, by their codes: a split sends the first ones left. XGBoost's partition would order them by
+//! `G / (H + lambda)` at each node; here cells are released together with their neighbours in the order of the codes, at the
+//! children of a split in groups of the parent's, and a split names one code. To tell a category in the middle from all others
+//! takes two splits; a list of values in a sensible order helps.
+//!
 //! A [`Holder`] answers as [`contribution`](crate::contribution()) does, but keeps codes, log-odds and the rows of every node
 //! between requests.
 

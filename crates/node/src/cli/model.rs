@@ -37,7 +37,7 @@ pub(super) enum ModelVerb {
         /// The other; the champion if absent.
         other: Option<String>,
     },
-    /// Write a model to a file: JSON, a scorecard's table, PMML of this node's half, or the dossier.
+    /// Write a model to a file: JSON, the table of a scorecard, PMML, or the dossier.
     Export {
         #[command(flatten)]
         node: NodeArgument,
