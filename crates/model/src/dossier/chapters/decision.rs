@@ -159,14 +159,21 @@ pub(super) fn stability(dossier: &Dossier, words: Words) -> Vec<Markup> {
         Column::Figures(words.say("平均分值变化", "Shift of mean points")),
         Column::Words(words.say("判断", "Reading")),
     ];
-    vec![
+    let mut content = vec![
         table(columns, of_scores.into_iter().chain(of_fields)),
         remark(words.say(
             "建模样本与留出样本之间。低于 0.10 为稳定，高于 0.25 为偏移。p：若无变化，指数不小于该值的概率（Yurdakul、Naranjo，2020）。",
             "Between training and hold-out rows. Below 0.10 stable, above 0.25 shifted. p: the chance of an index at least as large if \
              nothing has changed (Yurdakul, Naranjo, 2020).",
         )),
-    ]
+    ];
+    if dossier.fit.scorecard().is_none() {
+        content.push(remark(words.say(
+            "树模型的结果不含建模样本的逐箱行数，故不列各字段的稳定性。",
+            "The fit of trees does not hold the training rows of each bin, so the stability of fields is not given.",
+        )));
+    }
+    content
 }
 
 /// The customary reading of a stability index.
