@@ -5,10 +5,10 @@
 
 use std::path::{Path, PathBuf};
 
+use tally_crypto::merkle;
 use tally_crypto::sign::SigningKey;
 use tally_crypto::transcript::Digest;
 
-use crate::merkle;
 use crate::note::Checkpoint;
 use crate::write_ahead::Ledger;
 

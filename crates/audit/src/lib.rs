@@ -5,7 +5,6 @@
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | [`merkle`] | RFC 6962 tree hashing, inclusion and consistency proofs |
 //! | [`note`] | signed notes, verifier keys, checkpoints |
 //! | [`files`] | the log as a directory of tiles |
 //! | [`entry`] | the closed schema of entries |
@@ -16,7 +15,6 @@
 
 pub mod entry;
 pub mod files;
-pub mod merkle;
 pub mod note;
 pub mod reconcile;
 pub mod registry;

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use tally_crypto::merkle::{self, leaf_hash};
 use tally_crypto::transcript::Digest;
 
 use crate::entry::{Body, Entry};
 use crate::files::{TILE, hash_tile, read_all, tile_path, tiles};
-use crate::merkle::{self, leaf_hash};
 use crate::note::{Checkpoint, parse_vkey};
 use crate::registry::Registry;
 

@@ -5,10 +5,10 @@
 
 use std::collections::BTreeMap;
 
+use tally_crypto::merkle::{Frontier, leaf_hash};
 use tally_crypto::transcript::Digest;
 
 use crate::entry::{Body, Entry};
-use crate::merkle::{Frontier, leaf_hash};
 
 /// Proof that an entry is durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

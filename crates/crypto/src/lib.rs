@@ -3,6 +3,7 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`transcript`] | length-prefixed hashing, digests, salted commitments |
+//! | [`merkle`] | RFC 6962 tree hashing and inclusion proofs |
 //! | [`seed`] | one secret from which everything random of a session is derived |
 //! | [`sign`] | Ed25519 under domain labels, and DSSE envelopes |
 //! | [`seal`] | authenticated encryption: one-time row keys, columns at rest, passphrases |
@@ -18,6 +19,7 @@
 pub mod exponent;
 pub mod field;
 pub mod group;
+pub mod merkle;
 pub mod okvs;
 pub mod oprf;
 pub mod prg;

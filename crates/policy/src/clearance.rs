@@ -15,7 +15,7 @@ use tally_crypto::transcript::{Digest, Transcript};
 
 use crate::consent::{Fetch, Mode};
 use crate::register::{Entry, Scope, State};
-use crate::{Form, Level, Purpose, Register, SignedList};
+use crate::{Day, Form, Purpose, Register, SignedList};
 
 /// Binned fields that one institution holds of an enterprise and that count as telling it from all others.
 pub const IDENTIFYING_FIELDS: usize = 6;
@@ -128,6 +128,12 @@ pub enum Condition {
     /// The list does not allow this purpose.
     #[error("field `{0}` may not be used for this purpose")]
     FieldPurpose(String),
+    /// The list shares the field on other days.
+    #[error("field `{0}` is not shared today: the sharing list names other days")]
+    NotValid(String),
+    /// The newest list puts the field at level 4.
+    #[error("field `{0}` is at level 4 on the newest sharing list: nobody may use it any more")]
+    Withdrawn(String),
     /// There is no consent to this institution.
     #[error("there is no consent to this institution")]
     NoConsent,
@@ -188,6 +194,8 @@ impl Condition {
             Self::NotListed(_) => "not-listed",
             Self::Form(_) | Self::ConsentForm => "form",
             Self::FieldPurpose(_) | Self::ConsentPurpose => "purpose",
+            Self::NotValid(_) => "not-valid",
+            Self::Withdrawn(_) => "withdrawn",
             Self::NoConsent => "no-consent",
             Self::Provider => "provider",
             Self::Category(_) => "category",
@@ -213,6 +221,7 @@ pub type Denied = BTreeMap<&'static str, u64>;
 /// The decision point: a list and a register.
 pub struct Clearance<'a> {
     list: &'a SignedList,
+    newest: &'a SignedList,
     register: &'a Register,
 }
 
@@ -222,7 +231,12 @@ type Judged = Vec<Option<Result<(), Condition>>>;
 impl<'a> Clearance<'a> {
     /// A decision point.
     pub fn new(list: &'a SignedList, register: &'a Register) -> Self {
-        Self { list, register }
+        Self { list, newest: list, register }
+    }
+
+    /// The same under a newer list, whose fields at level 4 are refused whatever the other one says of them.
+    pub fn under(self, newest: &'a SignedList) -> Self {
+        Self { newest, ..self }
     }
 
     /// Whether the list allows the fields at all, whoever consents.
@@ -230,21 +244,12 @@ impl<'a> Clearance<'a> {
     /// # Errors
     /// Names the first condition that fails.
     pub fn fields(&self, question: &Question<'_>) -> Result<(), Condition> {
+        let day = Day::of(question.time);
         for name in question.fields {
-            let field = self.list.field(name).ok_or_else(|| Condition::NotListed((*name).into()))?;
-            let level_allows = match field.level {
-                Level::L1 => true,
-                Level::L2 => question.form > Form::Raw,
-                Level::L3 => question.form == Form::Sealed,
-                Level::L4 => false,
-            };
-            // A form at least as open permits a more closed one.
-            if !level_allows || !field.forms.iter().any(|form| *form <= question.form) {
-                return Err(Condition::Form((*name).into()));
+            if self.newest.forbids(name) {
+                return Err(Condition::Withdrawn((*name).into()));
             }
-            if !field.purposes.contains(&question.purpose) {
-                return Err(Condition::FieldPurpose((*name).into()));
-            }
+            self.list.permits(name, question.form, question.purpose, day)?;
         }
         Ok(())
     }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`purpose`] | the closed set of purposes: financing support, nothing else |
 //! | [`list`] | the signed, versioned sharing list |
+//! | [`day`] | days, without a clock |
 //! | [`consent`] | the enterprise's signed consent, countersigned by a registrar |
 //! | [`verify`] | its signatures, many at once |
 //! | [`event`] | what happens to it afterwards: pause, resume, revoke |
@@ -12,6 +13,7 @@
 
 pub mod clearance;
 pub mod consent;
+pub mod day;
 pub mod event;
 pub mod list;
 pub mod purpose;
@@ -20,8 +22,11 @@ pub mod verify;
 
 pub use clearance::{Clearance, Cleared, Condition, Denied, Question};
 pub use consent::{CONSENT_TYPE, Consent, Days, Fetch, Mode, Notice, Onward, Signer, SignerRole, SubjectKind};
+pub use day::Day;
 pub use event::{ConsentEvent, EVENT_TYPE, EventKind, VerifiedEvent};
-pub use list::{FieldKind, Form, LIST_TYPE, Level, ListError, ListField, SharingList, SignedList};
+pub use list::{
+    FieldKind, Form, HistoryError, LIST_TYPE, Level, ListError, ListField, ListHistory, SharingList, SignedList,
+};
 pub use purpose::Purpose;
 pub use register::{Happened, Mark, Register, Standing, State, application_digest};
 pub use verify::{Authority, ConsentError, KeptConsent, VerifiedConsent, verify_all};

@@ -1,13 +1,28 @@
-//! The sharing list: which field a department shares, at which level, in which forms, for which purposes.
+//! The sharing list: which field a department shares, at which level, in which forms, for which purposes, from when to when.
 //!
 //! JSON in a DSSE envelope signed by the list authority. A field that is not on the list does not exist for a session.
+//!
+//! A form that the list names permits every more closed one, as far as the level goes: what may travel raw may travel
+//! binned. Every version is kept ([`ListHistory`]): a session goes on under the version that its contract names, a later one
+//! rules the sessions proposed after it. Only a field that the newest version puts at level 4 is refused everywhere at once.
+
+mod difference;
+mod history;
+#[cfg(test)]
+mod tests;
+
+pub use difference::{Change, difference};
+pub use history::{HistoryError, ListHistory};
+
+use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
-use tally_crypto::sign::{Envelope, EnvelopeError, VerifyKey};
+use serde_json::Value;
+use tally_crypto::sign::{Envelope, VerifyKey};
 use tally_crypto::transcript::Digest;
 use tally_model::text::Text;
 
-use crate::Purpose;
+use crate::{Condition, Day, Purpose};
 
 /// Media type of a list's payload.
 pub const LIST_TYPE: &str = "application/vnd.tallystick.sharing-list+json";
@@ -47,8 +62,8 @@ pub struct SharingList {
     pub version: u32,
     /// Whose list.
     pub city: Text,
-    /// Date of issue, ISO 8601.
-    pub issued: String,
+    /// Day of issue.
+    pub issued: Day,
     /// The fields.
     pub fields: Vec<ListField>,
 }
@@ -69,10 +84,16 @@ pub struct ListField {
     pub level: Level,
     /// Numbers or categories.
     pub kind: FieldKind,
-    /// Forms in which it may travel.
+    /// Forms in which it may travel; none at level 4.
     pub forms: Vec<Form>,
     /// Purposes that it may be used for.
     pub purposes: Vec<Purpose>,
+    /// First day on which it is shared; from ever if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<Day>,
+    /// Last day on which it is shared; for good if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Day>,
     /// Days after which the department must have refreshed it.
     pub refresh_days: u32,
 }
@@ -100,23 +121,44 @@ pub struct SignedList {
 /// Why a list was refused.
 #[derive(Debug, thiserror::Error)]
 pub enum ListError {
-    /// The envelope does not hold.
-    #[error("sharing list: {0}: ask the list authority for a signed list")]
-    Envelope(#[from] EnvelopeError),
-    /// No authority of the consortium has signed it.
-    #[error("sharing list: not signed by a list authority of the registry: ask the list authority for a signed list")]
+    /// Nobody has signed it.
+    #[error("sharing list: not signed: ask the list authority for a signed list")]
+    Unsigned,
+    /// No authority of the consortium has signed it, or its content was changed after it was signed.
+    #[error(
+        "sharing list: no list authority of the registry has signed this content: ask the list authority for a signed \
+         list, or the consortium to appoint the authority"
+    )]
     Authority,
     /// The payload is not a list.
-    #[error("sharing list: the payload is not a list: {0}")]
+    #[error("sharing list: the payload is not a list: {0}: ask the list authority to correct it")]
     Format(String),
     /// A field breaks a rule.
     #[error("sharing list, field `{field}`: {reason}")]
     Field {
-        /// The field.
+        /// The field, or its place where it has no name.
         field: String,
-        /// The rule.
-        reason: &'static str,
+        /// The rule, and the remedy.
+        reason: String,
     },
+}
+
+impl Level {
+    /// Level of a set of fields: the highest of them; `None` without fields. A set is as sensitive as its most sensitive
+    /// field (JR/T 0197-2020).
+    pub fn highest(levels: impl IntoIterator<Item = Self>) -> Option<Self> {
+        levels.into_iter().max()
+    }
+
+    /// Whether fields of this level may travel in `form` at all.
+    pub fn allows(self, form: Form) -> bool {
+        match self {
+            Self::L1 => true,
+            Self::L2 => form != Form::Raw,
+            Self::L3 => form == Form::Sealed,
+            Self::L4 => false,
+        }
+    }
 }
 
 impl FieldKind {
@@ -126,6 +168,58 @@ impl FieldKind {
             Self::Numeric => &[],
             Self::Category { values } => values,
         }
+    }
+}
+
+impl ListField {
+    /// Whether the field may travel in `form`: the level allows it, and the list names it or a more open one. A vector of
+    /// codes is, field by field, codes.
+    pub fn permits(&self, form: Form) -> bool {
+        let form = if form == Form::BinnedVector { Form::Binned } else { form };
+        self.level.allows(form) && self.forms.iter().any(|named| *named <= form)
+    }
+
+    /// Whether it is shared on `day`.
+    pub fn valid_on(&self, day: Day) -> bool {
+        self.from.is_none_or(|from| from <= day) && self.until.is_none_or(|until| day <= until)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let wrong = |reason: &str| Err(reason.to_owned());
+        if self.forms.contains(&Form::BinnedVector) {
+            return wrong("`binned-vector` is a form of consents: name `binned`");
+        }
+        match self.level {
+            Level::L4 if !self.forms.is_empty() => return wrong("level 4 never takes part: leave its forms empty"),
+            Level::L3 if self.forms.iter().any(|form| *form != Form::Sealed) => {
+                return wrong("level 3 takes part sealed only: name no other form, or another level");
+            }
+            Level::L2 if self.forms.contains(&Form::Raw) => {
+                return wrong("level 2 does not travel raw: name `binned` or `sealed`, or level 1");
+            }
+            Level::L4 => {}
+            _ if self.forms.is_empty() => return wrong("has no form: name its forms, or level 4"),
+            _ if self.purposes.is_empty() => return wrong("has no purpose: name its purposes, or level 4"),
+            _ => {}
+        }
+        if let (Some(from), Some(until)) = (self.from, self.until)
+            && until < from
+        {
+            return Err(format!("is valid until {until}, before {from}, from which it is: exchange the days"));
+        }
+        if self.refresh_days == 0 {
+            return wrong("refresh_days is 0: name the days after which it must be refreshed, at least 1");
+        }
+        if self.owner.is_empty() || self.category.is_empty() {
+            return wrong("has no owner or no category: name both");
+        }
+        let values = self.kind.values();
+        let distinct: BTreeSet<_> = values.iter().collect();
+        let category = matches!(self.kind, FieldKind::Category { .. });
+        if category && (values.is_empty() || distinct.len() < values.len() || values.iter().any(String::is_empty)) {
+            return wrong("its values must be present, distinct and not empty");
+        }
+        Ok(())
     }
 }
 
@@ -139,35 +233,49 @@ impl SharingList {
     /// Reads a list that one of `authorities` has signed.
     ///
     /// # Errors
-    /// Names the missing signature or the field that breaks a rule.
+    /// Names the missing signature or the field that breaks a rule, and the remedy.
     pub fn open(envelope: &Envelope, authorities: &[VerifyKey]) -> Result<SignedList, ListError> {
+        if envelope.signatures.is_empty() {
+            return Err(ListError::Unsigned);
+        }
         let payload = authorities
             .iter()
             .find_map(|authority| envelope.open(LIST_TYPE, &[*authority]).ok())
             .ok_or(ListError::Authority)?;
-        let list: SharingList =
-            serde_json::from_slice(&payload).map_err(|error| ListError::Format(error.to_string()))?;
+        let list: SharingList = serde_json::from_slice(&payload).map_err(|error| misread(&payload, &error))?;
         list.check()?;
         Ok(SignedList { list, digest: Digest::of_bytes(&payload) })
     }
 
     fn check(&self) -> Result<(), ListError> {
+        if self.version == 0 {
+            return Err(ListError::Format("versions begin with 1".into()));
+        }
+        let mut seen = BTreeSet::new();
         for (place, field) in self.fields.iter().enumerate() {
-            let refuse = |reason| Err(ListError::Field { field: field.name.clone(), reason });
-            if self.fields[..place].iter().any(|other| other.name == field.name) {
-                return refuse("stands twice");
+            if field.name.is_empty() {
+                return Err(ListError::Field { field: format!("#{}", place + 1), reason: "has no name".into() });
             }
-            match field.level {
-                Level::L4 if !field.forms.is_empty() => return refuse("level 4 never takes part, in no form"),
-                Level::L3 if field.forms.iter().any(|form| *form != Form::Sealed) => {
-                    return refuse("level 3 takes part sealed only");
-                }
-                Level::L2 if field.forms.contains(&Form::Raw) => return refuse("level 2 does not travel raw"),
-                _ => {}
-            }
+            let twice = || Err("stands twice: remove one of the two".to_owned());
+            let checked = if seen.insert(&field.name) { field.check() } else { twice() };
+            checked.map_err(|reason| ListError::Field { field: field.name.clone(), reason })?;
         }
         Ok(())
     }
+}
+
+/// Names the field that cannot be read, where there is one, and the place in the payload.
+fn misread(payload: &[u8], error: &serde_json::Error) -> ListError {
+    let place = format!("line {}, column {} of the payload", error.line(), error.column());
+    let value: Value = serde_json::from_slice(payload).unwrap_or_default();
+    for (number, field) in value["fields"].as_array().into_iter().flatten().enumerate() {
+        if let Err(wrong) = ListField::deserialize(field) {
+            let name = field["name"].as_str().map_or_else(|| format!("#{}", number + 1), Into::into);
+            let reason = format!("{wrong} ({place}): ask the list authority to correct it");
+            return ListError::Field { field: name, reason };
+        }
+    }
+    ListError::Format(error.to_string())
 }
 
 impl SignedList {
@@ -194,5 +302,28 @@ impl SignedList {
     /// The whole list.
     pub fn list(&self) -> &SharingList {
         &self.list
+    }
+
+    /// Whether the list permits a use of a field, whoever consents.
+    ///
+    /// # Errors
+    /// Names the condition that fails.
+    pub fn permits(&self, name: &str, form: Form, purpose: Purpose, day: Day) -> Result<&ListField, Condition> {
+        let field = self.field(name).ok_or_else(|| Condition::NotListed(name.into()))?;
+        if !field.permits(form) {
+            return Err(Condition::Form(name.into()));
+        }
+        if !field.purposes.contains(&purpose) {
+            return Err(Condition::FieldPurpose(name.into()));
+        }
+        if !field.valid_on(day) {
+            return Err(Condition::NotValid(name.into()));
+        }
+        Ok(field)
+    }
+
+    /// Whether the list puts a field at level 4, where nobody may use it.
+    pub fn forbids(&self, name: &str) -> bool {
+        self.field(name).is_some_and(|field| field.level == Level::L4)
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tally_audit::merkle::{leaf_hash, verify_inclusion};
+use tally_crypto::merkle::{leaf_hash, verify_inclusion};
 use tally_audit::note::{Checkpoint, parse_vkey};
 use tally_audit::{Body, Entry};
 use tally_crypto::sign::Envelope;

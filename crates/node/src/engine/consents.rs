@@ -7,7 +7,7 @@ use std::path::Path;
 use rayon::prelude::*;
 use serde_json::{Value, json};
 use tally_audit::Body;
-use tally_audit::merkle::{Frontier, leaf_hash};
+use tally_crypto::merkle::{Frontier, leaf_hash};
 use tally_crypto::transcript::{Digest, commit};
 use tally_policy::{
     Authority, Clearance, EVENT_TYPE, KeptConsent, SharingList, State, VerifiedConsent, VerifiedEvent, verify_all,

@@ -21,12 +21,15 @@ fn field(name: &str, level: Level, forms: &[Form]) -> ListField {
         kind: FieldKind::Numeric,
         forms: forms.to_vec(),
         purposes: vec![Purpose::JointModelling],
+        from: None,
+        until: None,
         refresh_days: 30,
     }
 }
 
 fn list(fields: Vec<ListField>) -> Result<SignedList, ListError> {
-    let list = SharingList { version: 1, city: Text::new("市", "city"), issued: "2026-01-01".into(), fields };
+    let list =
+        SharingList { version: 1, city: Text::new("市", "city"), issued: "2026-01-01".parse().unwrap(), fields };
     let mut envelope = list.envelope();
     envelope.sign(&key([3; 32])).unwrap();
     SharingList::open(&envelope, &[key([3; 32]).verify_key()])

@@ -1,6 +1,6 @@
 //! Merkle tree hashing of RFC 6962, section 2.1: leaves and nodes have different prefixes.
 
-use tally_crypto::transcript::Digest;
+use crate::transcript::Digest;
 
 /// Hash of a leaf.
 pub fn leaf_hash(entry: &[u8]) -> Digest {
