@@ -9,11 +9,13 @@
 //! | [`verify`] | its signatures, many at once |
 //! | [`event`] | what happens to it afterwards: pause, resume, revoke |
 //! | [`register`] | consents by enterprise and grantee, their state at any time, the uses counted |
+//! | [`disclosure`] | how far a release tells enterprises apart, and when it is refused |
 //! | [`clearance`] | the default-deny decision; [`Cleared`] values that only it can make |
 
 pub mod clearance;
 pub mod consent;
 pub mod day;
+pub mod disclosure;
 pub mod event;
 pub mod list;
 pub mod purpose;
