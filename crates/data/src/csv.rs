@@ -8,6 +8,7 @@ use csv::StringRecord;
 use crate::dataset::{DataColumn, Dataset, Values};
 use crate::dictionary::{Dictionary, FieldKind};
 use crate::keys::IdentifierKind;
+use crate::quality::FieldQuality;
 
 /// How to read a file.
 #[derive(Clone, Debug)]
@@ -26,6 +27,27 @@ pub struct ReadOptions {
     pub dictionary: Dictionary,
     /// File column to field, where names differ.
     pub map: BTreeMap<String, String>,
+    /// What happens to values that do not fit the dictionary.
+    pub misfits: Misfits,
+}
+
+/// What happens to a value that is not a number, or none of its category's values. Identifiers and labels always have to fit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Misfits {
+    /// The file is refused.
+    #[default]
+    Refuse,
+    /// The value counts as missing, and as a misfit of its field.
+    Missing,
+}
+
+/// What a file holds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Loaded {
+    /// The data set.
+    pub dataset: Dataset,
+    /// What was missing or did not fit, a field each, in the dictionary's order.
+    pub fields: Vec<FieldQuality>,
 }
 
 /// What is wrong with a file.
@@ -52,7 +74,7 @@ fn place(row: Option<u64>, column: Option<&str>) -> String {
 ///
 /// # Errors
 /// Names the first thing that is wrong; nothing is kept then.
-pub fn read_csv(path: &Path, options: &ReadOptions) -> Result<Dataset, DataError> {
+pub fn read_csv(path: &Path, options: &ReadOptions) -> Result<Loaded, DataError> {
     let reader = Reader { path, options };
     let mut file = csv::ReaderBuilder::new()
         .flexible(true)
@@ -155,6 +177,7 @@ struct Rows {
     seen: HashMap<String, u64>,
     label: Vec<u8>,
     columns: Vec<Values>,
+    fields: Vec<FieldQuality>,
 }
 
 impl Rows {
@@ -163,7 +186,14 @@ impl Rows {
             FieldKind::Numeric => Values::Numeric(Vec::new()),
             FieldKind::Category { values } => Values::Category { codes: Vec::new(), values: values.clone() },
         });
-        Self { identifiers: Vec::new(), seen: HashMap::new(), label: Vec::new(), columns: columns.collect() }
+        let fields = options.dictionary.fields.iter();
+        Self {
+            identifiers: Vec::new(),
+            seen: HashMap::new(),
+            label: Vec::new(),
+            columns: columns.collect(),
+            fields: fields.map(|field| FieldQuality { name: field.name.clone(), blank: 0, misfits: 0 }).collect(),
+        }
     }
 
     fn take(&mut self, role: Role, text: &str, line: u64, options: &ReadOptions) -> Result<(), String> {
@@ -181,28 +211,51 @@ impl Rows {
                 "1" | "1.0" => 1,
                 _ => return Err("a label is 0 (good) or 1 (bad)".into()),
             }),
-            Role::Field(place) => match &mut self.columns[place] {
-                Values::Numeric(values) => values.push(number(text)?),
-                Values::Category { codes, values } => {
-                    let code = if text.is_empty() { Some(0) } else { category(values, text) };
-                    let unknown = || format!("`{text}` is not one of: {}", values.join(", "));
-                    codes.push(code.ok_or_else(unknown)?);
-                }
-            },
+            Role::Field(place) => self.take_value(place, text, options.misfits)?,
         }
         Ok(())
     }
 
-    fn finish(self, options: &ReadOptions) -> Dataset {
+    fn take_value(&mut self, place: usize, text: &str, misfits: Misfits) -> Result<(), String> {
+        let found = &mut self.fields[place];
+        let mut misfit = |reason: String| match misfits {
+            Misfits::Refuse => Err(reason),
+            Misfits::Missing => {
+                found.misfits += 1;
+                Ok(())
+            }
+        };
+        match &mut self.columns[place] {
+            Values::Numeric(values) => match number(text) {
+                Ok(value) => values.push(value),
+                Err(reason) => {
+                    misfit(reason)?;
+                    values.push(f64::NAN);
+                }
+            },
+            Values::Category { codes, values } => {
+                let code = if text.is_empty() { Some(0) } else { category(values, text) };
+                if code.is_none() {
+                    misfit(format!("`{text}` is not one of: {}", values.join(", ")))?;
+                }
+                codes.push(code.unwrap_or(0));
+            }
+        }
+        found.blank += u64::from(text.is_empty());
+        Ok(())
+    }
+
+    fn finish(self, options: &ReadOptions) -> Loaded {
         let names = options.dictionary.fields.iter().map(|field| field.name.clone());
         let columns = names.zip(self.columns).map(|(name, values)| DataColumn { name, values });
-        Dataset {
+        let dataset = Dataset {
             name: options.name.clone(),
             as_of: options.as_of.clone(),
             identifiers: self.identifiers,
             label: options.label.is_some().then_some(self.label),
             columns: columns.collect(),
-        }
+        };
+        Loaded { dataset, fields: self.fields }
     }
 }
 
@@ -237,24 +290,45 @@ mod tests {
                 fields: vec![field("amount", FieldKind::Numeric), field("collateral", collateral)],
             },
             map: BTreeMap::from([("betrag".into(), "amount".into())]),
+            misfits: Misfits::Refuse,
         }
     }
 
-    fn read(text: &[u8]) -> Result<Dataset, DataError> {
+    fn read(text: &[u8]) -> Result<Loaded, DataError> {
+        read_with(text, &options())
+    }
+
+    fn read_with(text: &[u8], options: &ReadOptions) -> Result<Loaded, DataError> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("bank.csv");
         std::fs::write(&path, text).unwrap();
-        read_csv(&path, &options())
+        read_csv(&path, options)
     }
 
     #[test]
     fn a_clean_file_is_read() {
-        let data = read(b"\xef\xbb\xbfid,y,betrag,collateral\r\na,0,1.5,none\r\nb,1,,\r\n").unwrap();
+        let Loaded { dataset: data, fields } =
+            read(b"\xef\xbb\xbfid,y,betrag,collateral\r\na,0,1.5,none\r\nb,1,,\r\n").unwrap();
         assert_eq!(data.identifiers, ["a", "b"]);
         assert_eq!(data.label, Some(vec![0, 1]));
-        assert_eq!(data.missing(), [0.5, 0.5]);
-        let (one, two) = (tally_crypto::seed::Seed::new([1; 32]), tally_crypto::seed::Seed::new([2; 32]));
-        assert_ne!(data.commitment(&one), data.commitment(&two));
+        let counts: Vec<_> = fields.iter().map(|field| (field.name.as_str(), field.blank, field.misfits)).collect();
+        assert_eq!(counts, [("amount", 1, 0), ("collateral", 1, 0)]);
+    }
+
+    #[test]
+    fn misfits_count_as_missing_where_they_are_tolerated() {
+        let tolerant = ReadOptions { misfits: Misfits::Missing, ..options() };
+        let text = b"id,y,amount,collateral\na,0,x,none\nb,1,inf,gold\nc,0,,property\nd,0,2,\n";
+        let Loaded { dataset, fields } = read_with(text, &tolerant).unwrap();
+        let counts: Vec<_> = fields.iter().map(|field| (field.blank, field.misfits)).collect();
+        assert_eq!(counts, [(1, 2), (1, 1)]);
+        let Some(Values::Numeric(amounts)) = dataset.column("amount") else { panic!("no numbers") };
+        assert_eq!(amounts.iter().map(|amount| amount.is_nan()).collect::<Vec<_>>(), [true, true, true, false]);
+        let Some(Values::Category { codes, .. }) = dataset.column("collateral") else { panic!("no categories") };
+        assert_eq!(*codes, [1, 0, 2, 0]);
+        // Identifiers and labels have to fit all the same.
+        assert!(read_with(b"id,y,amount,collateral\na,2,1,none\n", &tolerant).is_err());
+        assert!(read_with(b"id,y,amount,collateral\n,0,1,none\n", &tolerant).is_err());
     }
 
     #[test]
