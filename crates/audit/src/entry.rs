@@ -157,6 +157,12 @@ pub enum Body {
         fields: BTreeMap<String, String>,
         /// Version of the sharing list.
         list: u32,
+        /// The platform's data set.
+        dataset: String,
+        /// Its day.
+        as_of: String,
+        /// Salted Merkle root over its rows.
+        data: Digest,
         /// Fewest banks in a sum.
         min_cohort: u32,
     },
@@ -263,7 +269,7 @@ pub enum Body {
         /// Version of the sharing list.
         list: u32,
     },
-    /// The platform cleared the rows of a session for a bank.
+    /// The rows of a session were cleared: by the platform for a bank, by a bank for itself.
     #[serde(rename = "clearance")]
     Clearance {
         /// The bank.
@@ -274,7 +280,12 @@ pub enum Body {
         denied: BTreeMap<String, u64>,
         /// Digest over list and consents.
         basis: Digest,
+        /// Salted Merkle root over the rows of the data set that was read.
+        data: Digest,
     },
+    /// Rows of codes are about to leave for a bank, each under its row key.
+    #[serde(rename = "feature.disclose")]
+    FeatureDisclose(Disclosure),
     /// A score was answered.
     #[serde(rename = "score.response")]
     ScoreResponse {
@@ -330,6 +341,43 @@ pub struct Passage {
     /// The sender's log entry that covers it. Known to the receiver.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub receipt: Option<Digest>,
+}
+
+/// How far the rows that a bank is given tell enterprises apart.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Disclosure {
+    /// The bank.
+    pub grantee: String,
+    /// Form that the consent of each row names.
+    pub form: String,
+    /// Rows.
+    pub rows: u64,
+    /// Fewest rows that a group should have.
+    pub k: u32,
+    /// Groups by the fields that leave now.
+    pub release: GroupCounts,
+    /// Groups by these and the fields that the bank got earlier.
+    pub cumulative: GroupCounts,
+    /// Rows in which the row set differs from the closest other one that the bank got.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub difference: Option<u64>,
+}
+
+/// Rows in groups of equal codes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GroupCounts {
+    /// Fields.
+    pub fields: u32,
+    /// Groups.
+    pub groups: u64,
+    /// Rows of the smallest.
+    pub smallest: u64,
+    /// Rows alone in their group.
+    pub unique: u64,
+    /// Rows in groups of fewer than k.
+    pub below: u64,
 }
 
 impl Entry {

@@ -1,5 +1,7 @@
 //! The parties' logs against one another: what one says, the others must say too.
 
+mod sources;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
@@ -47,6 +49,8 @@ pub fn reconcile(logs: &[VerifiedLog]) -> Vec<Finding> {
     for log in logs {
         cohorts(log, &mut findings);
         scores(log, &mut findings);
+        sources::data(log, &mut findings);
+        sources::disclosures(log, &mut findings);
     }
     findings
 }
@@ -263,6 +267,9 @@ mod tests {
             purpose: String::new(),
             fields: BTreeMap::new(),
             list: 1,
+            dataset: String::new(),
+            as_of: String::new(),
+            data: Digest::default(),
             min_cohort,
         }
     }
@@ -276,11 +283,15 @@ mod tests {
         reconcile(&[log("bank", bank), log("platform", platform)]).iter().map(ToString::to_string).collect()
     }
 
+    fn commit() -> Body {
+        let (dataset, as_of, fields) = (String::new(), String::new(), Vec::new());
+        Body::DatasetCommit { dataset, as_of, fields, rows: 0, root: Digest::default() }
+    }
+
     #[test]
     fn logs_that_fit_have_no_findings() {
-        assert!(
-            found(vec![out(1), contract(3), result(1, 3)], vec![taken(1, 1), contract(3), result(1, 3)]).is_empty()
-        );
+        let platform = vec![commit(), taken(1, 1), contract(3), result(1, 3)];
+        assert!(found(vec![out(1), contract(3), result(1, 3)], platform).is_empty());
     }
 
     #[test]

@@ -59,7 +59,7 @@ impl BinTable {
 
 /// Tables and codes of the platform's columns, in contract order: chosen cut points where the contract has some, else
 /// equal-frequency ones of the values that are not special.
-pub(super) fn bin(contract: &Contract, columns: &[PlatformColumn]) -> (Vec<BinTable>, Vec<Vec<u16>>) {
+pub fn bin(contract: &Contract, columns: &[PlatformColumn]) -> (Vec<BinTable>, Vec<Vec<u16>>) {
     let model = &contract.model;
     let tables = contract.fields_of(Holder::Platform).zip(columns).map(|(field, column)| match column {
         PlatformColumn::Category { values, .. } => BinTable::Values(values.clone()),

@@ -2,12 +2,15 @@
 //!
 //! JSON in a DSSE envelope; the digest of the payload names the session in every message, key derivation and log entry.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use tally_crypto::sign::{Envelope, VerifyKey};
 use tally_crypto::transcript::Digest;
 use tally_model::release::MAX_BANKS;
 use tally_model::text::Text;
-use tally_policy::{Form, Level, Purpose};
+use tally_policy::disclosure::Verdict;
+use tally_policy::{Day, Form, Level, Purpose};
 
 use super::model_terms::ModelTerms;
 use super::sample::SampleTerms;
@@ -35,6 +38,10 @@ pub struct Contract {
     pub fields: Vec<FieldTerms>,
     /// The sharing list that the platform's fields stand on.
     pub list: ListReference,
+    /// The platform's data that the session is about.
+    pub snapshot: Snapshot,
+    /// Per bank, how far the rows that it would get tell enterprises apart, as the platform found when it proposed.
+    pub disclosures: BTreeMap<String, Verdict>,
     /// How row keys are agreed.
     pub alignment: AlignmentTerms,
     /// The model.
@@ -117,6 +124,18 @@ pub struct ListReference {
     pub version: u32,
     /// Digest of the signed payload.
     pub digest: Digest,
+}
+
+/// The data set that a contract is pinned to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Snapshot {
+    /// Name of the data set.
+    pub dataset: String,
+    /// Its day.
+    pub as_of: Day,
+    /// Salted Merkle root over its rows.
+    pub commitment: Digest,
 }
 
 /// How the platform and each bank agree on row keys.
@@ -266,9 +285,12 @@ impl Contract {
         term("fields", refused.is_none(), "a level 4 field never takes part")?;
         let unbinned = self.fields_of(Holder::Platform).find(|field| field.form != Form::Binned);
         term("fields", unbinned.is_none(), "this algorithm takes the platform's fields in binned form")?;
+        self.check_disclosures()?;
         self.model.check(self)?;
         let sample = self.sample.as_ref().map_or(Ok(()), SampleTerms::check);
         sample.map_err(|reason| ContractError::Term { term: "sample", reason })?;
+        let day = self.sample.as_ref().is_none_or(|sample| sample.snapshot == self.snapshot.as_of.to_string());
+        term("snapshot", day, "of another day than the sample's")?;
         let evaluations = (1..=1 << 27).contains(&self.limits.evaluations);
         term("limits.evaluations", evaluations, "between 1 and 2^27: larger sets take several sessions")?;
         term("patience_seconds", (1..=86_400).contains(&self.patience_seconds), "between 1 second and a day")?;
@@ -280,6 +302,22 @@ impl Contract {
             noise.fits(&roster, course.largest_sensitivity()).map_err(|error| error.to_string())
         });
         noise.map_err(|reason| ContractError::Term { term: "noise", reason })
+    }
+
+    /// Every bank's verdict is there, and is about these fields.
+    fn check_disclosures(&self) -> Result<(), ContractError> {
+        let named = self.disclosures.keys().eq(self.banks().map(|bank| &bank.name));
+        term("disclosures", named, "one for each bank and for nobody else")?;
+        let fields = self.fields_of(Holder::Platform).count();
+        let about = |verdict: &Verdict| {
+            verdict.release.fields as usize == fields && verdict.cumulative.fields >= verdict.release.fields
+        };
+        term("disclosures", self.disclosures.values().all(about), "about other fields than the platform's")
+    }
+
+    /// Level of everything that the platform brings: that of its most sensitive field.
+    pub fn level(&self) -> Option<Level> {
+        Level::highest(self.fields_of(Holder::Platform).map(|field| field.level))
     }
 
     /// The roster of secure aggregation: the banks with the keys that sign the contract.

@@ -56,10 +56,10 @@ mod transcript;
 mod withdrawal;
 
 pub use bank::{BankData, BankInput, BankSession};
-pub use bins::BinTable;
+pub use bins::{BinTable, bin};
 pub use contract::{
     AlignmentTerms, CONTRACT_TYPE, Contract, ContractError, FieldTerms, Holder, Limits, ListReference, Party,
-    PartyRole, Recompute, SealedContract,
+    PartyRole, Recompute, SealedContract, Snapshot,
 };
 pub use ideal::ideal;
 pub use messages::{FromBank, FromPlatform, Stop};

@@ -11,6 +11,7 @@ use tally_crypto::sign::SigningKey;
 use tally_crypto::transcript::Digest;
 use tally_model::text::Text;
 use tally_model::{Column, Fitted};
+use tally_policy::disclosure::Verdict;
 use tally_policy::{Cleared, Form, Level, Purpose};
 
 use super::*;
@@ -78,6 +79,12 @@ fn contract(banks: usize) -> Contract {
         parties,
         fields: vec![own("rate", &[]), own("kind", &["a", "b"]), offered("tax"), offered("sector")],
         list: ListReference { version: 1, digest: Digest::default() },
+        snapshot: Snapshot {
+            dataset: "enterprises".into(),
+            as_of: "2024-06-30".parse().unwrap(),
+            commitment: Digest::default(),
+        },
+        disclosures: bank_names(banks).into_iter().map(|bank| (bank, verdict(2))).collect(),
         alignment: AlignmentTerms { engine: Engine::Vole, padding: true },
         model: ModelTerms {
             algorithm: "scorecard".into(),
@@ -113,6 +120,11 @@ fn contract(banks: usize) -> Contract {
         retention_days: 1,
         seed: Digest([5; 32]),
     }
+}
+
+/// The verdict on a vector of some fields over no rows.
+fn verdict(fields: usize) -> Verdict {
+    Verdict::of(0, &vec![[].as_slice(); fields], &[], None, 20)
 }
 
 fn platform_data(banks: usize, rows: usize, seed: u64) -> PlatformData {
@@ -462,6 +474,10 @@ fn contracts_with_a_term_out_of_bounds_are_refused() {
     assert!(refused(&|c| c.fields[3].name = "tax".into()).contains("distinct"));
     assert!(refused(&|c| c.expires = 0).contains("expires"));
     assert!(refused(&|c| c.model.algorithm = "magic".into()).contains("algorithm"));
+    assert!(refused(&|c| drop(c.disclosures.remove("bank-2"))).contains("disclosures"));
+    assert!(refused(&|c| drop(c.disclosures.insert("bank-4".into(), verdict(2)))).contains("disclosures"));
+    assert!(refused(&|c| drop(c.disclosures.insert("bank-2".into(), verdict(1)))).contains("other fields"));
+    assert_eq!(contract(3).level(), Some(Level::L2));
     let mut envelope = contract(3).envelope();
     for party in ["bank-1", "bank-2", "bank-3"] {
         envelope.sign(&key(party)).unwrap();

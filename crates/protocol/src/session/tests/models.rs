@@ -136,6 +136,7 @@ fn terms_of_the_model_and_the_sample_that_do_not_fit_are_refused() {
     refused(&|contract| contract.model.selection.leave = 0.1, "model");
     refused(&|contract| contract.model.coarse.as_mut().unwrap().max_classes = 1, "model");
     refused(&|contract| contract.sample.as_mut().unwrap().snapshot = "2024-07-01".into(), "sample");
+    refused(&|contract| contract.snapshot.as_of = "2024-06-29".parse().unwrap(), "snapshot");
     for (column, cap, fits) in [("weight", 1.5, true), ("rate", 1.5, false), ("weight", 0.0, false)] {
         let mut contract = noisy(1.0, 20.0);
         contract.model.rows = weighted(column, cap);
