@@ -11,7 +11,7 @@ use tally_crypto::transcript::Digest;
 use tally_data::{Dictionary, FieldDefinition};
 use tally_model::text::Text;
 use tally_policy::{
-    Consent, ConsentEvent, EventKind, Fetch, FieldKind, Form, Level, ListField, Mode, Notice, Onward, Purpose,
+    Consent, ConsentEvent, Day, EventKind, Fetch, FieldKind, Form, Level, ListField, Mode, Notice, Onward, Purpose,
     SharingList, Signer, SignerRole, SubjectKind,
 };
 
@@ -167,12 +167,14 @@ fn sharing_list(platform: &Table) -> SharingList {
         kind: kind(&column.cells),
         forms: if column.public { vec![Form::Raw, Form::Binned] } else { vec![Form::Binned, Form::Sealed] },
         purposes: PURPOSES.to_vec(),
+        from: None,
+        until: None,
         refresh_days: 31,
     });
     SharingList {
         version: 1,
         city: Text::new("示范市", "sample city"),
-        issued: "2026-01-01".into(),
+        issued: Day::of(WINDOW.0),
         fields: fields.collect(),
     }
 }

@@ -38,15 +38,26 @@ pub enum Command {
     OperatorList,
     /// Reads a data set from a file.
     DatasetImport(DatasetImport),
-    /// Lists data sets.
+    /// Lists data sets, with their quality.
     DatasetList,
+    /// Opens one row to an auditor.
+    DatasetOpen {
+        /// The data set.
+        dataset: String,
+        /// The row's identifier.
+        identifier: String,
+    },
     /// Reads a signed sharing list.
     ListImport {
         /// The file.
         path: PathBuf,
     },
-    /// Shows the newest sharing list.
-    ListShow,
+    /// Shows a sharing list.
+    ListShow {
+        /// Its version; the newest if absent.
+        #[serde(default)]
+        version: Option<u32>,
+    },
     /// Reads consents, one envelope a line.
     ConsentImport {
         /// The file.
@@ -201,6 +212,9 @@ pub struct DatasetImport {
     pub map: std::collections::BTreeMap<String, String>,
     /// Date of the snapshot, ISO 8601.
     pub as_of: String,
+    /// Values that do not fit the dictionary count as missing, and are counted, instead of refusing the file.
+    #[serde(default)]
+    pub misfits_missing: bool,
 }
 
 /// An applicant to score.

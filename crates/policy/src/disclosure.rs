@@ -7,7 +7,8 @@
 //!
 //! **Outputs.** A [`Verdict`]: numbers of rows and groups only. A group is all rows with the same vector of codes.
 //!
-//! **What each learns.** The verdict shows how many groups of which size there are, never whose. It stands in the contract.
+//! **What each learns.** The verdict shows how many groups of which size there are, never whose. It stands in the contract,
+//! rounded: every bank reads about how many consents name each other bank.
 //!
 //! **Assumptions.** A grantee keeps all it ever got, and may know every enterprise's true values (prosecutor model). Columns
 //! look harmless one by one; so the joint vector is judged, together with what the grantee has already.
@@ -121,6 +122,24 @@ impl Verdict {
         Self { rows: rows as u64, k, release, cumulative, difference }
     }
 
+    /// The same verdict for many readers: counts of a hundred and more rounded up to two digits.
+    pub fn rounded(&self) -> Self {
+        let groups = |exact: &Groups| Groups {
+            fields: exact.fields,
+            groups: round_up(exact.groups),
+            smallest: round_up(exact.smallest),
+            unique: round_up(exact.unique),
+            below: round_up(exact.below),
+        };
+        Self {
+            rows: round_up(self.rows),
+            k: self.k,
+            release: groups(&self.release),
+            cumulative: groups(&self.cumulative),
+            difference: self.difference.map(round_up),
+        }
+    }
+
     /// Whether the vector counts as identifying, so that consents must name it.
     pub fn identifying(&self) -> bool {
         self.release.fields as usize >= IDENTIFYING_FIELDS
@@ -153,6 +172,11 @@ impl Groups {
     pub fn prosecutor_risk(&self, rows: u64) -> f64 {
         self.groups as f64 / rows.max(1) as f64
     }
+}
+
+fn round_up(count: u64) -> u64 {
+    let step = 10u64.pow(count.checked_ilog10().unwrap_or(0).saturating_sub(1));
+    count.div_ceil(step).saturating_mul(step)
 }
 
 /// Rows in which a row set differs from the closest other one; equal sets do not count, since they show nothing new. Sets are

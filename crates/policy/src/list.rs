@@ -143,6 +143,17 @@ pub enum ListError {
     },
 }
 
+impl std::fmt::Display for Form {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Raw => "raw",
+            Self::BinnedVector => "binned-vector",
+            Self::Binned => "binned",
+            Self::Sealed => "sealed",
+        })
+    }
+}
+
 impl Level {
     /// Level of a set of fields: the highest of them; `None` without fields. A set is as sensitive as its most sensitive
     /// field (JR/T 0197-2020).

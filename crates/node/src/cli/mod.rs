@@ -2,7 +2,10 @@
 
 mod audit;
 mod consortium;
+mod dataset;
+mod disclosure;
 mod export;
+mod list;
 mod model;
 mod node;
 mod session;
@@ -76,10 +79,10 @@ enum Verb {
     Operator(node::OperatorVerb),
     /// Data sets of a node.
     #[command(subcommand)]
-    Dataset(node::DatasetVerb),
+    Dataset(dataset::DatasetVerb),
     /// The signed sharing list.
     #[command(subcommand)]
-    List(node::DocumentVerb),
+    List(list::ListVerb),
     /// Consents of enterprises.
     #[command(subcommand)]
     Consent(subject::ConsentVerb),
@@ -143,8 +146,8 @@ pub fn main() -> ExitCode {
         Verb::Ca(verb) => verb.run(),
         Verb::Status(node) => node.tell(&Command::Status).map(words::plain),
         Verb::Operator(verb) => verb.run(),
-        Verb::Dataset(verb) => verb.run(),
-        Verb::List(verb) => verb.run(|path| Command::ListImport { path }, &Command::ListShow),
+        Verb::Dataset(verb) => verb.run(language),
+        Verb::List(verb) => verb.run(language),
         Verb::Consent(verb) => verb.run(),
         Verb::Subject(verb) => verb.run(),
         Verb::Erasure(verb) => verb.run(),

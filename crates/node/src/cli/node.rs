@@ -1,6 +1,5 @@
 //! Verbs that make, start and fill one node.
 
-use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
@@ -9,7 +8,7 @@ use serde_json::json;
 
 use super::{NodeArgument, Printed, words};
 use crate::config::Role;
-use crate::control::{Command, DatasetImport};
+use crate::control::Command;
 use crate::directory::Directory;
 use crate::failure::{self, Failure};
 use crate::store::OperatorRole;
@@ -133,115 +132,6 @@ impl OperatorVerb {
             }
             Self::Show { node } => node.tell(&Command::OperatorList).map(words::plain),
         }
-    }
-}
-
-/// `tallystick dataset …`.
-#[derive(Subcommand)]
-pub(super) enum DatasetVerb {
-    /// Read a data set from a CSV file.
-    Import(DatasetArguments),
-    /// List data sets.
-    Show {
-        #[command(flatten)]
-        node: NodeArgument,
-    },
-}
-
-/// Arguments of `dataset import`.
-#[derive(Args)]
-pub(super) struct DatasetArguments {
-    #[command(flatten)]
-    node: NodeArgument,
-    /// The CSV file, with a header.
-    file: PathBuf,
-    /// Name to keep it under.
-    #[arg(long, default_value = "loans")]
-    name: String,
-    /// Bank: the field dictionary (JSON).
-    #[arg(long, value_name = "FILE")]
-    dictionary: Option<PathBuf>,
-    /// Bank: column of the label, 1 for a loan that went bad.
-    #[arg(long, value_name = "COLUMN")]
-    label: Option<String>,
-    /// Column of the identifier.
-    #[arg(long, value_name = "COLUMN", default_value = "id")]
-    identifier: String,
-    /// What identifiers are: credit codes are checked.
-    #[arg(long, value_enum, default_value = "credit-code")]
-    identifier_kind: IdentifierArgument,
-    /// Column of the file that is a field of another name; may be repeated.
-    #[arg(long, value_name = "COLUMN=FIELD")]
-    map: Vec<String>,
-    /// Date of the snapshot, YYYY-MM-DD.
-    #[arg(long, value_name = "DATE")]
-    as_of: String,
-}
-
-/// Kinds of identifier.
-#[derive(Clone, Copy, clap::ValueEnum)]
-enum IdentifierArgument {
-    /// Unified Social Credit Codes (GB 32100-2015).
-    CreditCode,
-    /// Any text.
-    Text,
-}
-
-impl DatasetVerb {
-    pub(super) fn run(self) -> Result<Printed, Failure> {
-        match self {
-            Self::Import(arguments) => arguments.run(),
-            Self::Show { node } => node.tell(&Command::DatasetList).map(words::plain),
-        }
-    }
-}
-
-impl DatasetArguments {
-    fn run(self) -> Result<Printed, Failure> {
-        let map = self.map.iter().map(|pair| {
-            let (column, field) = pair
-                .split_once('=')
-                .ok_or_else(|| failure::usage(format!("--map {pair}: write it as COLUMN=FIELD")))?;
-            Ok((column.to_owned(), field.to_owned()))
-        });
-        let order = DatasetImport {
-            name: self.name,
-            path: absolute(&self.file)?,
-            dictionary: self.dictionary.as_deref().map(read_text).transpose()?,
-            label: self.label,
-            identifier: self.identifier,
-            credit_codes: matches!(self.identifier_kind, IdentifierArgument::CreditCode),
-            map: map.collect::<Result<BTreeMap<_, _>, Failure>>()?,
-            as_of: self.as_of,
-        };
-        self.node.tell(&Command::DatasetImport(order)).map(words::plain)
-    }
-}
-
-/// `tallystick list …` and `tallystick consent …`: signed documents that others have made.
-#[derive(Subcommand)]
-pub(super) enum DocumentVerb {
-    /// Read the file; every signature in it is checked.
-    Import {
-        /// The file: a DSSE envelope (sharing list), or one a line (consents).
-        file: PathBuf,
-        #[command(flatten)]
-        node: NodeArgument,
-    },
-    /// Show what is in force.
-    Show {
-        #[command(flatten)]
-        node: NodeArgument,
-    },
-}
-
-impl DocumentVerb {
-    pub(super) fn run(self, import: impl FnOnce(PathBuf) -> Command, show: &Command) -> Result<Printed, Failure> {
-        match self {
-            Self::Import { file, node } => node.tell(&import(absolute(&file)?)),
-            Self::Show { node } => node.tell(show),
-        }
-        .map(words::plain)
     }
 }
 

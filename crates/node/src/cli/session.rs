@@ -8,7 +8,7 @@ use tally_protocol::aggregation::{NoiseTerms, epsilon};
 use tally_protocol::session::{Contract, Holder, SealedContract};
 
 use super::node::read_text;
-use super::{Language, NodeArgument, Printed, words};
+use super::{Language, NodeArgument, Printed, disclosure, words};
 use crate::control::{Command, ScoreOrder};
 use crate::directory::Directory;
 use crate::failure::{self, Failure};
@@ -117,7 +117,7 @@ pub(super) struct ApproveArguments {
 impl SessionVerb {
     pub(super) fn run(self, language: Language) -> Result<Printed, Failure> {
         match self {
-            Self::Propose(arguments) => arguments.run(),
+            Self::Propose(arguments) => arguments.run(language),
             Self::Show { node, session } => show(&node, session, language),
             Self::Approve(arguments) => {
                 let secret =
@@ -140,7 +140,7 @@ impl SessionVerb {
 }
 
 impl ProposeArguments {
-    fn run(self) -> Result<Printed, Failure> {
+    fn run(self, language: Language) -> Result<Printed, Failure> {
         let command = Command::SessionPropose {
             template: read_text(&self.template)?,
             dictionary: read_text(&self.dictionary)?,
@@ -148,7 +148,10 @@ impl ProposeArguments {
             banks: self.banks,
             patience_seconds: self.patience,
         };
-        self.node.tell(&command).map(words::plain)
+        let value = self.node.tell(&command)?;
+        let session = value["session"].as_str().map(Into::into);
+        let shown = show(&self.node, session, language)?;
+        Ok(Printed { text: shown.text, value, holds: true })
     }
 }
 
@@ -193,7 +196,9 @@ fn evidence(node: &NodeArgument, session: String, output: &Path) -> Result<Print
 fn show(node: &NodeArgument, session: Option<String>, language: Language) -> Result<Printed, Failure> {
     let value = node.tell(&Command::SessionShow { session })?;
     let sealed = read_shown(&value)?;
-    Ok(Printed { text: in_words(&sealed, language)?, value, holds: true })
+    let mut text = in_words(&sealed, language)?;
+    text.extend(disclosure::newer_list(&value, sealed.terms(), language).map(|line| format!("\n{line}")));
+    Ok(Printed { text, value, holds: true })
 }
 
 fn in_words(sealed: &SealedContract, language: Language) -> Result<String, Failure> {
@@ -223,6 +228,8 @@ fn in_words(sealed: &SealedContract, language: Language) -> Result<String, Failu
             names(Holder::Banks)
         ),
         format!("{}: {} {}", label("sharing list", "共享清单"), label("version", "版本"), terms.list.version),
+        disclosure::data(terms, language),
+        disclosure::verdicts(terms, language),
         format!(
             "{}: {}, {} bins, IV >= {}, C = {}, PDO {}, {} at odds {}",
             label("model", "模型"),

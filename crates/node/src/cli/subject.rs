@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tally_crypto::merkle::{leaf_hash, verify_inclusion};
 use tally_audit::note::{Checkpoint, parse_vkey};
 use tally_audit::{Body, Entry};
+use tally_crypto::merkle::{leaf_hash, verify_inclusion};
 use tally_crypto::sign::Envelope;
 use tally_crypto::transcript::{Digest, commit};
 

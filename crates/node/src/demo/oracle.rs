@@ -52,19 +52,20 @@ fn differs(pooled: &Fitted, fit: &Fitted) -> Option<String> {
 }
 
 fn pooled_platform(inputs: &Inputs, contract: &SealedContract) -> Result<PlatformData, Failure> {
-    let table = read_csv(&inputs.file("platform.csv"), &options(inputs, None, None)?).map_err(failure::internal)?;
+    let table =
+        read_csv(&inputs.file("platform.csv"), &options(inputs, None, None)?).map_err(failure::internal)?.dataset;
     let cleared = inputs.banks().into_iter().map(|bank| {
         let rows = consented_rows(inputs, &bank, &table)?;
         Ok((bank, rows))
     });
-    platform_rows(&table, contract, &cleared.collect::<Result<_, Failure>>()?)
+    platform_rows(&table, contract.terms(), &cleared.collect::<Result<_, Failure>>()?)
 }
 
 fn pooled_banks(inputs: &Inputs, contract: &SealedContract) -> Result<BTreeMap<String, BankData>, Failure> {
     let dictionary = Dictionary::parse(&inputs.dictionary_text()?).map_err(failure::internal)?;
     let bank_data = |bank: String| {
         let options = options(inputs, Some("y"), Some(&dictionary))?;
-        let table = read_csv(&inputs.file(&format!("{bank}.csv")), &options).map_err(failure::internal)?;
+        let table = read_csv(&inputs.file(&format!("{bank}.csv")), &options).map_err(failure::internal)?.dataset;
         let taking_part: HashSet<_> = sampled(&table, contract.terms())?.rows.into_iter().collect();
         let consented = consented_rows(inputs, &bank, &table)?;
         let rows: Vec<_> = consented.into_iter().filter(|row| taking_part.contains(row)).collect();
@@ -91,6 +92,7 @@ fn options(inputs: &Inputs, label: Option<&str>, dictionary: Option<&Dictionary>
         kind,
         dictionary,
         map: BTreeMap::new(),
+        misfits: tally_data::Misfits::Refuse,
         name: "pooled".into(),
         as_of: "2026-06-30".into(),
     })

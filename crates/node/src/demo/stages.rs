@@ -159,6 +159,7 @@ impl Stages {
                 identifier: "id".into(),
                 credit_codes: inputs.credit_codes,
                 map: std::collections::BTreeMap::new(),
+                misfits_missing: false,
                 as_of: "2026-06-30".into(),
             }))?;
         }

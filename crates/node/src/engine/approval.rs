@@ -128,7 +128,9 @@ impl Engine {
         let mut template = Template::parse(template)?;
         template.patience_seconds = patience_seconds.unwrap_or(template.patience_seconds);
         let dictionary = Dictionary::parse(dictionary).map_err(failure::data)?;
-        let contract = self.draft(&template, &dictionary, dataset, banks)?;
+        let mut contract = self.draft(&template, &dictionary, dataset, banks)?;
+        self.check_list(&contract)?;
+        contract.disclosures = self.expected_disclosures(&contract, &self.store.dataset(dataset)?)?;
         let envelope = contract.envelope();
         let sealed = SealedContract::read(&envelope).map_err(failure::data)?;
         let record = SessionRecord {
@@ -150,7 +152,15 @@ impl Engine {
             step.record(Some(&record.session), &me, book::session_state(Stage::Draft, None));
             engine.store.put_session(&record)
         })?;
-        Ok(json!({ "session": record.session, "contract": record.contract, "stage": record.stage }))
+        Ok(json!({
+            "session": record.session,
+            "contract": record.contract,
+            "stage": record.stage,
+            "level": contract.level(),
+            "list": contract.list.version,
+            "snapshot": contract.snapshot,
+            "disclosures": contract.disclosures,
+        }))
     }
 
     fn draft(
@@ -196,6 +206,8 @@ impl Engine {
             parties: self.parties(banks)?,
             fields,
             list: ListReference { version: list.version(), digest: list.digest() },
+            snapshot: self.snapshot(dataset)?,
+            disclosures: BTreeMap::new(),
             alignment: AlignmentTerms {
                 engine: template.engine.unwrap_or(AlignmentEngine::by_size(template.evaluations)),
                 padding: template.padding,
@@ -282,8 +294,11 @@ impl Engine {
         if record.approvals.iter().any(|name| name == operator) {
             return Err(failure::refused(format!("operator `{operator}` has approved already: a second person must")));
         }
-        self.check_list(self.contract_of(&record)?.terms())?;
-        if !self.is_platform() {
+        let standing = self.contract_of(&record)?;
+        self.check_list(standing.terms())?;
+        if self.is_platform() {
+            self.check_snapshot(&standing.terms().snapshot)?;
+        } else {
             record.dataset = Some(self.choose_dataset(&record, dataset)?);
         }
         record.approvals.push(operator.into());

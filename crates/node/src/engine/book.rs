@@ -1,11 +1,12 @@
 //! What the engine writes into the log: facts in the log's closed schema, reasons and names of requests as digests only.
 
 use tally_audit::Body;
-use tally_audit::entry::Passage;
+use tally_audit::entry::{Disclosure, GroupCounts, Passage};
 use tally_crypto::sign::VerifyKey;
 use tally_crypto::transcript::Digest;
 use tally_net::Incoming;
-use tally_policy::{Cleared, Denied};
+use tally_policy::disclosure::{Groups, Verdict};
+use tally_policy::{Cleared, Denied, Form};
 use tally_protocol::scoring::{ScoreOutcome, ScoreRequest};
 use tally_protocol::session::{Fact, Holder, SealedContract, Stage};
 
@@ -81,6 +82,9 @@ pub(super) fn contract(contract: &SealedContract) -> Body {
         purpose: terms.purpose.to_string(),
         fields: fields.map(|field| (field.name.clone(), format!("{:?}", field.level))).collect(),
         list: terms.list.version,
+        dataset: terms.snapshot.dataset.clone(),
+        as_of: terms.snapshot.as_of.to_string(),
+        data: terms.snapshot.commitment,
         min_cohort: terms.limits.min_cohort,
     }
 }
@@ -89,13 +93,30 @@ pub(super) fn session_state(stage: Stage, why: Option<&str>) -> Body {
     Body::SessionState { stage: stage.to_string(), reason: why.map(reason) }
 }
 
-pub(super) fn clearance<T>(grantee: &str, cleared: &Cleared<Vec<T>>, denied: &Denied) -> Body {
+pub(super) fn clearance<T>(grantee: &str, cleared: &Cleared<Vec<T>>, denied: &Denied, data: Digest) -> Body {
     Body::Clearance {
         grantee: grantee.into(),
         allowed: cleared.len() as u64,
         denied: denied.iter().map(|(code, count)| ((*code).into(), *count)).collect(),
         basis: cleared.basis(),
+        data,
     }
+}
+
+pub(super) fn disclosure(grantee: &str, form: Form, verdict: &Verdict) -> Body {
+    let counts = |groups: &Groups| {
+        let Groups { fields, groups, smallest, unique, below } = *groups;
+        GroupCounts { fields, groups, smallest, unique, below }
+    };
+    Body::FeatureDisclose(Disclosure {
+        grantee: grantee.into(),
+        form: form.to_string(),
+        rows: verdict.rows,
+        k: verdict.k,
+        release: counts(&verdict.release),
+        cumulative: counts(&verdict.cumulative),
+        difference: verdict.difference,
+    })
 }
 
 pub(super) fn fact(fact: &Fact) -> Body {

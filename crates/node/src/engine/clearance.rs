@@ -6,7 +6,7 @@ use serde_json::json;
 use tally_crypto::transcript::{Digest, commit};
 use tally_data::{Dataset, Values};
 use tally_model::Column;
-use tally_policy::{Clearance, Cleared, Form, Purpose, Question};
+use tally_policy::{Cleared, Form, Purpose, Question};
 use tally_protocol::session::{BankData, Contract, Holder, PlatformColumn, PlatformData, SampleTerms, SealedContract};
 
 use super::sample::{capped, columns_apart, matured, numbers, sampled};
@@ -39,14 +39,8 @@ impl Engine {
         let contract = self.contract_of(record)?;
         let terms = contract.terms();
         self.check_list(terms)?;
-        let dataset = self.store.dataset(record.dataset.as_deref().unwrap_or_default())?;
-        if terms.sample.as_ref().is_some_and(|sample| sample.snapshot != dataset.as_of) {
-            let text = format!(
-                "data set `{}` is no longer the snapshot that the contract names: propose a new session",
-                dataset.name
-            );
-            return Err(failure::refused(text));
-        }
+        self.check_snapshot(&terms.snapshot)?;
+        let dataset = self.store.dataset(&terms.snapshot.dataset)?;
         let everyone: Vec<_> = (0..dataset.rows()).collect();
         let mut cleared = Vec::new();
         for bank in terms.banks() {
@@ -57,11 +51,11 @@ impl Engine {
         let offered: BTreeSet<usize> = cleared.values().flatten().copied().collect();
         let input = json!({ "rows": dataset.rows(), "consented": offered.len() });
         self.store.put_result(&record.session, "input", input.to_string().as_bytes())?;
-        let mut data = cleared.try_map(|rows| platform_rows(&dataset, &contract, &rows))?;
-        data = data.map(|mut data| {
+        let data = cleared.try_map(|rows| platform_rows(&dataset, terms, &rows))?.map(|mut data| {
             self.withhold(terms, &mut data);
             data
         });
+        self.disclose(step, record, terms, &dataset, &data)?;
         Ok(data)
     }
 
@@ -116,11 +110,12 @@ impl Engine {
         let fields = self.fields_read(terms);
         let question = self.question(terms, grantee, &fields, step.now)?;
         let rows = rows.iter().map(|&row| (row, dataset.identifiers[row].as_str()));
-        let clearance = Clearance::new(self.sharing_list()?, &self.register);
+        let clearance = self.clearance_under(&terms.list)?;
         let (cleared, denied) = clearance
             .rows(&question, rows, |(_, subject): &(usize, &str)| subject)
             .map_err(|condition| failure::refused(format!("the sharing list forbids it: {condition}")))?;
-        let entry = step.record(Some(&record.session), self.me(), book::clearance(grantee, &cleared, &denied));
+        let data = record.data_version.unwrap_or_default();
+        let entry = step.record(Some(&record.session), self.me(), book::clearance(grantee, &cleared, &denied, data));
         for consent in cleared.consents() {
             self.use_consent(step, consent, entry)?;
         }
@@ -148,7 +143,7 @@ impl Engine {
             purpose: terms.purpose,
             fields,
             form: Form::Binned,
-            vector: fields.len(),
+            vector: self.vector_held(terms, grantee, fields)?,
             as_of: terms.sample.as_ref().map_or("", |sample| &sample.snapshot),
             application: None,
             time,
@@ -167,7 +162,6 @@ impl Engine {
         terms: &Contract,
         asked: &Application<'_>,
     ) -> Result<Decision, Failure> {
-        let list = self.sharing_list()?;
         let fields = self.fields_read(terms);
         let question = Question {
             purpose: asked.purpose,
@@ -176,7 +170,7 @@ impl Engine {
             as_of: "",
             ..self.question(terms, asked.grantee, &fields, step.now)?
         };
-        let decision = Clearance::new(list, &self.register).subject(asked.subject, &question);
+        let decision = self.clearance_under(&terms.list)?.subject(asked.subject, &question);
         let salt = super::random_bytes()?;
         let consent = decision.as_ref().ok().and_then(|cleared| cleared.consents().first()).copied();
         let body = tally_audit::Body::Decision {
@@ -186,7 +180,7 @@ impl Engine {
             allow: decision.is_ok(),
             failed: decision.as_ref().err().map(|condition| condition.code().into()),
             consent: consent.map(|consent| commit("consent", &salt, consent.as_bytes())),
-            list: list.version(),
+            list: terms.list.version,
         };
         let entry = step.record(Some(asked.session), self.me(), body);
         self.store.put_opening(entry, &self.subject_tag(asked.subject), &salt, asked.subject)?;
@@ -197,28 +191,6 @@ impl Engine {
             Ok(cleared) => cleared.try_map(|subject| Ok(subject.to_owned())).map(Ok),
             Err(condition) => Ok(Err((condition.code().into(), condition.to_string()))),
         }
-    }
-
-    /// The contract must rest on the very list that is in force here, with the levels that stand there.
-    pub(super) fn check_list(&self, terms: &Contract) -> Result<(), Failure> {
-        let list = self.sharing_list()?;
-        if (terms.list.version, terms.list.digest) != (list.version(), list.digest()) {
-            let text = format!(
-                "the contract rests on version {} of the sharing list, version {} is in force here: import that list, or \
-                 propose a new session",
-                terms.list.version,
-                list.version()
-            );
-            return Err(failure::refused(text));
-        }
-        for field in terms.fields_of(Holder::Platform) {
-            if list.field(&field.name).is_none_or(|listed| listed.level != field.level) {
-                let text =
-                    format!("field `{}` of the contract does not stand like that on the sharing list", field.name);
-                return Err(failure::refused(text));
-            }
-        }
-        Ok(())
     }
 
     /// A bank's data set for a session: the one that is named, or the only one with labels.
@@ -262,14 +234,13 @@ impl Engine {
 /// What the platform brings to a session: the rows of any bank's clearance, once each.
 pub(crate) fn platform_rows(
     dataset: &Dataset,
-    contract: &SealedContract,
+    terms: &Contract,
     cleared: &BTreeMap<String, Vec<usize>>,
 ) -> Result<PlatformData, Failure> {
     let offered: BTreeSet<usize> = cleared.values().flatten().copied().collect();
     let offered: Vec<_> = offered.into_iter().collect();
     let place: HashMap<_, _> = offered.iter().copied().zip(0u32..).collect();
-    let columns = contract
-        .terms()
+    let columns = terms
         .fields_of(Holder::Platform)
         .map(|field| platform_column(dataset, &field.name, &offered))
         .collect::<Result<_, Failure>>()?;

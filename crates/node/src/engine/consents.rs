@@ -9,9 +9,7 @@ use serde_json::{Value, json};
 use tally_audit::Body;
 use tally_crypto::merkle::{Frontier, leaf_hash};
 use tally_crypto::transcript::{Digest, commit};
-use tally_policy::{
-    Authority, Clearance, EVENT_TYPE, KeptConsent, SharingList, State, VerifiedConsent, VerifiedEvent, verify_all,
-};
+use tally_policy::{Authority, EVENT_TYPE, KeptConsent, State, VerifiedConsent, VerifiedEvent, verify_all};
 
 use super::import::unreadable;
 use super::step::Step;
@@ -160,10 +158,7 @@ impl Engine {
     /// List, consents with their events and uses, as the store holds them. A consent whose registrar has left the registry
     /// is not in force.
     pub(super) fn load_registers(&mut self) -> Result<(), Failure> {
-        if let Some(envelope) = self.store.list()? {
-            let list = SharingList::open(&envelope, &self.registry.list_authority_keys());
-            self.list = Some(list.map_err(failure::misconfigured)?);
-        }
+        self.load_lists()?;
         let registrars = self.registry.registrar_keys();
         let (mut void, mut after) = (0, 0);
         loop {
@@ -219,7 +214,7 @@ impl Engine {
         let time = now();
         let fields = self.fields_read(contract.terms());
         let question = self.question(contract.terms(), grantee, &fields, time)?;
-        let list = self.sharing_list()?;
+        let clearance = self.clearance_under(&contract.terms().list)?;
         let ended = |state| matches!(state, State::Paused | State::Revoked | State::Superseded | State::Expired);
         let mut found = BTreeSet::new();
         for consent in self.store.used_by(entry)? {
@@ -228,7 +223,7 @@ impl Engine {
                 continue;
             };
             let gone = state.is_some_and(ended) || state.is_none();
-            if gone && Clearance::new(list, &self.register).subject(subject, &question).is_err() {
+            if gone && clearance.subject(subject, &question).is_err() {
                 found.insert((consent, subject.to_owned()));
             }
         }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tally_audit::Body;
 use tally_crypto::transcript::commit;
 use tally_data::{Dataset, Values};
-use tally_policy::{Clearance, Cleared, Question};
+use tally_policy::{Cleared, Question};
 use tally_protocol::scoring::Correction;
 use tally_protocol::session::{Contract, Holder, PlatformColumn, PlatformData};
 
@@ -277,7 +277,7 @@ impl Engine {
             as_of: "",
             ..self.question(contract.terms(), &given.bank, &fields, time)?
         };
-        let clearance = Clearance::new(self.sharing_list()?, &self.register);
+        let clearance = self.clearance_under(&contract.terms().list)?;
         Ok(clearance.again(&given.subject, &question).map(|cleared| cleared.map(str::to_owned)))
     }
 }

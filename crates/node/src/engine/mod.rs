@@ -9,10 +9,13 @@ mod approval;
 mod book;
 mod clearance;
 mod consents;
+mod datasets;
+mod disclosure;
 mod disputes;
 mod erasure;
 mod import;
 mod letters;
+mod lists;
 mod models;
 mod reports;
 mod sample;
@@ -30,7 +33,7 @@ use serde_json::Value;
 use tally_audit::{Ledger, Registry};
 use tally_crypto::sign::SigningKey;
 use tally_net::{Event, Link};
-use tally_policy::{Register, SignedList};
+use tally_policy::{ListHistory, Register};
 
 use crate::config::{Config, Role};
 use crate::control::{Command, Reply};
@@ -41,7 +44,7 @@ use crate::store::Store;
 
 pub(crate) use approval::APPROVAL_LABEL;
 pub(crate) use clearance::{bank_rows, platform_column, platform_rows};
-pub(crate) use import::dictionary_of;
+pub(crate) use datasets::dictionary_of;
 pub(crate) use models::{MODEL_LABEL, change_digest};
 pub(crate) use sample::sampled;
 use sessions::Live;
@@ -68,7 +71,7 @@ pub(crate) struct Engine {
     registry: Registry,
     store: Store,
     ledger: Ledger,
-    list: Option<SignedList>,
+    lists: ListHistory,
     register: Register,
     live: BTreeMap<String, Live>,
     models: BTreeMap<String, scoring::Model>,
@@ -95,7 +98,7 @@ impl Engine {
             signing: Arc::new(keys.signing()),
             registry,
             ledger,
-            list: None,
+            lists: ListHistory::default(),
             register: Register::default(),
             live: BTreeMap::new(),
             models: BTreeMap::new(),
@@ -165,8 +168,9 @@ impl Engine {
             Command::OperatorList => self.list_operators(),
             Command::DatasetImport(order) => self.import_dataset(&order),
             Command::DatasetList => self.list_datasets(),
+            Command::DatasetOpen { dataset, identifier } => self.open_row(&dataset, &identifier),
             Command::ListImport { path } => self.import_list(&path),
-            Command::ListShow => self.show_list(),
+            Command::ListShow { version } => self.show_list(version),
             Command::ConsentImport { path } => self.import_consents(&path),
             Command::ConsentStatus => self.consent_status(),
             Command::ConsentReceipt { consent } => self.consent_receipt(&consent),

@@ -12,7 +12,7 @@ use crate::store::SessionRecord;
 impl Engine {
     pub(super) fn status(&self) -> Result<Value, Failure> {
         let traffic = self.link.as_ref().map(tally_net::Link::traffic).unwrap_or_default();
-        let list = self.list.as_ref().map(tally_policy::SignedList::version);
+        let list = self.lists.newest().ok().map(tally_policy::SignedList::version);
         Ok(json!({
             "name": self.me(),
             "role": self.config.node.role,
@@ -33,9 +33,14 @@ impl Engine {
             Some(session) => self.known_session(session)?,
             None => self.only_open_session()?,
         };
-        Ok(
-            json!({ "session": record.session, "contract": record.contract, "stage": record.stage, "envelope": record.envelope }),
-        )
+        let in_force = self.lists.newest().ok().map(tally_policy::SignedList::version);
+        Ok(json!({
+            "session": record.session,
+            "contract": record.contract,
+            "stage": record.stage,
+            "envelope": record.envelope,
+            "list_in_force": in_force,
+        }))
     }
 
     /// What an auditor replays: the contract, and the transcript of every round that this node released.
@@ -100,6 +105,7 @@ impl Engine {
         let parse = |text: Vec<u8>| serde_json::from_slice::<Value>(&text).map_err(failure::internal);
         let own = self.store.result(session, "own")?.map(parse).transpose()?;
         let half = self.store.result(session, "half")?.map(parse).transpose()?;
+        let diversity = self.store.result(session, "label-diversity")?.map(parse).transpose()?;
         let input = self.store.result(session, "input")?.map(parse).transpose()?.unwrap_or_default();
         Ok(json!({
             "session": session,
@@ -110,6 +116,7 @@ impl Engine {
             "fit": fit,
             "own": own,
             "half": half,
+            "label_diversity": diversity,
         }))
     }
 }

@@ -121,7 +121,7 @@ impl Engine {
     /// Names of fields for people: of this node's data sets, and of the sharing list.
     pub(super) fn titles(&self) -> Result<BTreeMap<String, tally_model::text::Text>, Failure> {
         let mut titles = self.field_titles()?;
-        if let Some(list) = &self.list {
+        if let Ok(list) = self.lists.newest() {
             titles.extend(list.fields().iter().map(|field| (field.name.clone(), field.title.clone())));
         }
         Ok(titles)

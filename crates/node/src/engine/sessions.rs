@@ -195,7 +195,10 @@ impl Engine {
                 Request::Other(Output::Evidence { round, transcript }) => {
                     self.store.put_result(&session, &format!("transcript-{round}"), &transcript)?;
                 }
-                Request::Other(Output::Table(own)) => table = Some(own),
+                Request::Other(Output::Table(own)) => {
+                    self.keep_label_diversity(&record, &own)?;
+                    table = Some(own);
+                }
                 Request::Other(Output::Model(fit)) => self.keep_model(&mut record, &fit, table.as_deref())?,
                 Request::Other(Output::Stage(stage)) => self.reach(step, &mut record, stage)?,
                 Request::Other(Output::Send { .. } | Output::Releasing(_)) => {}

@@ -1,8 +1,8 @@
 //! An enterprise's own view: what is held about it, under which consents, who used what and when, with proofs.
 
 use serde_json::{Map, Value, json};
-use tally_crypto::merkle::inclusion_proof;
 use tally_audit::{Body, Entry};
+use tally_crypto::merkle::inclusion_proof;
 use tally_crypto::transcript::Digest;
 use tally_data::{Dataset, Values};
 

@@ -4,11 +4,13 @@
 //! all; messages leave only after the commit. Whatever names an enterprise or carries a value is sealed ([`Vault`]).
 
 mod consents;
+mod disclosures;
 mod letters;
 mod records;
 mod subjects;
 mod vault;
 
+pub(crate) use disclosures::Disclosed;
 pub(crate) use letters::Letter;
 pub(crate) use records::OperatorRole;
 pub(crate) use records::{DatasetInfo, ModelChange, ModelRecord, ModelState, Operator, SessionRecord};

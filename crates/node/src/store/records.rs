@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use tally_crypto::sign::{Envelope, VerifyKey};
 use tally_crypto::transcript::Digest;
-use tally_data::{Dataset, Dictionary};
+use tally_data::{Dataset, Dictionary, FieldQuality};
 use tally_protocol::session::Stage;
 
 use super::Store;
@@ -26,8 +26,10 @@ pub(crate) struct DatasetInfo {
     pub(crate) labelled: bool,
     /// Identifiers are credit codes.
     pub(crate) credit_codes: bool,
-    /// Share of missing values per field.
-    pub(crate) missing: Vec<f64>,
+    /// What was missing or did not fit, per field.
+    pub(crate) quality: Vec<FieldQuality>,
+    /// Platform: version of the sharing list whose fields it has.
+    pub(crate) list: Option<u32>,
     /// Salted Merkle root over the rows.
     pub(crate) commitment: Digest,
     /// When it was imported, Unix milliseconds.
@@ -180,14 +182,14 @@ impl Store {
     }
 
     pub(crate) fn put_list(&self, version: u32, envelope: &Envelope, now: i64) -> Result<(), Failure> {
-        let statement = "INSERT OR REPLACE INTO list (version, envelope, imported) VALUES (?1, ?2, ?3)";
+        let statement = "INSERT OR IGNORE INTO list (version, envelope, imported) VALUES (?1, ?2, ?3)";
         self.execute(statement, (version, text(envelope)?, now)).map(drop)
     }
 
-    /// The newest list.
-    pub(crate) fn list(&self) -> Result<Option<Envelope>, Failure> {
-        let newest: Option<String> = self.column("SELECT envelope FROM list ORDER BY version DESC LIMIT 1", [])?.pop();
-        newest.map(|envelope| parse(&envelope)).transpose()
+    /// Every list, the oldest first.
+    pub(crate) fn lists(&self) -> Result<Vec<Envelope>, Failure> {
+        let envelopes: Vec<String> = self.column("SELECT envelope FROM list ORDER BY version", [])?;
+        envelopes.iter().map(|envelope| parse(envelope)).collect()
     }
 
     pub(crate) fn put_dataset(&self, info: &DatasetInfo, dataset: &Dataset) -> Result<(), Failure> {

@@ -27,6 +27,10 @@ CREATE TABLE model (digest BLOB PRIMARY KEY, record TEXT NOT NULL) STRICT;
 -- Sets of banks over which this bank helped to release sums, by the version of its data.
 CREATE TABLE release (version BLOB NOT NULL, session TEXT NOT NULL, cohort TEXT NOT NULL,
     PRIMARY KEY (version, session, cohort)) STRICT;
+-- Codes of fields that a bank got of a data set, the bins they had, and the set of rows; sets that are equal are kept once.
+CREATE TABLE disclosure (session TEXT NOT NULL, grantee TEXT NOT NULL, dataset TEXT NOT NULL, sealed BLOB NOT NULL,
+    PRIMARY KEY (session, grantee)) STRICT;
+CREATE TABLE row_set (digest BLOB PRIMARY KEY, sealed BLOB NOT NULL) STRICT;
 CREATE TABLE peer (name TEXT PRIMARY KEY, sent INTEGER NOT NULL, received INTEGER NOT NULL) STRICT;
 CREATE TABLE outbox (
     peer TEXT NOT NULL, sequence INTEGER NOT NULL, session TEXT NOT NULL, kind TEXT NOT NULL, entry INTEGER NOT NULL,

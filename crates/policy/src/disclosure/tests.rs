@@ -19,7 +19,10 @@ fn naive(rows: usize, columns: &[&[u16]], k: u32) -> Groups {
     }
 }
 
-fn table() -> impl Strategy<Value = (usize, Vec<Vec<u16>>, Vec<Vec<u16>>, Vec<u8>, u32)> {
+type Columns = Vec<Vec<u16>>;
+
+/// Rows, released columns, earlier ones, labels, k.
+fn table() -> impl Strategy<Value = (usize, Columns, Columns, Vec<u8>, u32)> {
     (0usize..60, 0usize..5, 0usize..4, 1u16..5).prop_flat_map(|(rows, fields, more, codes)| {
         let column = prop::collection::vec(0..codes, rows);
         let columns = |count| prop::collection::vec(column.clone(), count);
@@ -111,6 +114,17 @@ fn who_consented_to_the_vector_is_not_hidden() {
     ] {
         assert_eq!(verdict(fields).blocks(form).is_some(), blocked, "{fields} {form:?}");
     }
+}
+
+#[test]
+fn many_readers_see_two_digits() {
+    let rounded = |count: u64| super::round_up(count);
+    assert_eq!([0, 1, 19, 99, 100, 101, 1499, 1500, 1501].map(rounded), [0, 1, 19, 99, 100, 110, 1500, 1500, 1600]);
+    assert!(rounded(u64::MAX) >= u64::MAX / 10 * 9);
+    let verdict = Verdict::of(1234, &slices(&coarse(1234, 2)), &[], Some(19), 20);
+    let shown = verdict.rounded();
+    assert_eq!((shown.rows, shown.release.groups, shown.release.smallest, shown.difference), (1300, 2, 620, Some(19)));
+    assert_eq!(shown.rounded(), shown);
 }
 
 #[test]
