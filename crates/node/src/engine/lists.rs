@@ -51,7 +51,7 @@ impl Engine {
     }
 
     /// The list in force for new sessions.
-    pub(super) fn sharing_list(&self) -> Result<&SignedList, Failure> {
+    pub(crate) fn sharing_list(&self) -> Result<&SignedList, Failure> {
         self.lists.newest().map_err(failure::refused)
     }
 
