@@ -328,3 +328,32 @@ fn an_objection_withholds_and_a_correction_reaches_who_used_the_value() {
     assert_eq!(held.as_f64(), Some(9.0));
     trial.verified();
 }
+
+/// A consent whose data life is nought, revoked: what the bank kept of its score goes, with a certificate; the log still holds.
+#[test]
+fn what_has_reached_the_end_of_its_life_is_deleted_with_a_certificate() {
+    let trial = Trial::new();
+    let applicants = trial.applicants("bank-1");
+    let subject = applicants[0].0.as_str();
+    let bank = trial.left.directory("bank-1");
+    let short = signed_consent(&trial.city, subject, "bank-1", |consent| {
+        consent.consent_id = "short".into();
+        consent.supersedes = Some(consent_id(subject, "bank-1"));
+        (consent.granted, consent.not_before) = (consent.granted + 1, consent.not_before + 1);
+        consent.data_life_days = 0;
+    });
+    trial.import_into(&["platform", "bank-1"], &[short.unwrap()]);
+    trial.scored("bank-1", &applicants[0]);
+    trial.scored("bank-1", &applicants[1]);
+    let erase = || done(&["erasure", "run", "--node", text(&bank)]);
+    assert_eq!(erase()["scores"], 0);
+    let of = trial.report("bank-1", subject)["consents"][0]["consent"].as_str().unwrap().parse().unwrap();
+    let revoke = tally_city::event_of(&trial.city, subject, of, None, EventKind::Revoke, now()).unwrap().1;
+    trial.import_into(&["platform", "bank-1"], &[revoke]);
+    let erased = erase();
+    assert_eq!((&erased["scores"], erased["certificates"].as_array().unwrap().len()), (&json!(1), 1), "{erased}");
+    assert_eq!(erase()["scores"], 0);
+    let certificates = done(&["erasure", "show", "--node", text(&bank)]);
+    assert_eq!(certificates[0]["payloadType"], "application/vnd.in-toto+json");
+    trial.verified();
+}

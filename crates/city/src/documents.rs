@@ -133,8 +133,22 @@ pub fn consent_event(
     kind: EventKind,
     time: i64,
 ) -> std::io::Result<(Digest, String)> {
+    event_of(city, subject, consent_digest(city, subject, grantee), previous, kind, time)
+}
+
+/// What an enterprise does to any consent of its own, signed by itself: a line for `consent import`.
+///
+/// # Errors
+/// Fails if the event cannot be encoded.
+pub fn event_of(
+    city: &City,
+    subject: &str,
+    consent: Digest,
+    previous: Option<Digest>,
+    kind: EventKind,
+    time: i64,
+) -> std::io::Result<(Digest, String)> {
     let enterprise = key(&city.seed, "enterprise", subject);
-    let consent = consent_digest(city, subject, grantee);
     let event = ConsentEvent {
         version: 1,
         consent,

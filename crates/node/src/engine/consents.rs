@@ -10,6 +10,7 @@ use tally_audit::Body;
 use tally_crypto::merkle::{Frontier, leaf_hash};
 use tally_crypto::transcript::{Digest, commit};
 use tally_policy::{Authority, EVENT_TYPE, KeptConsent, State, VerifiedConsent, VerifiedEvent, verify_all};
+use tally_protocol::session::Fault;
 
 use super::import::unreadable;
 use super::step::Step;
@@ -44,7 +45,7 @@ impl Engine {
         let mark = self.register.mark();
         let taken = self.step(|engine, step| engine.take_in_consents(step, path));
         let taken = taken.inspect_err(|_| self.register.back_to(mark))?;
-        self.withdraw_ended()?;
+        self.look_again()?;
         let known = taken.lines as u64 - taken.consents - taken.events;
         Ok(json!({ "lines": taken.lines, "new": taken.consents, "events": taken.events, "known": known }))
     }
@@ -187,10 +188,16 @@ impl Engine {
         Ok(())
     }
 
-    /// Takes the rows out of running sessions whose consents have ended since these began.
-    pub(super) fn withdraw_ended(&mut self) -> Result<(), Failure> {
+    /// Looks again at what running sessions rest on: one whose fields the lists forbid by now ends, rows whose consents have
+    /// ended since it began leave it.
+    pub(super) fn look_again(&mut self) -> Result<(), Failure> {
         for record in self.store.sessions()? {
             if record.ended() || record.clearances.is_empty() {
+                continue;
+            }
+            if let Err(forbidden) = self.check_list(self.contract_of(&record)?.terms()) {
+                let fault = Fault { culprit: self.me().into(), reason: forbidden.message };
+                self.step(|engine, step| engine.abort(step, record, fault, true))?;
                 continue;
             }
             for (grantee, entry) in record.clearances.clone() {

@@ -35,6 +35,7 @@ impl Engine {
             "changes": changes,
         });
         self.lists.add(list).map_err(failure::internal)?;
+        self.look_again()?;
         Ok(shown)
     }
 

@@ -49,7 +49,7 @@ pub(crate) use models::{MODEL_LABEL, change_digest};
 pub(crate) use sample::sampled;
 use sessions::Live;
 
-/// How often consents that have expired are looked for among running sessions.
+/// How often consents and list entries that have expired are looked for among running sessions.
 const SWEEP: Duration = Duration::from_secs(60);
 
 /// What reaches the engine.
@@ -208,7 +208,7 @@ impl Engine {
         self.give_up_scores();
         if self.last_sweep.elapsed() >= SWEEP {
             self.last_sweep = Instant::now();
-            self.withdraw_ended()?;
+            self.look_again()?;
             self.erase_nightly()?;
         }
         let due = Duration::from_secs(self.config.log.checkpoint_seconds.into());
