@@ -144,8 +144,8 @@ fn claim(document: &str, authority: Authority<'_>) -> Result<(VerifiedConsent, [
         let signature = envelope.signatures.iter().find(|one| one.keyid == id)?;
         Some(Claim::raw(key, &text, &signature.sig))
     };
-    let enterprise =
-        signed(&consent.signer.key).ok_or("the enterprise has not signed it: ask it to sign with the key it names")?;
+    let enterprise = signed(&consent.signer.key)
+        .ok_or("it lacks the enterprise's signature: ask it to sign with the key that it names")?;
     let found = authority.registrars.iter().find_map(|key| Some((*key, signed(key)?)));
     let (registrar, countersigned) =
         found.ok_or("not countersigned by a registrar of the registry: register the consent first")?;
