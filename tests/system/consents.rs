@@ -1,5 +1,6 @@
 //! Consent from its import to what an enterprise sees of it: what ends bites at once, everywhere.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
@@ -96,6 +97,36 @@ impl Trial {
         consent_event(&self.city, subject, "bank-1", previous, kind, time).unwrap()
     }
 
+    /// No identifier and no value of the platform is in clear in any node's store or log, its own included.
+    fn nothing_in_clear(&self) {
+        let file = std::fs::read_to_string(self.left.root.join("inputs/platform.csv")).unwrap();
+        let rows: Vec<Vec<&str>> = file.lines().skip(1).map(|line| line.split(',').collect()).collect();
+        let identifiers: Vec<_> = rows.iter().map(|row| row[0].as_bytes()).collect();
+        // Values with more digits than chance would give.
+        let values =
+            rows.iter().flatten().filter(|text| text.contains('.')).filter_map(|text| text.parse::<f64>().ok());
+        let long = |value: &f64| value.to_le_bytes().iter().all(|byte| *byte != 0);
+        let values: HashSet<_> =
+            values.filter(long).flat_map(|value| [value.to_le_bytes(), value.to_be_bytes()]).collect();
+        assert!(values.len() > 100);
+        let identifiers: HashSet<_> = identifiers.into_iter().collect();
+        for node in ["platform", "bank-1", "bank-2", "bank-3"] {
+            let mut folders = vec![self.left.directory(node)];
+            while let Some(folder) = folders.pop() {
+                for entry in std::fs::read_dir(folder).unwrap().flatten() {
+                    if entry.path().is_dir() {
+                        folders.push(entry.path());
+                    } else if entry.path().is_file() {
+                        let bytes = std::fs::read(entry.path()).unwrap();
+                        let clear = bytes.windows(18).any(|window| identifiers.contains(window))
+                            || bytes.windows(8).any(|window| values.contains(window));
+                        assert!(!clear, "{}", entry.path().display());
+                    }
+                }
+            }
+        }
+    }
+
     fn verified(&self) {
         let registry = self.left.root.join("registry.json");
         let nodes = ["platform", "bank-1", "bank-2", "bank-3"].map(|node| self.left.directory(node));
@@ -107,6 +138,7 @@ impl Trial {
         }
         audit.push("--json");
         let value = crate::program::last_object(&run(&audit));
+        self.nothing_in_clear();
         assert!(value["verified"] == true && value["reconciled"] == true, "{value}");
     }
 }

@@ -108,7 +108,7 @@ impl Engine {
         grantee: &str,
     ) -> Result<Cleared<Vec<usize>>, Failure> {
         let fields = self.fields_read(terms);
-        let question = self.question(terms, grantee, &fields, step.now)?;
+        let question = self.question(terms, grantee, &fields, Form::Binned, step.now)?;
         let rows = rows.iter().map(|&row| (row, dataset.identifiers[row].as_str()));
         let clearance = self.clearance_under(&terms.list)?;
         let (cleared, denied) = clearance
@@ -134,6 +134,7 @@ impl Engine {
         terms: &'a Contract,
         grantee: &'a str,
         fields: &'a [&'a str],
+        form: Form,
         time: i64,
     ) -> Result<Question<'a>, Failure> {
         let platform = terms.platform().ok_or_else(|| failure::internal("a contract without a platform"))?;
@@ -142,8 +143,9 @@ impl Engine {
             provider: &platform.name,
             purpose: terms.purpose,
             fields,
-            form: Form::Binned,
-            vector: self.vector_held(terms, grantee, fields)?,
+            form,
+            // Only codes add up to a vector.
+            vector: if form == Form::Binned { self.vector_held(terms, grantee, fields)? } else { 0 },
             as_of: terms.sample.as_ref().map_or("", |sample| &sample.snapshot),
             application: None,
             time,
@@ -165,10 +167,9 @@ impl Engine {
         let fields = self.fields_read(terms);
         let question = Question {
             purpose: asked.purpose,
-            form: asked.form,
             application: asked.application,
             as_of: "",
-            ..self.question(terms, asked.grantee, &fields, step.now)?
+            ..self.question(terms, asked.grantee, &fields, asked.form, step.now)?
         };
         let decision = self.clearance_under(&terms.list)?.subject(asked.subject, &question);
         let salt = super::random_bytes()?;

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tally_audit::Body;
 use tally_crypto::merkle::{Frontier, leaf_hash};
 use tally_crypto::transcript::{Digest, commit};
-use tally_policy::{Authority, EVENT_TYPE, KeptConsent, State, VerifiedConsent, VerifiedEvent, verify_all};
+use tally_policy::{Authority, EVENT_TYPE, Form, KeptConsent, State, VerifiedConsent, VerifiedEvent, verify_all};
 use tally_protocol::session::Fault;
 
 use super::import::unreadable;
@@ -220,7 +220,7 @@ impl Engine {
         let contract = self.contract_of(record)?;
         let time = now();
         let fields = self.fields_read(contract.terms());
-        let question = self.question(contract.terms(), grantee, &fields, time)?;
+        let question = self.question(contract.terms(), grantee, &fields, Form::Binned, time)?;
         let clearance = self.clearance_under(&contract.terms().list)?;
         let ended = |state| matches!(state, State::Paused | State::Revoked | State::Superseded | State::Expired);
         let mut found = BTreeSet::new();

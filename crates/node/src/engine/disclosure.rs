@@ -37,7 +37,7 @@ impl Engine {
         let clearance = self.clearance_under(&terms.list)?;
         let mut cleared = BTreeMap::new();
         for bank in terms.banks() {
-            let question = self.question(terms, &bank.name, &fields, now())?;
+            let question = self.question(terms, &bank.name, &fields, Form::Binned, now())?;
             let everyone = dataset.identifiers.iter().map(String::as_str).enumerate();
             let (rows, _) = clearance
                 .rows(&question, everyone, |(_, subject): &(usize, &str)| subject)

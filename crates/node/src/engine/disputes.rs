@@ -275,7 +275,7 @@ impl Engine {
         let question = Question {
             purpose: given.purpose,
             as_of: "",
-            ..self.question(contract.terms(), &given.bank, &fields, time)?
+            ..self.question(contract.terms(), &given.bank, &fields, given.form, time)?
         };
         let clearance = self.clearance_under(&contract.terms().list)?;
         Ok(clearance.again(&given.subject, &question).map(|cleared| cleared.map(str::to_owned)))

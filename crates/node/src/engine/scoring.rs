@@ -63,6 +63,7 @@ pub(super) struct Given {
     pub(super) subject: String,
     pub(super) bank: String,
     pub(super) purpose: Purpose,
+    pub(super) form: Form,
     pub(super) time: i64,
 }
 
@@ -251,6 +252,7 @@ impl Engine {
             subject: request.subject.clone(),
             bank: peer.into(),
             purpose: request.purpose,
+            form,
             time: step.now,
         };
         let consent = subject.consents().first().copied().unwrap_or_default();
