@@ -1,6 +1,7 @@
 //! The nodes that a demo left behind, started again.
 
 use std::path::{Path, PathBuf};
+use std::process::Output;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -30,14 +31,20 @@ impl Left {
 
     /// Proposes a session with the first `banks` banks; its name.
     pub(crate) fn propose(&self, banks: usize) -> String {
+        let output = self.propose_from(&template(), banks);
+        assert!(output.status.success(), "{}", error_of(&output));
+        last_object(&output)["session"].as_str().unwrap().to_owned()
+    }
+
+    /// Proposes a session from a template of one's own.
+    pub(crate) fn propose_from(&self, template: &Path, banks: usize) -> Output {
         let platform = self.directory("platform");
-        let template = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/templates/scorecard.toml");
         let dictionary = self.root.join("inputs/dictionary.json");
-        let mut propose = vec!["session", "propose", "--node", text(&platform), "--template", text(&template)];
-        propose.extend(["--dictionary", text(&dictionary)]);
+        let mut propose = vec!["session", "propose", "--node", text(&platform), "--template", text(template)];
+        propose.extend(["--dictionary", text(&dictionary), "--json"]);
         let names = bank_names(banks);
         names.iter().for_each(|bank| propose.extend(["--bank", bank.as_str()]));
-        done(&propose)["session"].as_str().unwrap().to_owned()
+        run(&propose)
     }
 
     /// Proposes a session with the first `banks` banks, has everyone approve, and waits for its end.
@@ -82,6 +89,12 @@ impl Left {
         served.take().unwrap().kill();
     }
 
+    /// Lets a node finish: its log is published.
+    pub(crate) fn stop_gently(&mut self, node: &str) {
+        let (_, served) = self.nodes.iter_mut().find(|(name, _)| name == node).unwrap();
+        drop(served.take());
+    }
+
     /// Starts a node that was stopped.
     pub(crate) fn go_on(&mut self, node: &str) {
         let (directory, secret) = (self.directory(node), self.root.join("secret"));
@@ -105,6 +118,11 @@ impl Left {
 pub(crate) fn status(directory: &Path, session: &str) -> Value {
     let output = run(&["session", "status", session, "--node", text(directory), "--json"]);
     if output.status.success() { last_object(&output) } else { Value::String(error_of(&output)) }
+}
+
+/// The template of a scorecard.
+pub(crate) fn template() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("models/templates/scorecard.toml")
 }
 
 fn bank_names(banks: usize) -> Vec<String> {

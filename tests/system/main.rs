@@ -8,6 +8,7 @@ mod consents;
 mod demo;
 mod layout;
 mod left;
+mod lists;
 mod operator;
 mod program;
 mod releases;

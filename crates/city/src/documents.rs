@@ -114,6 +114,16 @@ pub fn signed_consent(
     json(&signed(consent.envelope(), &[&enterprise, &key(&city.seed, "registrar", "")])?)
 }
 
+/// The city's sharing list with other terms, signed by its authority: a file for `list import`.
+///
+/// # Errors
+/// Fails if the list cannot be encoded.
+pub fn signed_list(city: &City, change: impl FnOnce(&mut SharingList)) -> std::io::Result<String> {
+    let mut list = sharing_list(&city.platform);
+    change(&mut list);
+    json(&signed(list.envelope(), &[&key(&city.seed, "list-authority", "")])?)
+}
+
 /// The digest of an enterprise's consent to a bank.
 pub fn consent_digest(city: &City, subject: &str, grantee: &str) -> Digest {
     let consent = consent(subject, grantee, &key(&city.seed, "enterprise", subject));

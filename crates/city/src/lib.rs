@@ -12,7 +12,7 @@ mod generate;
 mod given;
 mod table;
 
-pub use documents::{consent_digest, consent_event, consent_id, event_of, signed_consent};
+pub use documents::{consent_digest, consent_event, consent_id, event_of, signed_consent, signed_list};
 pub use generate::Options;
 pub use given::GivenError;
 
