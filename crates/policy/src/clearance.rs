@@ -108,8 +108,8 @@ pub struct Question<'a> {
     pub form: Form,
     /// Binned fields that the grantee then holds of an enterprise, with what it got earlier.
     pub vector: usize,
-    /// Day that the data are of, `YYYY-MM-DD`; empty if they are the grantee's own.
-    pub as_of: &'a str,
+    /// Day that the data are of; `None` if they are the grantee's own, or it is not known here.
+    pub as_of: Option<Day>,
     /// The application that it is for, by its [name](crate::application_digest).
     pub application: Option<Digest>,
     /// When, Unix milliseconds.
@@ -355,8 +355,9 @@ impl<'a> Clearance<'a> {
         if computes && scope.mode < Mode::Compute {
             return Err(Condition::Mode);
         }
-        let within = |days: &crate::Days| (days.from.as_str()..=days.to.as_str()).contains(&question.as_of);
-        if !question.as_of.is_empty() && scope.data.as_ref().is_some_and(|days| !within(days)) {
+        if let (Some(day), Some(days)) = (question.as_of, &scope.data)
+            && !(days.from..=days.to).contains(&day)
+        {
             return Err(Condition::DataRange);
         }
         Ok(())

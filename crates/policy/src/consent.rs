@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use tally_crypto::sign::{Envelope, VerifyKey};
 use tally_crypto::transcript::Digest;
 
-use crate::{Form, Level, Purpose};
+use crate::{Day, Form, Level, Purpose};
 
 /// Media type of a consent's payload.
 pub const CONSENT_TYPE: &str = "application/vnd.tallystick.consent+json";
@@ -120,9 +120,9 @@ pub enum SignerRole {
 #[serde(deny_unknown_fields)]
 pub struct Days {
     /// First day.
-    pub from: String,
+    pub from: Day,
     /// Last day.
-    pub to: String,
+    pub to: Day,
 }
 
 /// How often data may be used.

@@ -133,7 +133,7 @@ fn ask(engine: &Engine, count: usize) -> Result<(f64, f64), Failure> {
         fields: &fields,
         form: Form::Binned,
         vector: fields.len(),
-        as_of: "2026-06-30",
+        as_of: "2026-06-30".parse().ok(),
         application: None,
         time,
     };

@@ -146,7 +146,7 @@ impl Engine {
             form,
             // Only codes add up to a vector.
             vector: if form == Form::Binned { self.vector_held(terms, grantee, fields)? } else { 0 },
-            as_of: terms.sample.as_ref().map_or("", |sample| &sample.snapshot),
+            as_of: Some(terms.snapshot.as_of),
             application: None,
             time,
         })
@@ -168,7 +168,7 @@ impl Engine {
         let question = Question {
             purpose: asked.purpose,
             application: asked.application,
-            as_of: "",
+            as_of: self.day_of_data(terms),
             ..self.question(terms, asked.grantee, &fields, asked.form, step.now)?
         };
         let decision = self.clearance_under(&terms.list)?.subject(asked.subject, &question);

@@ -8,7 +8,7 @@ use tally_data::{
 };
 use tally_model::text::Text;
 use tally_policy::{Day, Level, SignedList};
-use tally_protocol::session::Snapshot;
+use tally_protocol::session::{Contract, Snapshot};
 
 use super::{Engine, book, now};
 use crate::control::DatasetImport;
@@ -133,6 +133,11 @@ impl Engine {
     pub(super) fn snapshot(&self, dataset: &str) -> Result<Snapshot, Failure> {
         let info = self.known_dataset(dataset)?;
         Ok(Snapshot { as_of: day(&info.as_of)?, dataset: info.name, commitment: info.commitment })
+    }
+
+    /// The day of a contract's data set as it is here now, from which scores are given; not known at a bank.
+    pub(super) fn day_of_data(&self, terms: &Contract) -> Option<Day> {
+        self.snapshot(&terms.snapshot.dataset).ok().filter(|_| self.is_platform()).map(|snapshot| snapshot.as_of)
     }
 
     /// The data set that a contract names must be the one that is here, value by value.

@@ -274,7 +274,7 @@ impl Engine {
         let fields = self.fields_read(contract.terms());
         let question = Question {
             purpose: given.purpose,
-            as_of: "",
+            as_of: self.day_of_data(contract.terms()),
             ..self.question(contract.terms(), &given.bank, &fields, given.form, time)?
         };
         let clearance = self.clearance_under(&contract.terms().list)?;

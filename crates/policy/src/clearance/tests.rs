@@ -100,7 +100,7 @@ fn question<'a>(fields: &'a [&'a str]) -> Question<'a> {
         fields,
         form: Form::Binned,
         vector: fields.len(),
-        as_of: "2026-01-01",
+        as_of: "2026-01-01".parse().ok(),
         application: None,
         time: 15,
     }
@@ -148,7 +148,7 @@ fn every_condition_of_the_consent_is_enforced_and_named() {
     refused(&|c| c.max_level = Level::L1, Condition::Level("paid".into()));
     refused(&|c| c.form = Form::Sealed, Condition::ConsentForm);
     refused(&|c| c.mode = Mode::View, Condition::Mode);
-    let days = |from: &str, to: &str| Some(Days { from: from.into(), to: to.into() });
+    let days = |from: &str, to: &str| Some(Days { from: from.parse().unwrap(), to: to.parse().unwrap() });
     refused(&|c| c.data = days("2026-01-02", "2026-12-31"), Condition::DataRange);
     refused(&|c| c.not_before = 16, Condition::NotYet);
     refused(&|c| c.not_after = 14, Condition::Expired);
