@@ -18,16 +18,20 @@
 //! withheld as a whole.
 //!
 //! Sums over the same rows must not be cut differently, or their difference is a cell that neither shows. So an axis may be
-//! made of [`parts`](Axis::parts), the groups of an earlier sum, and its groups are unions of these. It may have two
-//! [`sides`](Axis::sides), the rows of the earlier sum divided in two: they have the same groups, each safe on both. That is
+//! made of [`parts`](Axis::parts), the groups of an earlier sum, and its groups are unions of these. It may have several
+//! [`sides`](Axis::sides), the rows of the earlier sum divided: they have the same groups, each safe on all. That is
 //! not yet enough: whoever knows a group of one side, and of the earlier sum all but one of its parts, knows the rows of that
 //! part on this side less the rows of the others on the other, and indicators tell where the latter are none. A combination of
 //! the sums that counts a group of one side must count every cell of it on one side or the other. So a group is closed once
 //!
-//! - one side has no rows in it: then it tells what the earlier sum told, or
-//! - some range in it has enough banks on one side, all of whose cells with rows there have enough banks on the other side
-//!   too: to leave a cell of this side out is then to count enough banks on the other.
+//! - no more than one side has rows in it: then it tells what the earlier sum told, or
+//! - all sides with rows in it are bound to one another, directly or through others. Two are bound where some range has enough
+//!   banks on one of them, all of whose cells with rows there have enough banks on the other too: to leave a cell of this side
+//!   out is then to count enough banks on the other.
 //!
+//! Why that is enough: take the rows of fewer banks than the minimum away. Of two sides that are bound, there is still a cell
+//! with rows on both, and every part still has a row on some side. A combination that counts none of the rows left counts sides
+//! that share a cell alike, so all sides alike, and each part as often but the other way round: it counts nothing at all.
 //! Behind every combination of the groups of an axis, of those it was divided from and of those that divide it further, then
 //! stand enough banks, or none.
 
@@ -280,50 +284,61 @@ struct Run<'a> {
     axis: &'a Axis,
     least: u32,
     first: usize,
-    sides: Vec<Side<'a>>,
+    /// Banks behind every range of each side, and behind the fullest in the run.
+    sides: Vec<(&'a [u32], u32)>,
+    /// What each side shares with each other one.
+    shared: Vec<Shared>,
 }
 
-struct Side<'a> {
-    /// Banks behind every range.
-    banks: &'a [u32],
-    /// Banks behind the fullest range.
-    most: u32,
-    /// From this cell on, whoever has rows on this side shares the cell with enough banks on the others.
-    bound: usize,
+/// Where one side's rows share their cells with enough banks on another side.
+#[derive(Clone, Copy)]
+struct Shared {
+    /// From this cell on, in all cells with rows.
+    from: usize,
     /// Banks behind the fullest range of such cells.
-    most_bound: u32,
+    most: u32,
 }
 
 impl<'a> Run<'a> {
     fn new(axis: &'a Axis, contributors: &'a [u32], least: u32, first: usize) -> Self {
-        let side = |banks| Side { banks, most: 0, bound: first, most_bound: 0 };
-        let sides = contributors.chunks_exact(axis.ranges().max(1)).map(side).collect();
-        Self { axis, least, first, sides }
+        let sides: Vec<_> = contributors.chunks_exact(axis.ranges().max(1)).map(|banks| (banks, 0)).collect();
+        let shared = vec![Shared { from: first, most: 0 }; if sides.len() > 1 { sides.len() * sides.len() } else { 0 }];
+        Self { axis, least, first, sides, shared }
     }
 
     /// Adds the next cell.
     fn take(&mut self, cell: usize) {
-        let enough = self.sides.iter().filter(|side| side.banks[cell] >= self.least).count();
-        let others = self.sides.len().saturating_sub(1);
-        for side in &mut self.sides {
-            let here = side.banks[cell];
-            if here > 0 && enough - usize::from(here >= self.least) < others {
-                side.bound = cell + 1;
+        for (banks, most) in &mut self.sides {
+            *most = (*most).max(fullest(self.axis, banks, self.first, cell));
+        }
+        let count = self.sides.len();
+        for (pair, shared) in self.shared.iter_mut().enumerate() {
+            let (banks, other) = (self.sides[pair / count].0, self.sides[pair % count].0);
+            if banks[cell] > 0 && other[cell] < self.least {
+                shared.from = cell + 1;
             }
-            side.most = side.most.max(fullest(self.axis, side.banks, self.first, cell));
-            side.most_bound = side.most_bound.max(fullest(self.axis, side.banks, side.bound, cell));
+            shared.most = shared.most.max(fullest(self.axis, banks, shared.from, cell));
         }
     }
 
     /// Whether the cells may be shown as one, on every side.
     fn is_safe(&self) -> bool {
-        let mut filled = self.sides.iter().filter(|side| side.most > 0);
-        let alone = match (filled.next(), filled.next()) {
-            (None, _) => true,
-            (Some(side), None) => side.most >= self.least,
-            _ => false,
+        let mut filled: Vec<usize> = (0..self.sides.len()).filter(|side| self.sides[*side].1 > 0).collect();
+        let Some(first) = filled.pop() else { return true };
+        if filled.is_empty() {
+            return self.sides[first].1 >= self.least;
+        }
+        let bound = |one: usize, other: usize| {
+            let shares = |one: usize, other: usize| self.shared[one * self.sides.len() + other].most >= self.least;
+            shares(one, other) || shares(other, one)
         };
-        alone || self.sides.iter().any(|side| side.most_bound >= self.least)
+        let mut reached = vec![first];
+        while let Some(side) = reached.pop() {
+            let (next, rest) = filled.into_iter().partition(|other| bound(side, *other));
+            filled = rest;
+            reached.extend::<Vec<_>>(next);
+        }
+        filled.is_empty()
     }
 }
 

@@ -244,10 +244,90 @@ proptest! {
         let banks: Vec<u32> = (0..CELLS * LEAVES)
             .map(|atom| tables.iter().enumerate().map(|(bank, table)| u32::from(table[atom] > 0) << bank).sum())
             .collect();
-        let filled: Vec<_> = (0..banks.len()).filter(|atom| banks[*atom] != 0).collect();
-        for few in (1u32..1 << tables.len()).filter(|few| few.count_ones() < least) {
-            let others: Vec<_> = filled.iter().copied().filter(|atom| banks[*atom] & !few != 0).collect();
-            prop_assert_eq!(rank(&shown, &filled), rank(&shown, &others));
+        check_differences(&shown, &banks, tables.len(), least)?;
+    }
+}
+
+/// Whether a combination that counts no row of the others counts none of a few; by the banks that have rows in each atom.
+fn check_differences(shown: &[Vec<bool>], banks: &[u32], all: usize, least: u32) -> Result<(), TestCaseError> {
+    let filled: Vec<_> = (0..banks.len()).filter(|atom| banks[*atom] != 0).collect();
+    for few in (1u32..1 << all).filter(|few| few.count_ones() < least) {
+        let others: Vec<_> = filled.iter().copied().filter(|atom| banks[*atom] & !few != 0).collect();
+        prop_assert_eq!(rank(shown, &filled), rank(shown, &others));
+    }
+    Ok(())
+}
+
+/// Segments of the rows that an axis is divided by.
+const SEGMENTS: usize = 3;
+
+/// Of an axis over all rows and over each segment of them: the sums that are shown, as above, and each segment's total.
+fn shown_of_segments(tables: &[Vec<i64>], least: u32) -> Vec<Vec<bool>> {
+    let mut shown = Vec::new();
+    let mut ask = |axis: Axis, parts: &[std::ops::Range<usize>]| {
+        let words = |table: &Vec<i64>| -> Vec<i64> {
+            let of = |part: &std::ops::Range<usize>, side: usize| {
+                let atoms = part.clone().filter(|atom| axis.sides == 1 || atom % SEGMENTS == side);
+                atoms.map(|atom| table[atom]).sum()
+            };
+            parts.iter().flat_map(|part| (0..axis.sides).map(move |side| of(part, side))).collect()
+        };
+        let fold = folded(std::slice::from_ref(&axis), &tables.iter().map(words).collect::<Vec<_>>(), least);
+        let groups = fold.groups(0).to_vec();
+        let ranges: Vec<_> = (0..groups.len())
+            .map(|place| parts[groups[place]].start..groups.get(place + 1).map_or(CELLS * SEGMENTS, |next| parts[*next].start))
+            .collect();
+        for (range, side) in ranges.iter().flat_map(|range| (0..axis.sides).map(move |side| (range, side))) {
+            let counts = |atom: usize| range.contains(&atom) && (axis.sides == 1 || atom % SEGMENTS == side);
+            shown.push((0..CELLS * SEGMENTS).map(counts).collect());
         }
+        ranges
+    };
+    let cells: Vec<_> = (0..CELLS).map(|cell| cell * SEGMENTS..(cell + 1) * SEGMENTS).collect();
+    let groups = ask(Axis::folded(CELLS, 1), &cells);
+    ask(Axis { sides: SEGMENTS, ..Axis::folded(groups.len(), 1) }, &groups);
+    shown
+}
+
+#[test]
+fn sides_are_shown_once_each_is_bound_to_the_others() {
+    let fold = |sides: &[[&[usize]; 3]]| {
+        let axes = [Axis { sides: sides.len(), ..Axis::folded(3, 1) }];
+        let own = |bank: usize| -> Vec<i64> {
+            (0..3).flat_map(|cell| sides.iter().map(move |side| i64::from(side[cell].contains(&bank)))).collect()
+        };
+        folded(&axes, &(1..=4).map(own).collect::<Vec<_>>(), 3).groups(0).to_vec()
+    };
+    let (all, none): (&[usize], &[usize]) = (&[1, 2, 3], &[]);
+    assert_eq!(fold(&[[all; 3], [all; 3], [all; 3]]), [0, 1, 2]);
+    // The first is bound to the second, the second to the third.
+    assert_eq!(fold(&[[all, none, all], [all, all, all], [none, all, all]]), [0, 1, 2]);
+    assert_eq!(fold(&[[all, none, none], [all, all, none], [none, all, all]]), [0, 1, 2]);
+    // On the third too few banks have rows, and then enough only together.
+    assert!(fold(&[[all; 3], [all; 3], [&[1], &[2], none]]).is_empty());
+    assert_eq!(fold(&[[all; 3], [all; 3], [&[1], &[2], &[3]]]), [0]);
+    assert_eq!(fold(&[[all; 3], [all; 3], [&[1], all, &[3]]]), [0]);
+    assert_eq!(fold(&[[all; 3], [none; 3], [none; 3]]), [0, 1, 2]);
+    // Two pairs that nothing binds.
+    assert!(fold(&[[all, all, &[1]], [all, all, &[2]], [none, none, all], [none, none, all]]).is_empty());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    /// The same of sums over all rows and over segments of them.
+    #[test]
+    fn no_difference_of_segments_has_too_few_banks(
+        tables in prop::collection::vec(prop::collection::vec(0i64..100, CELLS * SEGMENTS), 3..6),
+        sparse in prop::collection::vec(0i64..100, SEGMENTS),
+        least in 2u32..5,
+    ) {
+        let kept = |(atom, value): (usize, &i64)| i64::from(*value >= sparse[atom % SEGMENTS]);
+        let tables: Vec<Vec<i64>> = tables.iter().map(|table| table.iter().enumerate().map(kept).collect()).collect();
+        let shown = shown_of_segments(&tables, least);
+        let banks: Vec<u32> = (0..CELLS * SEGMENTS)
+            .map(|atom| tables.iter().enumerate().map(|(bank, table)| u32::from(table[atom] > 0) << bank).sum())
+            .collect();
+        check_differences(&shown, &banks, tables.len(), least)?;
     }
 }
