@@ -65,6 +65,7 @@ fn own_columns(plan: &Plan, table: &Table, train: &[usize]) -> Result<Vec<Vec<f6
     for (field, terms) in plan.fields.iter().enumerate() {
         let bins = match (terms.known_bins(), &terms.source, table.columns.get(field)) {
             (_, FieldSource::Codes { .. }, _) => continue,
+            _ if plan.judging.is_apart(field) => continue,
             (Bins::Given(bins), ..) => bins,
             (Bins::Sought(special), _, Some(Column::Values(values))) => {
                 let is_special = |value: &f64| special.contains(value);

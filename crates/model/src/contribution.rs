@@ -2,8 +2,9 @@
 
 use crate::binning::order_key;
 use crate::boosted;
+use crate::judge::{Segmented, SwapLines};
 use crate::metrics::{Histogram, Placements, ScoreCells};
-use crate::request::{Comparison, FieldBins, Kind, LinearModel, Model, RangeField, ScoreGrid, SumRequest, SwapLines};
+use crate::request::{Comparison, FieldBins, Kind, LinearModel, Model, RangeField, ScoreGrid, SumRequest};
 use crate::rows::{Column, Table};
 
 /// Why rows cannot answer a request.
@@ -52,7 +53,10 @@ pub fn contribution(request: &SumRequest, table: &Table) -> Result<Vec<i64>, Con
         Kind::Moments(model) => moments(model, request.scale_bits, table, &chosen, &mut words)?,
         Kind::Histogram(asked) => boosted::histogram(asked, request.scale_bits, table, &chosen, &mut words)?,
         Kind::Loss(asked) => boosted::loss(asked, request.scale_bits, table, &chosen, &mut words)?,
-        Kind::Scores { model, .. } | Kind::Compare(Comparison { model, .. }) | Kind::Swap(SwapLines { model, .. }) => {
+        Kind::Scores { model, .. }
+        | Kind::Compare(Comparison { model, .. })
+        | Kind::Swap(SwapLines { model, .. })
+        | Kind::Segments(Segmented { model, .. }) => {
             judge(request, &model.log_odds(table)?, table, &chosen, &mut words)?;
         }
     }
@@ -212,7 +216,8 @@ pub(crate) fn judge(
     match &request.kind {
         Kind::Scores { grid, alone, .. } => scores(*grid, *alone, rows, words),
         Kind::Compare(comparison) => compare(comparison, request.scale_bits, rows, words)?,
-        Kind::Swap(lines) => swap(lines, rows, words),
+        Kind::Swap(lines) => lines.add(rows, words),
+        Kind::Segments(asked) => asked.add(&rows.collect::<Vec<_>>(), table, words)?,
         Kind::Ranges(_) | Kind::Counts(_) | Kind::Moments(_) | Kind::Histogram(_) | Kind::Loss(_) => {}
     }
     Ok(())
@@ -225,15 +230,6 @@ fn scores(grid: ScoreGrid, alone: bool, rows: impl Iterator<Item = BothScores>, 
         if !alone {
             words[half + 2 * grid.cell(row.bank_only) + usize::from(row.bad)] += 1;
         }
-    }
-}
-
-fn swap(lines: &SwapLines, rows: impl Iterator<Item = BothScores>, words: &mut [i64]) {
-    for row in rows {
-        let declined = |score, line| usize::from(lines.grid.cell(score) >= line as usize);
-        // Both, the joint model only, the bank's own only, neither.
-        let part = declined(row.bank_only, lines.bank_only) + 2 * declined(row.joint, lines.joint);
-        words[2 * part + usize::from(row.bad)] += 1;
     }
 }
 
@@ -266,10 +262,11 @@ fn compare(
 }
 
 /// A row's log-odds of bad under both models.
-struct BothScores {
-    joint: f64,
-    bank_only: f64,
-    bad: bool,
+pub(crate) struct BothScores {
+    pub(crate) row: usize,
+    pub(crate) joint: f64,
+    pub(crate) bank_only: f64,
+    pub(crate) bad: bool,
 }
 
 fn both_scores<'a>(
@@ -281,6 +278,7 @@ fn both_scores<'a>(
         return Err(ContributionError::Baseline);
     }
     Ok(rows.iter().map(move |&row| BothScores {
+        row,
         joint: joint[row],
         bank_only: table.baseline[row],
         bad: table.label[row] == 1,

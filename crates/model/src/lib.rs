@@ -45,14 +45,13 @@ pub use coarse::{CoarsePlan, Trend};
 pub use contribution::{ContributionError, contribution};
 pub use fit::{FieldFit, Fit, RoundRecord, Scorecard};
 pub use golden::{Golden, NotGolden, Scoring};
-pub use judge::{Compared, FieldRows, Validation};
+pub use judge::{Compared, FieldRows, Judging, SegmentField, SegmentPlan, SegmentRows, Segmented, SwapLines, Validation};
 pub use learner::{Course, Fitted, Learner};
 pub use plain::Plain;
 pub use plan::{FieldPlan, FieldSource, Plan, PlanError, ReasonBasis};
 pub use points::Scale;
 pub use request::{
     Comparison, FieldBins, Kind, LinearModel, Model, RangeField, RowSet, RowTerms, ScoreGrid, SumRequest, Sums,
-    SwapLines,
 };
 pub use rows::{Column, Table, is_holdout};
 pub use selection::{DropReason, SelectionPlan, Steps};

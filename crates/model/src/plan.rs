@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use tally_crypto::transcript::Digest;
 
 use crate::coarse::{CoarsePlan, Order};
+use crate::judge::Judging;
 use crate::quantiles::Bins;
 use crate::request::{FieldBins, RowTerms};
 use crate::selection::{SelectionPlan, Steps};
@@ -49,6 +50,9 @@ pub struct Plan {
     /// Sums carry noise: so many Newton steps are taken, none is taken back, and counts below zero count as zero.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub newton_steps: Option<u32>,
+    /// What the fitted model is judged by.
+    #[serde(default)]
+    pub judging: Judging,
 }
 
 /// One field.
@@ -197,7 +201,7 @@ impl Plan {
         ];
         match checks.into_iter().find(|(holds, _)| !holds) {
             Some((_, reason)) => Err(PlanError(reason)),
-            None => Ok(()),
+            None => self.judging.check(self.fields.len()),
         }
     }
 }

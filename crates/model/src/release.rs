@@ -12,6 +12,9 @@
 //! would be the withheld cell. A statistic made from groups (a bin, a branch of a tree, a tail of scores) is a union of
 //! groups, so enough banks stand behind it too.
 //!
+//! Where some sums over the cells of an axis are [known](Axis::known) from elsewhere, such as the margins of a table, its parts
+//! are shown as they are if no combination of them and of what is known counts only cells with too few banks.
+//!
 //! Indicators are given for every cell and for every dyadic range of cells (2, 4, 8, … from the start of the axis on), since
 //! how many banks stand behind a union does not follow from its cells. Behind a group stand at least as many banks as behind
 //! the fullest of the ranges that it contains; the rule goes by that. An axis of which no group reaches the minimum is
@@ -48,8 +51,8 @@ pub struct Axis {
     pub words: usize,
     /// Of these words, from the last one backwards, that are counts of rows: `good, bad`, or one count of all.
     pub counts: usize,
-    /// Cells are shown as they are or the axis is withheld.
-    pub whole: bool,
+    /// Sets of cells whose sums are known from elsewhere. If there are any, the parts are shown as they are or not at all.
+    pub known: Vec<Vec<usize>>,
     /// First cells of the parts that groups are made of, in order; none if nothing may be shown.
     pub parts: Vec<usize>,
 }
@@ -73,8 +76,8 @@ impl SumRequest {
             Kind::Scores { grid, alone, .. } => {
                 vec![Axis::folded(grid.cells as usize, 2); if *alone { 1 } else { 2 }]
             }
-            // The margins are known, so any part of the table gives the others.
-            Kind::Swap(_) => vec![Axis { whole: true, ..Axis::folded(4, 2) }],
+            Kind::Swap(lines) => vec![lines.axis()],
+            Kind::Segments(asked) => asked.axes(),
             Kind::Histogram(asked) => asked.axes(),
             Kind::Moments(_) | Kind::Compare(_) | Kind::Loss(_) => Vec::new(),
         }
@@ -84,7 +87,7 @@ impl SumRequest {
 impl Axis {
     /// Cells of so many counts, which may be counted with their neighbours.
     fn folded(cells: usize, counts: usize) -> Self {
-        Self { cells, sides: 1, words: counts, counts, whole: false, parts: (0..cells).collect() }
+        Self { cells, sides: 1, words: counts, counts, known: Vec::new(), parts: (0..cells).collect() }
     }
 
     /// Words of a cell, all sides together.
@@ -254,6 +257,9 @@ impl Fold {
 
 /// First cells of the groups of one axis: each is closed as soon as it is safe.
 fn groups(axis: &Axis, contributors: &[u32], least: u32) -> Vec<usize> {
+    if !axis.known.is_empty() {
+        return if tells_only_of_enough(axis, contributors, least) { axis.parts.clone() } else { Vec::new() };
+    }
     let mut groups = Vec::new();
     let mut open = Run::new(axis, contributors, least, 0);
     for (cell, end) in axis.ends().into_iter().enumerate() {
@@ -262,9 +268,6 @@ fn groups(axis: &Axis, contributors: &[u32], least: u32) -> Vec<usize> {
             groups.push(open.first);
             open = Run::new(axis, contributors, least, cell + 1);
         }
-    }
-    if axis.whole {
-        return if groups.len() == axis.cells { groups } else { Vec::new() };
     }
     // What is left at the end goes to the groups before it.
     while open.first < axis.cells {
@@ -277,6 +280,41 @@ fn groups(axis: &Axis, contributors: &[u32], least: u32) -> Vec<usize> {
         }
     }
     groups
+}
+
+/// Whether every combination of the parts and of what is known has a cell with enough banks, or no cell with rows: it has where
+/// the cells with enough banks leave it nothing to vary.
+fn tells_only_of_enough(axis: &Axis, contributors: &[u32], least: u32) -> bool {
+    let ends = axis.parts.iter().skip(1).copied().chain([axis.cells]);
+    let parts = axis.parts.iter().zip(ends).map(|(first, end)| (*first..end).collect());
+    let sums: Vec<Vec<usize>> = axis.known.iter().cloned().chain(parts).collect();
+    let dimensions = |fewest: u32| {
+        let cells: Vec<usize> = (0..axis.cells).filter(|cell| contributors[*cell] >= fewest).collect();
+        rank(sums.iter().map(|sum| cells.iter().map(|cell| i64::from(sum.contains(cell))).collect()).collect())
+    };
+    dimensions(1) == dimensions(least.max(1))
+}
+
+/// Rank of a few rows of zeros and ones, by elimination modulo a prime above every minor of nine of them.
+fn rank(mut rows: Vec<Vec<i64>>) -> usize {
+    const PRIME: i64 = 1_000_003;
+    let width = rows.first().map_or(0, Vec::len);
+    let mut rank = 0;
+    for column in 0..width {
+        let Some(pivot) = (rank..rows.len()).find(|row| rows[*row][column] != 0) else { continue };
+        rows.swap(rank, pivot);
+        let (above, below) = rows.split_at_mut(rank + 1);
+        let pivot = &above[rank];
+        for row in below {
+            // Without division: the row times the pivot's head, less the pivot times the row's.
+            let (head, own) = (pivot[column], row[column]);
+            for (value, less) in row.iter_mut().zip(pivot) {
+                *value = (*value * head - less * own).rem_euclid(PRIME);
+            }
+        }
+        rank += 1;
+    }
+    rank
 }
 
 /// Neighbouring cells that may become a group.

@@ -7,6 +7,7 @@ use tally_crypto::transcript::Digest;
 
 use crate::binning;
 use crate::boosted::{Forest, Histogram, Loss};
+use crate::judge::{Segmented, SwapLines};
 use crate::metrics::ScoreCells;
 use crate::release::Fold;
 use crate::rows::Table;
@@ -53,8 +54,10 @@ pub enum Kind {
     },
     /// Both scores of each row, once their histograms are known.
     Compare(Comparison),
-    /// Good and bad rows by what two lines approve.
+    /// Good and bad rows that both scores approve, at one or two pairs of lines.
     Swap(SwapLines),
+    /// Good and bad rows per segment and group of both scores.
+    Segments(Segmented),
     /// Gradient histograms of boosted trees.
     Histogram(Histogram),
     /// Loss of boosted trees, then good and bad rows.
@@ -167,19 +170,6 @@ pub struct Comparison {
     pub bank_only: ScoreCells,
 }
 
-/// Two cut-offs. Words: `good, bad` of what both approve, the joint model only, the bank's own only, neither.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct SwapLines {
-    /// The joint model.
-    pub model: Model,
-    /// The cells.
-    pub grid: ScoreGrid,
-    /// The first cell that the joint model declines.
-    pub joint: u32,
-    /// The first cell that the banks' own models decline.
-    pub bank_only: u32,
-}
-
 /// The answer to a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sums {
@@ -216,7 +206,8 @@ impl SumRequest {
             Kind::Moments(model) => model.moment_words(),
             Kind::Scores { grid, alone, .. } => grid.cells as usize * if *alone { 2 } else { 4 },
             Kind::Compare(comparison) => comparison.words(),
-            Kind::Swap(_) => 8,
+            Kind::Swap(lines) => lines.words(),
+            Kind::Segments(asked) => asked.words(),
             Kind::Histogram(asked) => asked.words(),
             Kind::Loss(_) => Loss::WORDS,
         }
@@ -226,7 +217,7 @@ impl SumRequest {
     pub fn counts<'a>(&self, words: &'a mut [i64]) -> impl Iterator<Item = &'a mut i64> + use<'a> {
         // Of every so many words, these are counts.
         let (every, counts) = match &self.kind {
-            Kind::Ranges(_) | Kind::Counts(_) | Kind::Scores { .. } | Kind::Swap(_) => (1, 0..1),
+            Kind::Ranges(_) | Kind::Counts(_) | Kind::Scores { .. } | Kind::Swap(_) | Kind::Segments(_) => (1, 0..1),
             Kind::Histogram(_) => (3, 2..3),
             Kind::Loss(_) => (3, 1..3),
             Kind::Moments(_) | Kind::Compare(_) => (1, 0..0),
@@ -249,6 +240,8 @@ impl SumRequest {
                 }
             }
             Kind::Swap(_) => 1.0,
+            // Nor have these, which are not asked under noise.
+            Kind::Segments(_) => f64::INFINITY,
             Kind::Moments(model) => self.scaled(model.moment_norm()),
             Kind::Compare(_) => self.scaled(Comparison::row_norm()),
             Kind::Histogram(asked) => Histogram::sensitivity(asked.fields.len(), self.scale_bits),
@@ -276,7 +269,8 @@ impl Kind {
             Self::Histogram(Histogram { forest, .. }) | Self::Loss(Loss { forest, .. }) => Some(forest),
             Self::Scores { model: Model::Forest(forest), .. }
             | Self::Compare(Comparison { model: Model::Forest(forest), .. })
-            | Self::Swap(SwapLines { model: Model::Forest(forest), .. }) => Some(forest),
+            | Self::Swap(SwapLines { model: Model::Forest(forest), .. })
+            | Self::Segments(Segmented { model: Model::Forest(forest), .. }) => Some(forest),
             _ => None,
         }
     }
@@ -286,7 +280,8 @@ impl Kind {
             Self::Histogram(Histogram { forest, .. }) | Self::Loss(Loss { forest, .. }) => Some(forest),
             Self::Scores { model: Model::Forest(forest), .. }
             | Self::Compare(Comparison { model: Model::Forest(forest), .. })
-            | Self::Swap(SwapLines { model: Model::Forest(forest), .. }) => Some(forest),
+            | Self::Swap(SwapLines { model: Model::Forest(forest), .. })
+            | Self::Segments(Segmented { model: Model::Forest(forest), .. }) => Some(forest),
             _ => None,
         }
     }

@@ -25,6 +25,7 @@ pub(crate) fn plan(fields: Vec<FieldPlan>) -> Plan {
         rows: RowTerms::default(),
         seed: Digest::default(),
         newton_steps: None,
+        judging: Judging::default(),
     }
 }
 

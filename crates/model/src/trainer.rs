@@ -147,9 +147,12 @@ impl Trainer {
             Kind::Counts(bins) => self.select(&bins, &sums),
             Kind::Moments(model) => self.step_fitting(model, request.scale_bits, &sums),
             // Asked by the judge or by boosted trees only.
-            Kind::Scores { .. } | Kind::Compare(_) | Kind::Swap(_) | Kind::Histogram(_) | Kind::Loss(_) => {
-                Err(TrainError::NotAsked)
-            }
+            Kind::Scores { .. }
+            | Kind::Compare(_)
+            | Kind::Swap(_)
+            | Kind::Segments(_)
+            | Kind::Histogram(_)
+            | Kind::Loss(_) => Err(TrainError::NotAsked),
         }
     }
 
@@ -175,7 +178,9 @@ impl Trainer {
             let joinable = plan.joinable(bins);
             let terms = &self.plan;
             let classed = classed(&good, &bad, &counted_in, joinable, terms.coarse.as_ref(), terms.smoothing);
-            let dropped = if counted_in.is_empty() {
+            let dropped = if terms.judging.is_apart(axis) {
+                Some(DropReason::Apart)
+            } else if counted_in.is_empty() {
                 Some(DropReason::FewBanks)
             } else {
                 (classed.iv < terms.min_iv).then_some(DropReason::InformationValue { least: terms.min_iv })
@@ -248,7 +253,7 @@ impl Trainer {
         self.intercept = Some(result.intercept);
         let bins = self.fields.iter().map(|field| field.bins.clone()).collect();
         let noisy = self.plan.newton_steps.is_some();
-        let judge = Judge::new(Model::Linear(model.clone()), bins, self.plan.row_cap, noisy);
+        let judge = Judge::new(Model::Linear(model.clone()), bins, self.plan.row_cap, noisy, &self.plan.judging);
         self.go_on(model, judge);
         Ok(())
     }

@@ -10,7 +10,7 @@ use super::plan::BoostedPlan;
 use super::request::{Histogram, Loss};
 use crate::baseline::BaselineError;
 use crate::fit::RoundRecord;
-use crate::judge::{Judge, Validation};
+use crate::judge::{Judge, Judging, Validation};
 use crate::plan::{FieldSource, PlanError};
 use crate::quantiles::BinSearch;
 use crate::release::Fold;
@@ -204,7 +204,7 @@ impl Booster {
             Arc::make_mut(&mut self.forest).truncate(trees);
         }
         let (bins, model) = (self.forest.bins().to_vec(), Model::Forest(Arc::clone(&self.forest)));
-        self.judge(Judge::new(model, bins, self.plan.row_cap, self.plan.noisy));
+        self.judge(Judge::new(model, bins, self.plan.row_cap, self.plan.noisy, &self.plan.judging));
     }
 
     /// The next sum that judges the forest, or the fit.
@@ -265,9 +265,12 @@ fn counts_below_zero<'a>(request: &SumRequest, words: &'a mut [i64]) -> impl Ite
 /// # Errors
 /// Fails if the table does not fit the plan.
 pub fn bank_only(plan: &BoostedPlan, table: &Table) -> Result<Vec<f64>, BaselineError> {
-    let own = |field: &usize| !matches!(plan.fields[*field].source, FieldSource::Codes { .. });
+    let own = |field: &usize| {
+        !matches!(plan.fields[*field].source, FieldSource::Codes { .. }) && !plan.judging.is_apart(*field)
+    };
     let own: Vec<_> = (0..plan.fields.len().min(table.columns.len())).filter(own).collect();
-    let plan = BoostedPlan { fields: own.iter().map(|field| plan.fields[*field].clone()).collect(), ..plan.clone() };
+    let fields = own.iter().map(|field| plan.fields[*field].clone()).collect();
+    let plan = BoostedPlan { fields, judging: Judging::default(), ..plan.clone() };
     let columns = own.iter().map(|field| table.columns[*field].clone()).collect();
     let mut holder = Holder::new(Table { columns, baseline: vec![0.0; table.rows()], ..table.clone() });
     let bad = RowSet::Train.of(table).filter(|&row| table.label[row] == 1).count();

@@ -6,6 +6,7 @@ use tally_crypto::transcript::Digest;
 use super::draw::Draw;
 use super::kernel::MAX_SCALE_BITS;
 use super::request::Histogram;
+use crate::judge::Judging;
 use crate::plan::{FieldSource, PlanError};
 use crate::trainer::scale_of;
 
@@ -44,6 +45,9 @@ pub struct BoostedPlan {
     /// Sums carry noise: counts below zero count as zero.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub noisy: bool,
+    /// What the fitted model is judged by.
+    #[serde(default)]
+    pub judging: Judging,
 }
 
 /// One field.
@@ -157,7 +161,7 @@ impl BoostedPlan {
         ];
         match checks.into_iter().find(|(holds, _)| !holds) {
             Some((_, reason)) => Err(PlanError(reason)),
-            None => Ok(()),
+            None => self.judging.check(self.fields.len()),
         }
     }
 
@@ -189,7 +193,7 @@ impl BoostedPlan {
 
     /// The fields that one tree may use, in order; at least one.
     pub(crate) fn fields_of_tree(&self, tree: u32) -> Vec<u32> {
-        let fields = 0..self.fields.len() as u32;
+        let fields = (0..self.fields.len() as u32).filter(|field| !self.judging.is_apart(*field as usize));
         if self.field_share >= 1.0 {
             return fields.collect();
         }

@@ -90,7 +90,7 @@ impl Histogram {
                 sides,
                 words: Self::CELL,
                 counts: 1,
-                whole: false,
+                known: Vec::new(),
                 parts: asked.parts(field, *cells),
             };
             codes.iter().enumerate().map(axis).collect::<Vec<_>>()

@@ -33,6 +33,7 @@ pub(crate) fn plan(fields: Vec<BoostedFieldPlan>) -> BoostedPlan {
         min_rows: 5,
         seed: Digest::default(),
         noisy: false,
+        judging: crate::Judging::default(),
     }
 }
 

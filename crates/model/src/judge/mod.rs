@@ -1,30 +1,34 @@
 //! The sums that judge a fitted model, one after the other.
 //!
 //! ```text
-//! Scores (hold-out) -> Scores (training) -> Counts (hold-out) -> Compare -> Swap -> Validation
+//! Scores (hold-out) -> Scores (training) -> Counts (hold-out) -> Compare -> Swap -> Segments -> Validation
 //! ```
 //!
 //! Two scores of the same rows are not compared by a histogram of pairs of cells: with both margins known, a run of cells that
 //! is counted together could be taken apart by subtraction. Once the margins are out, DeLong's covariance is a sum over rows
-//! of products of known steps, so two numbers do, and they are exact ([`Comparison`]). The swap set is one table of two by two
-//! ([`SwapLines`]), shown as a whole or not at all, since its margins and any one cell give the other three.
+//! of products of known steps, so two numbers do, and they are exact ([`Comparison`]). The swap set and the rows that both
+//! scores have below the cells of their KS are asked together ([`SwapLines`]), since two such tables could be subtracted; where
+//! they may not be shown together, the swap set is asked alone.
 
 use serde::{Deserialize, Serialize};
 
+mod segments;
+mod swap;
+
+pub use self::segments::{Judging, SegmentField, SegmentPlan, SegmentRows, Segmented};
+pub use self::swap::SwapLines;
 use crate::fit::FieldFit;
 use crate::metrics::{
-    AucDifference, Cell, Placed, ScoreCells, Stability, SwapSet, auc_difference, nearest_cut, points_shift,
-    stability_index,
+    AucDifference, Cell, KsDifference, Placed, ScoreCells, Stability, SwapSet, auc_difference, ks_difference,
+    nearest_cut, points_shift, stability_index,
 };
-use crate::request::{Comparison, FieldBins, Kind, Model, RowSet, ScoreGrid, SumRequest, Sums, SwapLines};
+use crate::request::{Comparison, FieldBins, Kind, Model, RowSet, ScoreGrid, SumRequest, Sums};
 
 #[cfg(test)]
 mod tests;
 
 /// The cells of every score.
 const GRID: ScoreGrid = ScoreGrid { low: -10.0, step: 0.05, cells: 402 };
-/// Share of the rows that both scores approve in the swap set, as nearly as their groups allow.
-const APPROVAL: f64 = 0.8;
 
 /// How a fitted model does: everything that follows from the sums that judge it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -42,8 +46,15 @@ pub struct Validation {
     pub fields: Vec<FieldRows>,
     /// What the histograms cannot tell; `None` where they hold no good or no bad rows, or where a bank left in between.
     pub compared: Option<Compared>,
-    /// Who changes sides between the scores at the same approval rate; `None` where too few banks stand behind a part.
+    /// Who changes sides between the scores at the same approval rate; `None` where too few banks stand behind a part, or where a
+    /// bank left in between.
     pub swap: Option<SwapSet>,
+    /// Rows that both scores have below the line where its KS is reached; absent where the table may not be shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approved_at_ks: Option<Cell>,
+    /// The rows of every field that the plan judges the models on segments of; none where a bank left in between.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub segments: Vec<SegmentRows>,
 }
 
 /// Hold-out rows of one field.
@@ -77,8 +88,11 @@ pub(crate) struct Judge {
     bins: Vec<FieldBins>,
     row_cap: u64,
     noisy: bool,
+    judging: Judging,
     /// Banks in the hold-out histograms.
     cohort: Vec<String>,
+    /// They are in every sum since.
+    whole: bool,
     stage: Stage,
     found: Validation,
 }
@@ -89,7 +103,10 @@ enum Stage {
     Train,
     Fields,
     Compare,
+    /// With the lines of the KS too.
+    Lines,
     Swap,
+    Segments,
     Done,
 }
 
@@ -103,6 +120,12 @@ impl Validation {
     pub fn auc_difference(&self) -> Option<AucDifference> {
         let products = self.compared.as_ref()?.products;
         Some(auc_difference(&self.joint.histogram()?, &self.bank_only.histogram()?, products))
+    }
+
+    /// The difference of the KS distances, joint less bank-only; `None` without histograms, or where one has its KS with more
+    /// of the bad rows approved than of the good.
+    pub fn ks_difference(&self) -> Option<KsDifference> {
+        ks_difference(&self.joint.histogram()?, &self.bank_only.histogram()?, self.approved_at_ks, self.swap.as_ref())
     }
 
     /// Stability index of a field between training and hold-out rows, and the shift of its mean points; `None` where it is
@@ -133,7 +156,7 @@ impl Validation {
 
 impl Judge {
     /// Where sums carry noise, each costs privacy: the model is then judged by its hold-out histogram alone.
-    pub(crate) fn new(model: Model, bins: Vec<FieldBins>, row_cap: u64, noisy: bool) -> Self {
+    pub(crate) fn new(model: Model, bins: Vec<FieldBins>, row_cap: u64, noisy: bool, judging: &Judging) -> Self {
         let none = ScoreCells { grid: GRID, groups: Vec::new() };
         let found = Validation {
             joint: none.clone(),
@@ -143,8 +166,11 @@ impl Judge {
             fields: Vec::new(),
             compared: None,
             swap: None,
+            approved_at_ks: None,
+            segments: Vec::new(),
         };
-        Self { model, bins, row_cap, noisy, cohort: Vec::new(), stage: Stage::Holdout, found }
+        let (judging, cohort) = (judging.clone(), Vec::new());
+        Self { model, bins, row_cap, noisy, judging, cohort, whole: true, stage: Stage::Holdout, found }
     }
 
     /// The next sum; `None` if there is no more to ask.
@@ -161,27 +187,35 @@ impl Judge {
                 let scale_bits = comparison.scale_bits(self.row_cap);
                 Some(SumRequest { rows: RowSet::Holdout, scale_bits, kind: Kind::Compare(comparison) })
             }
-            Stage::Swap => count(RowSet::Holdout, Kind::Swap(self.lines(model)?)),
+            Stage::Lines => count(RowSet::Holdout, Kind::Swap(self.lines(true)?)),
+            Stage::Swap => count(RowSet::Holdout, Kind::Swap(self.lines(false)?)),
+            Stage::Segments => count(RowSet::Holdout, Kind::Segments(self.segmented())),
             Stage::Done => None,
         }
     }
 
     /// Takes in the answer to what was asked.
     pub(crate) fn answer(&mut self, request: &SumRequest, sums: &Sums) {
+        self.whole &= self.stage == Stage::Holdout || sums.cohort == self.cohort;
         match &request.kind {
             Kind::Scores { grid, .. } => self.scores(*grid, sums),
             Kind::Counts(bins) => self.fields(bins, sums),
             Kind::Compare(comparison) => self.compare(comparison, request.scale_bits, sums),
-            Kind::Swap(_) => self.found.swap = swap_set(sums),
+            Kind::Swap(lines) => self.swap(lines, sums),
+            Kind::Segments(asked) => self.segments(asked, sums),
             Kind::Ranges(_) | Kind::Moments(_) | Kind::Histogram(_) | Kind::Loss(_) => {}
         }
         self.stage = match self.stage {
             Stage::Holdout if self.noisy => Stage::Done,
             Stage::Holdout => Stage::Train,
             Stage::Train => Stage::Fields,
+            // What follows is held against the histograms: over other banks it would show the rows of who left and nothing else.
+            _ if !self.whole => Stage::Done,
             Stage::Fields if self.comparable() => Stage::Compare,
-            Stage::Compare => Stage::Swap,
-            Stage::Fields | Stage::Swap | Stage::Done => Stage::Done,
+            Stage::Compare => Stage::Lines,
+            Stage::Lines if self.found.swap.is_none() => Stage::Swap,
+            Stage::Lines | Stage::Swap if !self.segmented().fields.is_empty() => Stage::Segments,
+            Stage::Fields | Stage::Lines | Stage::Swap | Stage::Segments | Stage::Done => Stage::Done,
         };
     }
 
@@ -233,21 +267,81 @@ impl Judge {
         self.found.compared = Some(Compared { products, brier, log_loss, expected });
     }
 
-    /// The lines of the swap set; `None` where a score has no histogram.
-    fn lines(&self, model: Model) -> Option<SwapLines> {
+    /// The lines of the swap set and, if asked, where each score's KS is reached; `None` where a score has no histogram.
+    fn lines(&self, with_ks: bool) -> Option<SwapLines> {
         let (joint, bank_only) = (&self.found.joint, &self.found.bank_only);
         let (first, second) = (joint.histogram()?, bank_only.histogram()?);
-        let (cut, approved) = nearest_cut(&first, APPROVAL * first.total().rows() as f64);
+        let (cut, approved) = nearest_cut(&first, self.judging.approval * first.total().rows() as f64);
         let (other, _) = nearest_cut(&second, approved as f64);
-        let line = |scores: &ScoreCells, cut: usize| scores.groups.get(cut).map_or(GRID.cells, |group| group.first);
-        Some(SwapLines { model, grid: GRID, joint: line(joint, cut), bank_only: line(bank_only, other) })
+        let mut pairs = vec![[line(joint, cut), line(bank_only, other)]];
+        if with_ks {
+            pairs.push([line(joint, first.ks().cell + 1), line(bank_only, second.ks().cell + 1)]);
+        }
+        Some(SwapLines { model: self.model.clone(), grid: GRID, pairs })
+    }
+
+    /// The swap set, and what both approve at the lines of their KS, where the table is shown.
+    fn swap(&mut self, asked: &SwapLines, sums: &Sums) {
+        if sums.fold.groups(0).is_empty() || !self.whole {
+            return;
+        }
+        let mut both = asked.approved(&sums.values).into_iter();
+        let (Some([joint, bank_only]), Some(approved)) = (asked.pairs.first(), both.next()) else { return };
+        let upto = |scores: &ScoreCells, line: u32| {
+            let inside = scores.groups.iter().filter(|group| group.first < line);
+            inside.fold(Cell::default(), |sum, group| sum.plus(group.rows))
+        };
+        let (first, second) = (upto(&self.found.joint, *joint), upto(&self.found.bank_only, *bank_only));
+        let swap_out = second.minus(approved);
+        self.found.swap = Some(SwapSet {
+            both: approved,
+            swap_in: first.minus(approved),
+            swap_out,
+            neither: self.found.holdout().minus(first).minus(swap_out),
+        });
+        self.found.approved_at_ks = both.next();
+    }
+
+    /// The segments of the fields that are judged apart and not withheld.
+    fn segmented(&self) -> Segmented {
+        let starts = |scores: &ScoreCells| scores.groups.iter().map(|group| group.first).collect();
+        let field = |plan: &SegmentPlan| {
+            SegmentField::new(*plan, self.bins.get(plan.field)?, self.found.fields.get(plan.field)?)
+        };
+        Segmented {
+            model: self.model.clone(),
+            grid: GRID,
+            joint: starts(&self.found.joint),
+            bank_only: starts(&self.found.bank_only),
+            fields: self.judging.segments.iter().filter_map(field).collect(),
+        }
+    }
+
+    fn segments(&mut self, asked: &Segmented, sums: &Sums) {
+        if !self.whole {
+            return;
+        }
+        let mut words = sums.values.as_slice();
+        let mut axis = 0;
+        let mut next = |scores: &ScoreCells, field: &SegmentField| {
+            let (own, rest) = words.split_at((2 * field.count() * scores.groups.len()).min(words.len()));
+            words = rest;
+            axis += 1;
+            Segmented::released(scores, field.count(), sums.fold.groups(axis - 1), own)
+        };
+        let found = &mut self.found;
+        let rows = |plan: &SegmentPlan| {
+            let Some(field) = asked.fields.iter().find(|field| field.field == plan.field) else {
+                return SegmentRows::withheld(plan.field);
+            };
+            let (joint, bank_only) = (next(&found.joint, field), next(&found.bank_only, field));
+            SegmentRows { field: field.field, segments: field.segments.clone(), joint, bank_only }
+        };
+        found.segments = self.judging.segments.iter().map(rows).collect();
     }
 }
 
-/// The table of two by two; `None` if it is withheld.
-fn swap_set(sums: &Sums) -> Option<SwapSet> {
-    let mut cells = sums.values.chunks_exact(2).map(|cell| Cell { good: cell[0], bad: cell[1] });
-    let mut next = || cells.next().unwrap_or_default();
-    let swap = SwapSet { both: next(), swap_in: next(), swap_out: next(), neither: next() };
-    (!sums.fold.groups(0).is_empty()).then_some(swap)
+/// The first cell that a score declines at a cut of its groups.
+fn line(scores: &ScoreCells, cut: usize) -> u32 {
+    scores.groups.get(cut).map_or(GRID.cells, |group| group.first)
 }

@@ -1,21 +1,45 @@
 //! The validation of a fit beside the same figures taken from its rows.
 
+mod segments;
+
 use std::collections::BTreeMap;
 
 use crate::contribution::{logistic, softplus};
 use crate::metrics::{Cell, Evaluation, exact, reliability};
 use crate::tests::{fit, fit_released, names, plan, split, table, three_fields};
-use crate::{FieldPlan, FieldSource, RowSet, Scorecard, Table, bank_only};
+use crate::{Column, FieldPlan, FieldSource, RowSet, Scorecard, Table, bank_only};
 
-/// Joint and bank-only log-odds and labels of the hold-out rows of every bank.
-fn holdout(fit: &crate::Fit, tables: &BTreeMap<String, Table>) -> Vec<(f64, f64, bool)> {
-    let plan = three_fields();
+/// A hold-out row.
+struct Row {
+    joint: f64,
+    bank_only: f64,
+    bad: bool,
+    /// Values of the first and of the last field.
+    number: f64,
+    code: u16,
+}
+
+/// The hold-out rows of every bank.
+fn holdout(fit: &crate::Fit, tables: &BTreeMap<String, Table>) -> Vec<Row> {
+    let mut plan = three_fields();
+    let apart = |place: &usize| fit.fields[*place].dropped == Some(crate::DropReason::Apart);
+    let segment = |field| crate::SegmentPlan { field, ordered: false, fitted: false };
+    plan.judging.segments = (0..3).filter(apart).map(segment).collect();
     let mut rows = Vec::new();
     for table in tables.values() {
         let joint = Scorecard::new(fit).log_odds(table).unwrap();
         let own = bank_only(&plan, table).unwrap();
         let chosen = (0..table.rows()).filter(|&row| table.holdout[row]);
-        rows.extend(chosen.map(|row| (joint[row], own[row], table.label[row] == 1)));
+        let (Column::Values(numbers), Column::Codes(codes)) = (&table.columns[0], &table.columns[2]) else {
+            unreachable!()
+        };
+        rows.extend(chosen.map(|row| Row {
+            joint: joint[row],
+            bank_only: own[row],
+            bad: table.label[row] == 1,
+            number: numbers[row],
+            code: codes[row],
+        }));
     }
     rows
 }
@@ -47,12 +71,12 @@ fn figures_are_those_of_the_rows() {
     let tables = split(&table(4000, 11), 3);
     let fit = fit(&three_fields(), &tables, |_| names(3));
     let rows = holdout(&fit, &tables);
-    let labels: Vec<_> = rows.iter().map(|row| u8::from(row.2)).collect();
+    let labels: Vec<_> = rows.iter().map(|row| u8::from(row.bad)).collect();
     let validation = &fit.validation;
     assert_eq!(fit.holdout_rows, rows.len() as i64);
 
     let [joint, own] = [validation.joint.clone(), validation.bank_only.clone()];
-    let scores: [Vec<f64>; 2] = [rows.iter().map(|row| row.0).collect(), rows.iter().map(|row| row.1).collect()];
+    let scores: [Vec<f64>; 2] = [rows.iter().map(|row| row.joint).collect(), rows.iter().map(|row| row.bank_only).collect()];
     for (cells, scores) in [(&joint, &scores[0]), (&own, &scores[1])] {
         let found = Evaluation::new(cells, RowSet::Holdout).unwrap();
         let exact = exact(scores, &labels).unwrap();
@@ -62,7 +86,7 @@ fn figures_are_those_of_the_rows() {
     let compared = validation.compared.as_ref().unwrap();
     for (place, scores) in scores.iter().enumerate() {
         let mean = |f: &dyn Fn(f64, bool) -> f64| {
-            rows.iter().zip(scores).map(|(row, score)| f(*score, row.2)).sum::<f64>() / rows.len() as f64
+            rows.iter().zip(scores).map(|(row, score)| f(*score, row.bad)).sum::<f64>() / rows.len() as f64
         };
         let brier = mean(&|score, bad| (logistic(score) - f64::from(u8::from(bad))).powi(2));
         let loss = mean(&|score, bad| softplus(if bad { -score } else { score }));
@@ -81,11 +105,11 @@ fn the_difference_has_the_interval_of_the_rows() {
     let fit = fit(&three_fields(), &tables, |_| names(3));
     let rows = holdout(&fit, &tables);
     let [joint, own] = [
-        placements(&rows.iter().map(|row| (row.0, row.2)).collect::<Vec<_>>()),
-        placements(&rows.iter().map(|row| (row.1, row.2)).collect::<Vec<_>>()),
+        placements(&rows.iter().map(|row| (row.joint, row.bad)).collect::<Vec<_>>()),
+        placements(&rows.iter().map(|row| (row.bank_only, row.bad)).collect::<Vec<_>>()),
     ];
     let gap = |bad: bool| -> Vec<f64> {
-        let chosen = rows.iter().zip(joint.iter().zip(&own)).filter(|(row, _)| row.2 == bad);
+        let chosen = rows.iter().zip(joint.iter().zip(&own)).filter(|(row, _)| row.bad == bad);
         chosen.map(|(_, (joint, own))| joint - own).collect()
     };
     let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
@@ -111,16 +135,16 @@ fn the_swap_set_is_that_of_the_rows() {
     let (joint, own) = swap.approval();
     assert!((joint - 0.8).abs() < 0.02 && (own - joint).abs() < 0.02, "{joint} {own}");
     // Lines lie between cells: the rows of each score up to the approved number are those that it approves.
-    let line = |score: &dyn Fn(&(f64, f64, bool)) -> f64, share: f64| {
+    let line = |score: &dyn Fn(&Row) -> f64, share: f64| {
         let mut scores: Vec<_> = rows.iter().map(score).collect();
         scores.sort_by(f64::total_cmp);
         let approved = (share * rows.len() as f64).round() as usize;
         scores[approved - 1]
     };
-    let (joint_line, own_line) = (line(&|row| row.0, joint), line(&|row| row.1, own));
+    let (joint_line, own_line) = (line(&|row| row.joint, joint), line(&|row| row.bank_only, own));
     let count = |first: bool, second: bool| {
-        let chosen = rows.iter().filter(|row| (row.0 <= joint_line, row.1 <= own_line) == (first, second));
-        chosen.fold(Cell::default(), |sum, row| sum.plus(Cell { good: i64::from(!row.2), bad: i64::from(row.2) }))
+        let chosen = rows.iter().filter(|row| (row.joint <= joint_line, row.bank_only <= own_line) == (first, second));
+        chosen.fold(Cell::default(), |sum, row| sum.plus(Cell { good: i64::from(!row.bad), bad: i64::from(row.bad) }))
     };
     assert_eq!(
         [swap.both, swap.swap_in, swap.swap_out, swap.neither],
@@ -147,8 +171,9 @@ fn a_bank_that_leaves_between_histogram_and_comparison_leaves_no_comparison() {
     let whole = fit(&three_fields(), &tables, |_| names(4));
     let scores = whole.rounds.len() - 5;
     let fit = fit(&three_fields(), &tables, |round| names(if round > scores { 3 } else { 4 }));
-    assert_eq!(fit.rounds.len(), whole.rounds.len());
-    assert_eq!((fit.validation.compared, fit.joint), (None, whole.joint));
+    // The comparison and the swap set are not asked.
+    assert_eq!(fit.rounds.len(), whole.rounds.len() - 2);
+    assert_eq!((fit.validation.compared, fit.validation.swap, fit.joint), (None, None, whole.joint));
 }
 
 #[test]

@@ -48,6 +48,11 @@ impl Cell {
     pub fn plus(self, other: Self) -> Self {
         Self { good: self.good + other.good, bad: self.bad + other.bad }
     }
+
+    /// The rows without those of a part.
+    pub fn minus(self, part: Self) -> Self {
+        Self { good: self.good - part.good, bad: self.bad - part.bad }
+    }
 }
 
 impl From<(i64, i64)> for Cell {

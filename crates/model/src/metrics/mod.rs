@@ -13,6 +13,7 @@
 //! | ROC, precision and recall, gains | [`Histogram::roc`], … | | Fawcett, Pattern Recogn. Lett. 27, 2006 |
 //! | Brier score, log-loss | [`brier`], [`log_loss`] | central limit theorem over rows | Brier, 1950 |
 //! | reliability, Hosmer-Lemeshow | [`reliability`], [`hosmer_lemeshow`] | Wilson per band | Hosmer, Lemeshow, 2013, section 5.2 |
+//! | difference of two KS distances | [`ks_difference`] | normal at the cells of the maxima | as for one |
 //! | difference of two AUCs, swap set | [`PairHistogram`] | DeLong with covariance | DeLong et al., 1988 |
 //! | stability index of scores and fields | [`stability_index`] | chi-squared p-value | Siddiqi, 2006; Yurdakul, Naranjo, 2020 |
 //! | cut-off table | [`cut_offs`] | | Siddiqi, Credit Risk Scorecards, 2006, chapter 7 |
@@ -35,7 +36,7 @@ pub use estimate::{Estimate, Test};
 pub use evaluation::{Evaluation, Segment, by_segment};
 pub use histogram::{Band, Cell, Histogram};
 pub(crate) use pairs::nearest_cut;
-pub use pairs::{AucDifference, PairHistogram, Placed, SwapSet, auc_difference};
+pub use pairs::{AucDifference, KsDifference, PairHistogram, Placed, SwapSet, auc_difference, ks_difference};
 pub(crate) use ranking::Placements;
 pub use ranking::{Figures, Gain, Ks, PrecisionRecall, RocPoint};
 pub use scores::{ScoreCells, ScoreGroup};

@@ -42,6 +42,23 @@ pub struct AucDifference {
     pub p_value: f64,
 }
 
+/// The KS distances of two scores and their difference.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct KsDifference {
+    /// KS of the first score on this grid.
+    pub first: f64,
+    /// KS of the second score on this grid.
+    pub second: f64,
+    /// First less second. As for one KS, the interval takes the cells of the two maxima as given: it is then that of a mean over
+    /// good rows less one over bad rows.
+    pub difference: Estimate,
+    /// Two-sided p-value of no difference.
+    pub p_value: f64,
+    /// Whether the rows below both cells were counted. If not, interval and p-value are the largest that the histograms, and the
+    /// swap set where there is one, leave possible.
+    pub counted: bool,
+}
+
 /// What two cut-offs with about the same approval rate do to the same applicants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -127,14 +144,58 @@ pub fn auc_difference(first: &Histogram, second: &Histogram, products: Placed) -
     AucDifference::new(left, right, first.auc_variance() + second.auc_variance() - 2.0 * shared)
 }
 
+/// The difference of two KS distances, from the scores' histograms over the same rows, the rows below both cells of the maxima
+/// if they were counted, and the swap set at some other lines; `None` where a maximum is one of more bad than good rows below.
+///
+/// With `u = [first below] - [second below]` of a row, the difference is the mean of `u` over good rows less that over bad rows.
+/// Its variance needs how many rows are below both: where they were not counted, the fewest that the margins allow (Fréchet),
+/// and no fewer than those that both scores approve in the swap set less what each approves there and not here.
+pub fn ks_difference(
+    first: &Histogram,
+    second: &Histogram,
+    below_both: Option<Cell>,
+    swap: Option<&SwapSet>,
+) -> Option<KsDifference> {
+    let (one, other, all) = (first.below_ks(), second.below_ks(), first.total());
+    let distance = |below: Cell| below.good as f64 / all.good as f64 - below.bad as f64 / all.bad as f64;
+    if distance(one) < 0.0 || distance(other) < 0.0 {
+        return None;
+    }
+    let variance = |kind: fn(Cell) -> i64| {
+        let (one, other, all) = (kind(one), kind(other), kind(all));
+        let approved = swap.map(|swap| {
+            let both = kind(swap.both);
+            both - (both + kind(swap.swap_in) - one).max(0) - (both + kind(swap.swap_out) - other).max(0)
+        });
+        let fewest = (one + other - all).max(0).max(approved.unwrap_or(0));
+        let both = below_both.map_or(fewest, kind);
+        let (rows, moved) = (all as f64, (one + other - 2 * both) as f64);
+        let mean = (one - other) as f64 / rows;
+        (moved / rows - mean * mean) / rows
+    };
+    let variance = variance(|cell| cell.good) + variance(|cell| cell.bad);
+    let (left, right) = (distance(one), distance(other));
+    Some(KsDifference {
+        first: left,
+        second: right,
+        difference: Estimate::normal(left - right, variance, -1.0, 1.0),
+        p_value: p_value_of(left - right, variance),
+        counted: below_both.is_some(),
+    })
+}
+
+/// Two-sided p-value of a gap that is normal around zero if nothing is wrong.
+fn p_value_of(gap: f64, variance: f64) -> f64 {
+    match (variance > 0.0, gap == 0.0) {
+        (true, _) => two_sided(gap / variance.sqrt()),
+        (false, same) => f64::from(u8::from(same)),
+    }
+}
+
 impl AucDifference {
     fn new(first: f64, second: f64, variance: f64) -> Self {
         let gap = first - second;
-        let p_value = match (variance > 0.0, gap == 0.0) {
-            (true, _) => two_sided(gap / variance.sqrt()),
-            (false, same) => f64::from(u8::from(same)),
-        };
-        Self { first, second, difference: Estimate::normal(gap, variance, -1.0, 1.0), p_value }
+        Self { first, second, difference: Estimate::normal(gap, variance, -1.0, 1.0), p_value: p_value_of(gap, variance) }
     }
 }
 

@@ -92,10 +92,16 @@ impl Histogram {
     pub fn ks(&self) -> Ks {
         let (distance, cell) = self.largest_distance();
         let (good, bad) = (self.total().good as f64, self.total().bad as f64);
-        let upto = self.cells()[..=cell].iter().fold(Cell::default(), |sum, cell| sum.plus(*cell));
+        let upto = self.below_ks();
         let (p, q) = (upto.good as f64 / good, upto.bad as f64 / bad);
         let variance = p * (1.0 - p) / good + q * (1.0 - q) / bad;
         Ks { distance: Estimate::normal(distance, variance, 0.0, 1.0), cell }
+    }
+
+    /// The rows up to the cell of the KS, which is among them.
+    pub(crate) fn below_ks(&self) -> Cell {
+        let (_, cell) = self.largest_distance();
+        self.cells()[..=cell].iter().fold(Cell::default(), |sum, cell| sum.plus(*cell))
     }
 
     /// The ROC curve from (0, 0) to (1, 1), one point a cell that holds rows.

@@ -3,6 +3,9 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::contribution::BothScores;
+use crate::request::{LinearModel, Model, RowTerms, ScoreGrid};
+use crate::SwapLines;
 
 fn one() -> Axis {
     Axis::folded(6, 1)
@@ -33,10 +36,12 @@ fn neighbours_are_counted_together_until_enough_banks_stand_behind_them() {
 
 #[test]
 fn a_table_is_shown_as_a_whole_or_not_at_all() {
-    let axes = [Axis { whole: true, ..Axis::folded(4, 2) }];
+    // One cell of it and its margins: the others follow.
+    let known = vec![vec![0, 1], vec![2, 3], vec![0, 2], vec![1, 3]];
+    let axes = [Axis { known, parts: vec![0, 1], ..Axis::folded(4, 2) }];
     let fold = |banks: [u32; 4]| Fold::new(&axes, &[&banks[..], &[3; 3]].concat(), 3).groups(0).to_vec();
-    assert_eq!(fold([3, 4, 3, 5]), [0, 1, 2, 3]);
-    assert_eq!(fold([3, 0, 3, 5]), [0, 1, 2, 3]);
+    assert_eq!(fold([3, 4, 3, 5]), [0, 1]);
+    assert_eq!(fold([3, 0, 3, 5]), [0, 1]);
     assert!(fold([3, 4, 2, 5]).is_empty());
     assert!(fold([3, 4, 3, 2]).is_empty());
 }
@@ -200,31 +205,81 @@ fn shown_of_halves(tables: &[Vec<i64>], least: u32) -> Vec<Vec<bool>> {
 }
 
 /// Rank of the sums where only these atoms can be seen.
-fn rank(sums: &[Vec<bool>], atoms: &[usize]) -> usize {
-    const PRIME: i64 = 1_000_003;
-    let inverse = |value: i64| {
-        (0..20)
-            .fold((1, value), |(product, power), bit| {
-                let product = if (PRIME - 2) >> bit & 1 == 1 { product * power % PRIME } else { product };
-                (product, power * power % PRIME)
-            })
-            .0
-    };
-    let row = |sum: &Vec<bool>| atoms.iter().map(|atom| i64::from(sum[*atom])).collect::<Vec<_>>();
-    let mut rows: Vec<_> = sums.iter().map(row).collect();
-    let mut rank = 0;
-    for column in 0..atoms.len() {
-        let Some(pivot) = (rank..rows.len()).find(|row| rows[*row][column] != 0) else { continue };
-        rows.swap(rank, pivot);
-        let pivot = rows[rank].clone();
-        let one = inverse(pivot[column]);
-        for row in &mut rows[rank + 1..] {
-            let times = row[column] * one % PRIME;
-            row.iter_mut().zip(&pivot).for_each(|(value, less)| *value = (*value - times * less).rem_euclid(PRIME));
+fn rank_of(sums: &[Vec<bool>], atoms: &[usize]) -> usize {
+    rank(sums.iter().map(|sum| atoms.iter().map(|atom| i64::from(sum[*atom])).collect()).collect())
+}
+
+#[test]
+fn ranks_are_those_of_the_rows() {
+    assert_eq!(rank(Vec::new()), 0);
+    assert_eq!(rank(vec![vec![0, 0], vec![0, 0]]), 0);
+    assert_eq!(rank(vec![vec![1, 1, 0], vec![0, 1, 1], vec![1, 0, 1], vec![1, 1, 1]]), 3);
+    assert_eq!(rank(vec![vec![1, 1, 0, 0], vec![0, 0, 1, 1], vec![1, 0, 1, 0], vec![0, 1, 0, 1]]), 3);
+}
+
+/// Lines of one or two tables, and the rows that each bank has in every pair of cells of two scores.
+fn swap_lines() -> impl Strategy<Value = (SwapLines, Vec<Vec<i64>>)> {
+    let pair = || [1u32..SCORES, 1..SCORES];
+    let atoms = (SCORES * SCORES) as usize;
+    let tables = prop::collection::vec(prop::collection::vec(0i64..100, atoms), 3..5);
+    (prop::collection::vec(pair(), 1..3), tables, 0i64..100).prop_map(|(pairs, tables, sparse)| {
+        let model = Model::Linear(LinearModel { intercept: 0.0, terms: Vec::new(), rows: RowTerms::default() });
+        let grid = ScoreGrid { low: 1.0, step: 1.0, cells: SCORES };
+        let kept = |table: Vec<i64>| table.into_iter().map(|value| i64::from(value >= sparse)).collect();
+        (SwapLines { model, grid, pairs }, tables.into_iter().map(kept).collect())
+    })
+}
+
+/// Cells of a score.
+const SCORES: u32 = 4;
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    /// What both scores approve, beside what each does: neither a table nor the difference of two tells of too few banks.
+    #[test]
+    fn no_difference_of_tables_has_too_few_banks((lines, tables) in swap_lines(), least in 2u32..4) {
+        let scores = |atom: usize| [atom as u32 / SCORES, atom as u32 % SCORES];
+        let axis = lines.axis();
+        let words = |table: &Vec<i64>| {
+            let row = |(row, count): (usize, &i64)| {
+                let [joint, bank_only] = scores(row).map(f64::from).map(|score| score + 0.5);
+                (*count > 0).then_some(BothScores { row, joint, bank_only, bad: row % 2 == 1 })
+            };
+            let mut words = vec![0; lines.words()];
+            lines.add(table.iter().enumerate().filter_map(row), &mut words);
+            words
+        };
+        let fold = folded(std::slice::from_ref(&axis), &tables.iter().map(words).collect::<Vec<_>>(), least);
+        let atoms = (SCORES * SCORES) as usize;
+        let sum = |counts: &dyn Fn([u32; 2]) -> bool| (0..atoms).map(|atom| counts(scores(atom))).collect::<Vec<_>>();
+        // The margins at the lines, and each table.
+        let mut shown = vec![sum(&|_| true)];
+        if !fold.groups(0).is_empty() {
+            for pair in &lines.pairs {
+                shown.extend([0, 1].map(|side: usize| sum(&|scores| scores[side] < pair[side])));
+                shown.push(sum(&|scores| scores[0] < pair[0] && scores[1] < pair[1]));
+            }
+            // What is released is what the tables say.
+            let all: Vec<i64> = (0..lines.words()).map(|word| tables.iter().map(|table| words(table)[word]).sum()).collect();
+            let mut folded = all.clone();
+            fold.apply(std::slice::from_ref(&axis), &mut folded);
+            prop_assert_eq!(lines.approved(&folded), lines.approved(&all));
         }
-        rank += 1;
+        // Banks by the bands that the lines make: rows in one band are told apart by no table.
+        let place = |atom: usize| {
+            [0, 1].map(|side: usize| lines.pairs.iter().filter(|pair| pair[side] <= scores(atom)[side]).count())
+        };
+        let banks: Vec<u32> = (0..atoms)
+            .map(|atom| {
+                let has = |table: &Vec<i64>| (0..atoms).any(|other| place(other) == place(atom) && table[other] > 0);
+                tables.iter().enumerate().map(|(bank, table)| u32::from(has(table)) << bank).sum()
+            })
+            .collect();
+        if shown.len() > 1 {
+            check_differences(&shown, &banks, tables.len(), least)?;
+        }
     }
-    rank
 }
 
 proptest! {
@@ -253,7 +308,7 @@ fn check_differences(shown: &[Vec<bool>], banks: &[u32], all: usize, least: u32)
     let filled: Vec<_> = (0..banks.len()).filter(|atom| banks[*atom] != 0).collect();
     for few in (1u32..1 << all).filter(|few| few.count_ones() < least) {
         let others: Vec<_> = filled.iter().copied().filter(|atom| banks[*atom] & !few != 0).collect();
-        prop_assert_eq!(rank(shown, &filled), rank(shown, &others));
+        prop_assert_eq!(rank_of(shown, &filled), rank_of(shown, &others));
     }
     Ok(())
 }

@@ -78,6 +78,8 @@ pub enum Steps {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "why", deny_unknown_fields)]
 pub enum DropReason {
+    /// Models are judged by it and not fitted on it.
+    Apart,
     /// Too few banks stand behind any of its bins.
     FewBanks,
     /// Its information value is too low.
@@ -124,6 +126,7 @@ impl DropReason {
     /// For people.
     pub fn text(&self) -> Text {
         match self {
+            Self::Apart => Text::new("仅用于分群评价", "for segments only"),
             Self::FewBanks => Text::new("各分箱的参与银行数均不足", "too few banks stand behind any of its bins"),
             Self::InformationValue { least } => {
                 Text::new(&format!("信息值低于 {least}"), &format!("information value below {least}"))

@@ -124,6 +124,7 @@ impl TrainingArguments {
             min_rows: 1,
             seed: Digest::default(),
             noisy: false,
+            judging: tally_model::Judging::default(),
         }
     }
 
