@@ -45,7 +45,9 @@ pub use coarse::{CoarsePlan, Trend};
 pub use contribution::{ContributionError, contribution};
 pub use fit::{FieldFit, Fit, RoundRecord, Scorecard};
 pub use golden::{Golden, NotGolden, Scoring};
-pub use judge::{Compared, FieldRows, Judging, SegmentField, SegmentPlan, SegmentRows, Segmented, SwapLines, Validation};
+pub use judge::{
+    Compared, FieldRows, Judging, SegmentField, SegmentPlan, SegmentRows, Segmented, SwapLines, Validation,
+};
 pub use learner::{Course, Fitted, Learner};
 pub use plain::Plain;
 pub use plan::{FieldPlan, FieldSource, Plan, PlanError, ReasonBasis};

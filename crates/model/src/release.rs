@@ -28,13 +28,14 @@
 //! the sums that counts a group of one side must count every cell of it on one side or the other. So a group is closed once
 //!
 //! - no more than one side has rows in it: then it tells what the earlier sum told, or
-//! - all sides with rows in it are bound to one another, directly or through others. Two are bound where some range has enough
-//!   banks on one of them, all of whose cells with rows there have enough banks on the other too: to leave a cell of this side
-//!   out is then to count enough banks on the other.
+//! - all sides with rows in it are bound to one another, directly or through others. A side is bound to sides that are bound to
+//!   one another where some range has enough banks on it, all of whose cells with rows there have enough banks on one of the
+//!   others too: to leave a cell of this side out is then to count enough banks on another.
 //!
-//! Why that is enough: take the rows of fewer banks than the minimum away. Of two sides that are bound, there is still a cell
-//! with rows on both, and every part still has a row on some side. A combination that counts none of the rows left counts sides
-//! that share a cell alike, so all sides alike, and each part as often but the other way round: it counts nothing at all.
+//! Why that is enough: take the rows of fewer banks than the minimum away. Of a side that is bound to others, there is still a
+//! cell with rows on it and on one of them, and every part still has a row on some side. A combination that counts none of the
+//! rows left counts sides that share a cell alike, so all sides alike, and each part as often but the other way round: it
+//! counts nothing at all.
 //! Behind every combination of the groups of an axis, of those it was divided from and of those that divide it further, then
 //! stand enough banks, or none.
 
@@ -322,6 +323,8 @@ struct Run<'a> {
     axis: &'a Axis,
     least: u32,
     first: usize,
+    /// The cell after the last one.
+    end: usize,
     /// Banks behind every range of each side, and behind the fullest in the run.
     sides: Vec<(&'a [u32], u32)>,
     /// What each side shares with each other one.
@@ -341,11 +344,12 @@ impl<'a> Run<'a> {
     fn new(axis: &'a Axis, contributors: &'a [u32], least: u32, first: usize) -> Self {
         let sides: Vec<_> = contributors.chunks_exact(axis.ranges().max(1)).map(|banks| (banks, 0)).collect();
         let shared = vec![Shared { from: first, most: 0 }; if sides.len() > 1 { sides.len() * sides.len() } else { 0 }];
-        Self { axis, least, first, sides, shared }
+        Self { axis, least, first, end: first, sides, shared }
     }
 
     /// Adds the next cell.
     fn take(&mut self, cell: usize) {
+        self.end = cell + 1;
         for (banks, most) in &mut self.sides {
             *most = (*most).max(fullest(self.axis, banks, self.first, cell));
         }
@@ -361,22 +365,58 @@ impl<'a> Run<'a> {
 
     /// Whether the cells may be shown as one, on every side.
     fn is_safe(&self) -> bool {
-        let mut filled: Vec<usize> = (0..self.sides.len()).filter(|side| self.sides[*side].1 > 0).collect();
-        let Some(first) = filled.pop() else { return true };
-        if filled.is_empty() {
-            return self.sides[first].1 >= self.least;
+        let filled: Vec<usize> = (0..self.sides.len()).filter(|side| self.sides[*side].1 > 0).collect();
+        match filled[..] {
+            [] => true,
+            [side] => self.sides[side].1 >= self.least,
+            _ => self.binds(filled),
         }
-        let bound = |one: usize, other: usize| {
-            let shares = |one: usize, other: usize| self.shared[one * self.sides.len() + other].most >= self.least;
-            shares(one, other) || shares(other, one)
-        };
-        let mut reached = vec![first];
-        while let Some(side) = reached.pop() {
-            let (next, rest) = filled.into_iter().partition(|other| bound(side, *other));
-            filled = rest;
-            reached.extend::<Vec<_>>(next);
+    }
+
+    /// Whether these sides are bound to one another.
+    fn binds(&self, sides: Vec<usize>) -> bool {
+        let mut bound = self.bound_in_pairs(sides);
+        let nothing_more = self.sides.len() == 2;
+        while bound.len() > 1 && !nothing_more {
+            let pairs = (0..bound.len()).flat_map(|one| (0..bound.len()).map(move |other| (one, other)));
+            let found = pairs
+                .filter(|(one, other)| one != other)
+                .find(|(one, other)| bound[*one].iter().any(|side| self.shares(*side, &bound[*other])));
+            let Some((one, other)) = found else { return false };
+            let (kept, joined) = (one.min(other), bound.remove(one.max(other)));
+            bound[kept].extend(joined);
         }
-        filled.is_empty()
+        bound.len() == 1
+    }
+
+    /// Sides that are bound two by two.
+    fn bound_in_pairs(&self, mut sides: Vec<usize>) -> Vec<Vec<usize>> {
+        let shares = |one: usize, other: usize| self.shared[one * self.sides.len() + other].most >= self.least;
+        let mut bound = Vec::new();
+        while let Some(side) = sides.pop() {
+            let (mut reached, mut place) = (vec![side], 0);
+            while let Some(&side) = reached.get(place) {
+                let (next, rest): (Vec<_>, Vec<_>) =
+                    sides.into_iter().partition(|other| shares(side, *other) || shares(*other, side));
+                sides = rest;
+                reached.extend(next);
+                place += 1;
+            }
+            bound.push(reached);
+        }
+        bound
+    }
+
+    /// Whether some range has enough banks on this side, all of whose cells with rows there have enough on one of the others.
+    fn shares(&self, side: usize, others: &[usize]) -> bool {
+        let banks = self.sides[side].0;
+        let mut from = self.first;
+        (self.first..self.end).any(|cell| {
+            if banks[cell] > 0 && others.iter().all(|other| self.sides[*other].0[cell] < self.least) {
+                from = cell + 1;
+            }
+            fullest(self.axis, banks, from, cell) >= self.least
+        })
     }
 }
 

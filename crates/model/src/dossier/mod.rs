@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use tally_crypto::transcript::Digest;
 
 use self::words::Words;
+pub(crate) use self::words::short;
 use crate::learner::Fitted;
 use crate::markup::{Markup, element, raw_style, text};
 use crate::metrics::ScoreCells;

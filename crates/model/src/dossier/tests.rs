@@ -1,5 +1,7 @@
 //! The page: well-formed, escaped, with the figures that the fit has, in both languages.
 
+mod segments;
+
 use super::*;
 use crate::boosted::tests::{field as tree_field, fit as tree_fit, plan as tree_plan};
 use crate::boosted::{self, BoostedPlan, EarlyStopping, JudgedOn, row_hash};

@@ -95,7 +95,7 @@ pub(super) fn p_value(value: f64) -> String {
 }
 
 /// A number of the data in few characters.
-pub(super) fn short(value: f64) -> String {
+pub(crate) fn short(value: f64) -> String {
     let magnitude = value.abs();
     if magnitude >= f64::MAX {
         return if value > 0.0 { "∞".into() } else { "−∞".into() };

@@ -113,7 +113,7 @@ enum Stage {
 impl Validation {
     /// The hold-out rows.
     pub fn holdout(&self) -> Cell {
-        self.joint.groups.iter().fold(Cell::default(), |sum, group| sum.plus(group.rows))
+        self.joint.rows()
     }
 
     /// The difference of the AUCs, joint less bank-only, with DeLong's interval; `None` without the sums for it.
@@ -213,7 +213,7 @@ impl Judge {
             _ if !self.whole => Stage::Done,
             Stage::Fields if self.comparable() => Stage::Compare,
             Stage::Compare => Stage::Lines,
-            Stage::Lines if self.found.swap.is_none() => Stage::Swap,
+            Stage::Lines if self.found.swap.is_none() && sums.fold.groups(0).is_empty() => Stage::Swap,
             Stage::Lines | Stage::Swap if !self.segmented().fields.is_empty() => Stage::Segments,
             Stage::Fields | Stage::Lines | Stage::Swap | Stage::Segments | Stage::Done => Stage::Done,
         };
@@ -292,13 +292,13 @@ impl Judge {
             inside.fold(Cell::default(), |sum, group| sum.plus(group.rows))
         };
         let (first, second) = (upto(&self.found.joint, *joint), upto(&self.found.bank_only, *bank_only));
-        let swap_out = second.minus(approved);
-        self.found.swap = Some(SwapSet {
-            both: approved,
-            swap_in: first.minus(approved),
-            swap_out,
-            neither: self.found.holdout().minus(first).minus(swap_out),
-        });
+        let (swap_in, swap_out) = (first.minus(approved), second.minus(approved));
+        let neither = self.found.holdout().minus(first).minus(swap_out);
+        // A row that was withdrawn since is in the histograms and not here.
+        if [swap_in, swap_out, neither].iter().any(|cell| cell.good.min(cell.bad) < 0) {
+            return;
+        }
+        self.found.swap = Some(SwapSet { both: approved, swap_in, swap_out, neither });
         self.found.approved_at_ks = both.next();
     }
 
@@ -329,13 +329,14 @@ impl Judge {
             axis += 1;
             Segmented::released(scores, field.count(), sums.fold.groups(axis - 1), own)
         };
-        let found = &mut self.found;
+        let (found, bins) = (&mut self.found, &self.bins);
         let rows = |plan: &SegmentPlan| {
             let Some(field) = asked.fields.iter().find(|field| field.field == plan.field) else {
-                return SegmentRows::withheld(plan.field);
+                return SegmentRows::withheld(plan.field, bins.get(plan.field).cloned().unwrap_or(FieldBins::Codes(0)));
             };
             let (joint, bank_only) = (next(&found.joint, field), next(&found.bank_only, field));
-            SegmentRows { field: field.field, segments: field.segments.clone(), joint, bank_only }
+            let SegmentField { field, bins, segments } = field.clone();
+            SegmentRows { field, bins, segments, joint, bank_only }
         };
         found.segments = self.judging.segments.iter().map(rows).collect();
     }

@@ -9,11 +9,13 @@ use serde::{Deserialize, Serialize};
 
 use super::FieldRows;
 use crate::contribution::{BothScores, ContributionError, codes};
+use crate::dossier::short;
 use crate::metrics::{Cell, ScoreCells, ScoreGroup, Segment, by_segment};
 use crate::plan::PlanError;
 use crate::release::Axis;
 use crate::request::{FieldBins, Model, RowSet, ScoreGrid};
 use crate::rows::Table;
+use crate::text::{Language, Text};
 
 /// What a fitted model is judged by, beside what every model is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -71,9 +73,11 @@ pub struct SegmentField {
 pub struct SegmentRows {
     /// Position of the field.
     pub field: usize,
+    /// Its bins; the cuts of a platform field stay at the platform.
+    pub bins: FieldBins,
     /// The segment of each code; none if the field's rows are withheld.
     pub segments: Vec<u16>,
-    /// Per segment, under the joint model; none if withheld.
+    /// Per segment, under the joint model; none if these are withheld.
     pub joint: Vec<ScoreCells>,
     /// The same under the banks' own models.
     pub bank_only: Vec<ScoreCells>,
@@ -193,8 +197,8 @@ impl SegmentField {
 
 impl SegmentRows {
     /// A field that is withheld.
-    pub(super) fn withheld(field: usize) -> Self {
-        Self { field, segments: Vec::new(), joint: Vec::new(), bank_only: Vec::new() }
+    pub(super) fn withheld(field: usize, bins: FieldBins) -> Self {
+        Self { field, bins, segments: Vec::new(), joint: Vec::new(), bank_only: Vec::new() }
     }
 
     /// Codes of each segment, in order.
@@ -203,18 +207,65 @@ impl SegmentRows {
         (0..count(&self.segments)).map(|segment| of(segment).collect()).collect()
     }
 
-    /// Figures of the joint and of the banks' own models on each segment, by the segments' names; empty if withheld.
+    /// Names of the segments, from the values of code 1, 2, … or else from these bins.
+    pub fn names(&self, values: &[String], bins: &FieldBins, language: Language) -> Vec<String> {
+        self.codes().iter().map(|codes| name(codes, bins, values, language)).collect()
+    }
+
+    /// Figures of the joint and of the banks' own models on each segment, by the segments' names: without an evaluation where one
+    /// of them is withheld or too coarse, empty where both are withheld.
     pub fn figures(&self, names: &[String]) -> Vec<[Segment; 2]> {
-        let named = |scores: &[ScoreCells]| {
-            by_segment(names.iter().map(String::as_str).zip(scores), RowSet::Holdout)
+        let named = |scores: &[ScoreCells]| by_segment(names.iter().map(String::as_str).zip(scores), RowSet::Holdout);
+        let (mut joint, mut bank_only) = (named(&self.joint), named(&self.bank_only));
+        let unknown = |known: &[Segment]| {
+            known.iter().map(|one| Segment { evaluation: None, open: 0.5, ..one.clone() }).collect()
         };
-        let pairs = named(&self.joint).into_iter().zip(named(&self.bank_only));
-        pairs.map(|(joint, bank_only)| [joint, bank_only]).collect()
+        if joint.is_empty() {
+            joint = unknown(&bank_only);
+        } else if bank_only.is_empty() {
+            bank_only = unknown(&joint);
+        }
+        joint.into_iter().zip(bank_only).map(|(joint, bank_only)| [joint, bank_only]).collect()
     }
 }
 
 fn count(segments: &[u16]) -> usize {
     segments.iter().max().map_or(0, |last| usize::from(*last) + 1)
+}
+
+/// What the codes of a segment stand for: neighbouring ranges of a number as one.
+fn name(codes: &[usize], bins: &FieldBins, values: &[String], language: Language) -> String {
+    let say = |zh: &str, en: &str| Text::new(zh, en).in_language(language).to_owned();
+    let numbers = |cuts: &[f64], run: &[usize]| match (run.first(), run.last()) {
+        (Some(first), Some(last)) => match (first.checked_sub(2).and_then(|cut| cuts.get(cut)), cuts.get(last - 1)) {
+            (None, None) => say("全部", "all"),
+            (None, Some(high)) => format!("≤ {}", short(*high)),
+            (Some(low), None) => format!("> {}", short(*low)),
+            (Some(low), Some(high)) => format!("({}, {}]", short(*low), short(*high)),
+        },
+        _ => String::new(),
+    };
+    let part = |run: &[usize]| match (run, bins) {
+        ([0], _) => say("缺失", "missing"),
+        ([code], FieldBins::Special { cuts, special }) if *code > cuts.len() + 1 => {
+            format!("= {}", special.get(code - cuts.len() - 2).map_or_else(String::new, |value| short(*value)))
+        }
+        (run, FieldBins::Cuts(cuts) | FieldBins::Special { cuts, .. }) => numbers(cuts, run),
+        ([code], FieldBins::Codes(_)) if *code <= values.len() => values[code - 1].clone(),
+        ([code], FieldBins::Codes(_)) => format!("{} {code}", say("分箱", "bin")),
+        (run, FieldBins::Codes(_)) => {
+            let ends = [run.first(), run.last()].map(|code| code.copied().unwrap_or_default());
+            format!("{} {}–{}", say("分箱", "bins"), ends[0], ends[1])
+        }
+    };
+    // Missing and special values, and values of a category, stand by themselves.
+    let ranges = match bins {
+        FieldBins::Cuts(cuts) | FieldBins::Special { cuts, .. } => 1..cuts.len() + 2,
+        FieldBins::Codes(bins) => values.len().max(1)..usize::from(*bins) + 1,
+    };
+    let joined = |one: &usize, next: &usize| next - one == 1 && ranges.contains(one) && ranges.contains(next);
+    let parts: Vec<_> = codes.chunk_by(joined).map(part).collect();
+    parts.join(say("、", ", ").as_str())
 }
 
 /// The segment of every code, numbered by their first codes; `None` where the rows are withheld.
@@ -264,7 +315,9 @@ fn bands(counts: &[i64], apart: usize) -> Vec<usize> {
 fn join_small_neighbours(counts: &[i64], runs: &mut [usize]) {
     let all: i64 = counts.iter().sum();
     loop {
-        let rows = |run: usize| counts.iter().zip(runs.iter()).filter(|(_, of)| **of == run).map(|(count, _)| count).sum::<i64>();
+        let rows = |run: usize| {
+            counts.iter().zip(runs.iter()).filter(|(_, of)| **of == run).map(|(count, _)| count).sum::<i64>()
+        };
         let Some(place) = (0..runs.len()).find(|place| rows(runs[*place]) * LEAST_SHARE < all) else { return };
         let small = runs[place];
         let before = runs[..place].last().copied();

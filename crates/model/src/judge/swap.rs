@@ -44,7 +44,8 @@ impl SwapLines {
         let cells = layout.cells.len();
         let is_first = |place: &usize| *place == 0 || layout.cells[*place].1 != layout.cells[*place - 1].1;
         let known = |side: usize| (0..=layout.lines[side].len()).map(move |band| (side, band));
-        let margin = |(side, band): (usize, usize)| (0..cells).filter(|place| layout.cells[*place].0[side] == band).collect();
+        let margin =
+            |(side, band): (usize, usize)| (0..cells).filter(|place| layout.cells[*place].0[side] == band).collect();
         Axis {
             cells,
             sides: 1,

@@ -76,7 +76,8 @@ fn figures_are_those_of_the_rows() {
     assert_eq!(fit.holdout_rows, rows.len() as i64);
 
     let [joint, own] = [validation.joint.clone(), validation.bank_only.clone()];
-    let scores: [Vec<f64>; 2] = [rows.iter().map(|row| row.joint).collect(), rows.iter().map(|row| row.bank_only).collect()];
+    let scores: [Vec<f64>; 2] =
+        [rows.iter().map(|row| row.joint).collect(), rows.iter().map(|row| row.bank_only).collect()];
     for (cells, scores) in [(&joint, &scores[0]), (&own, &scores[1])] {
         let found = Evaluation::new(cells, RowSet::Holdout).unwrap();
         let exact = exact(scores, &labels).unwrap();

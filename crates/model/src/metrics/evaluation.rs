@@ -7,6 +7,8 @@ use super::ranking::Ks;
 use super::scores::ScoreCells;
 use crate::request::RowSet;
 
+/// Most by which the AUC of a segment may be open.
+const COARSEST: f64 = 0.05;
 /// Quantile bands of the reliability table.
 const RELIABILITY_BANDS: usize = 10;
 
@@ -38,7 +40,13 @@ pub struct Evaluation {
 pub struct Segment {
     /// Name.
     pub name: String,
-    /// Its figures; `None` without good or without bad rows.
+    /// Its rows.
+    pub rows: Cell,
+    /// What the order of the rows inside groups may add to its AUC or take from it: half the share of pairs of a good and a bad
+    /// row that are tied.
+    pub open: f64,
+    /// Its figures; `None` without good or without bad rows, or where its groups are so coarse that its AUC is open by more than
+    /// 0.05.
     pub evaluation: Option<Evaluation>,
 }
 
@@ -61,9 +69,19 @@ impl Evaluation {
     }
 }
 
+fn open(scores: &ScoreCells) -> f64 {
+    let (all, pairs) = (scores.rows(), |cell: Cell| cell.good as f64 * cell.bad as f64);
+    let tied: f64 = scores.groups.iter().map(|group| pairs(group.rows)).sum();
+    if pairs(all) > 0.0 { tied / pairs(all) / 2.0 } else { 0.5 }
+}
+
 /// The same figures for each segment's scores.
 pub fn by_segment<'a>(segments: impl IntoIterator<Item = (&'a str, &'a ScoreCells)>, rows: RowSet) -> Vec<Segment> {
-    let segment =
-        |(name, scores): (&str, &ScoreCells)| Segment { name: name.into(), evaluation: Evaluation::new(scores, rows) };
+    let segment = |(name, scores): (&str, &ScoreCells)| Segment {
+        name: name.into(),
+        rows: scores.rows(),
+        open: open(scores),
+        evaluation: Evaluation::new(scores, rows).filter(|_| open(scores) <= COARSEST),
+    };
     segments.into_iter().map(segment).collect()
 }

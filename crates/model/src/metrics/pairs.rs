@@ -195,7 +195,12 @@ fn p_value_of(gap: f64, variance: f64) -> f64 {
 impl AucDifference {
     fn new(first: f64, second: f64, variance: f64) -> Self {
         let gap = first - second;
-        Self { first, second, difference: Estimate::normal(gap, variance, -1.0, 1.0), p_value: p_value_of(gap, variance) }
+        Self {
+            first,
+            second,
+            difference: Estimate::normal(gap, variance, -1.0, 1.0),
+            p_value: p_value_of(gap, variance),
+        }
     }
 }
 

@@ -56,6 +56,11 @@ impl ScoreCells {
         Self { grid, groups: starts.iter().zip(ends).filter_map(group).collect() }
     }
 
+    /// All rows.
+    pub fn rows(&self) -> Cell {
+        self.groups.iter().fold(Cell::default(), |sum, group| sum.plus(group.rows))
+    }
+
     /// The histogram of the groups; `None` under the conditions of [`Histogram::new`].
     pub fn histogram(&self) -> Option<Histogram> {
         Histogram::new(self.groups.iter().map(|group| group.rows).collect())

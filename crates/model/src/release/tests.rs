@@ -3,9 +3,9 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::SwapLines;
 use crate::contribution::BothScores;
 use crate::request::{LinearModel, Model, RowTerms, ScoreGrid};
-use crate::SwapLines;
 
 fn one() -> Axis {
     Axis::folded(6, 1)
@@ -330,7 +330,9 @@ fn shown_of_segments(tables: &[Vec<i64>], least: u32) -> Vec<Vec<bool>> {
         let fold = folded(std::slice::from_ref(&axis), &tables.iter().map(words).collect::<Vec<_>>(), least);
         let groups = fold.groups(0).to_vec();
         let ranges: Vec<_> = (0..groups.len())
-            .map(|place| parts[groups[place]].start..groups.get(place + 1).map_or(CELLS * SEGMENTS, |next| parts[*next].start))
+            .map(|place| {
+                parts[groups[place]].start..groups.get(place + 1).map_or(CELLS * SEGMENTS, |next| parts[*next].start)
+            })
             .collect();
         for (range, side) in ranges.iter().flat_map(|range| (0..axis.sides).map(move |side| (range, side))) {
             let counts = |atom: usize| range.contains(&atom) && (axis.sides == 1 || atom % SEGMENTS == side);
@@ -363,6 +365,8 @@ fn sides_are_shown_once_each_is_bound_to_the_others() {
     assert_eq!(fold(&[[all; 3], [all; 3], [&[1], &[2], &[3]]]), [0]);
     assert_eq!(fold(&[[all; 3], [all; 3], [&[1], all, &[3]]]), [0]);
     assert_eq!(fold(&[[all; 3], [none; 3], [none; 3]]), [0, 1, 2]);
+    // The last one shares cells now with the first, now with the second, which are bound.
+    assert_eq!(fold(&[[all, all, none], [all, none, all], [none, &[1], &[2, 3]]]), [0]);
     // Two pairs that nothing binds.
     assert!(fold(&[[all, all, &[1]], [all, all, &[2]], [none, none, all], [none, none, all]]).is_empty());
 }

@@ -294,6 +294,9 @@ fn in_detail(terms: &Contract, zh: bool) -> Result<String, Failure> {
     if !model.rows.is_plain() {
         parts.push(("rows", serde_json::to_value(&model.rows).map_err(failure::internal)?));
     }
+    if !model.judging.is_plain() {
+        parts.push(("judging", serde_json::to_value(&model.judging).map_err(failure::internal)?));
+    }
     let chosen = [("cuts", &model.cuts), ("special", &model.special)];
     parts.extend(
         chosen.into_iter().filter(|(_, values)| !values.is_empty()).map(|(name, values)| (name, json!(values))),

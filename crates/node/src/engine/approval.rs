@@ -13,8 +13,8 @@ use tally_policy::{Form, Level, Purpose};
 use tally_protocol::aggregation::NoiseTerms;
 use tally_protocol::alignment::Engine as AlignmentEngine;
 use tally_protocol::session::{
-    AlignmentTerms, Contract, Fault, FieldTerms, Holder, Limits, ListReference, ModelTerms, Party, PartyRole,
-    Recompute, RowColumns, SampleTerms, SealedContract, Stage, TreeTerms,
+    AlignmentTerms, Contract, Fault, FieldTerms, Holder, JudgingTerms, Limits, ListReference, ModelTerms, Party,
+    PartyRole, Recompute, RowColumns, SampleTerms, SealedContract, Stage, TreeTerms,
 };
 
 use super::step::Step;
@@ -59,6 +59,8 @@ pub(crate) struct Template {
     base_odds: f64,
     #[serde(default)]
     trees: Option<TreeTerms>,
+    #[serde(default)]
+    judging: JudgingTerms,
     #[serde(default)]
     min_cohort: Option<u32>,
     #[serde(default)]
@@ -228,6 +230,7 @@ impl Engine {
                 base_score: template.base_score,
                 base_odds: template.base_odds,
                 trees: template.trees.clone(),
+                judging: template.judging.clone(),
             },
             limits: Limits {
                 min_cohort: template.min_cohort.unwrap_or(members),

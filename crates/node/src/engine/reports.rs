@@ -1,8 +1,10 @@
 //! What the node tells of itself.
 
 use serde_json::{Value, json};
-use tally_model::{Fitted, Table, metrics};
-use tally_protocol::session::Stage;
+use tally_model::metrics::{self, Segment};
+use tally_model::text::Language;
+use tally_model::{Fitted, Table};
+use tally_protocol::session::{Holder, PlatformHalf, Stage};
 
 use super::Engine;
 use super::sessions::Live;
@@ -113,12 +115,60 @@ impl Engine {
             "model": record.model,
             "rows": input["rows"],
             "consented": input["consented"],
+            "judged": self.judged(&record, &fit, half.as_ref())?,
             "fit": fit,
             "own": own,
             "half": half,
             "label_diversity": diversity,
         }))
     }
+}
+
+impl Engine {
+    /// What follows from a fit's validation: differences of joint and bank-only figures, and the figures on segments.
+    fn judged(&self, record: &SessionRecord, fit: &Value, half: Option<&Value>) -> Result<Value, Failure> {
+        let fitted: Fitted = serde_json::from_value(fit.clone()).map_err(failure::internal)?;
+        let half: Option<PlatformHalf> =
+            half.map(|half| serde_json::from_value(half.clone())).transpose().map_err(failure::internal)?;
+        let contract = self.contract_of(record)?;
+        let terms = contract.terms();
+        let fields: Vec<_> = terms.fields_of(Holder::Banks).chain(terms.fields_of(Holder::Platform)).collect();
+        let validation = match &fitted {
+            Fitted::Scorecard(fit) => &fit.validation,
+            Fitted::Trees(fit) => &fit.validation,
+        };
+        let segments = validation.segments.iter().filter_map(|rows| {
+            let field = fields.get(rows.field)?;
+            let table = half.iter().flat_map(|half| &half.tables).find(|(name, _)| *name == field.name);
+            let bins = table.and_then(|(_, table)| table.meaning());
+            let names = rows.names(&field.categories, bins.as_ref().unwrap_or(&rows.bins), Language::En);
+            let figures: Vec<_> = rows.figures(&names).iter().map(segment_figures).collect();
+            Some(json!({ "field": field.name, "withheld": figures.is_empty(), "segments": figures }))
+        });
+        let auc = validation
+            .auc_difference()
+            .map(|found| json!({ "difference": found.difference, "p_value": found.p_value }));
+        let ks = validation
+            .ks_difference()
+            .map(|found| json!({ "difference": found.difference, "p_value": found.p_value, "bound": !found.counted }));
+        Ok(json!({ "auc": auc, "ks": ks, "segments": segments.collect::<Vec<_>>() }))
+    }
+}
+
+/// Figures of the joint and of the banks' own models on one segment.
+fn segment_figures([joint, bank_only]: &[Segment; 2]) -> Value {
+    let figures = |of: &Segment| {
+        let found = of.evaluation.as_ref();
+        found.map(|found| json!({ "auc": found.auc, "ks": found.ks.distance, "gini": found.gini, "auc_open": of.open }))
+    };
+    json!({
+        "name": joint.name,
+        "rows": joint.rows.rows(),
+        "bad": joint.rows.bad,
+        "bad_rate": joint.evaluation.as_ref().or(bank_only.evaluation.as_ref()).map(|found| found.bad_rate),
+        "joint": figures(joint),
+        "bank_only": figures(bank_only),
+    })
 }
 
 /// A bank's own figures: its hold-out rows under its own model and under the joint one. They stay here.

@@ -63,7 +63,7 @@ pub use contract::{
 };
 pub use ideal::ideal;
 pub use messages::{FromBank, FromPlatform, Stop};
-pub use model_terms::{CappedColumn, ModelTerms, RowColumns, TreeTerms};
+pub use model_terms::{CappedColumn, JudgingTerms, ModelTerms, RowColumns, TreeTerms};
 pub use platform::{PlatformColumn, PlatformData, PlatformHalf, PlatformInput, PlatformSession};
 pub use replay::{Replayed, replay};
 pub use sample::{Exclusion, HoldoutRule, SampleTerms};

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use tally_model::boosted::{BoostedFieldPlan, BoostedPlan, EarlyStopping, Growth, Monotone};
-use tally_model::{CoarsePlan, Course, FieldPlan, FieldSource, Plan, ReasonBasis, RowTerms, SelectionPlan};
+use tally_model::{
+    CoarsePlan, Course, FieldPlan, FieldSource, Judging, Plan, ReasonBasis, RowTerms, SegmentPlan, SelectionPlan,
+};
 
 use super::contract::{Contract, ContractError, FieldTerms, Holder, term};
 
@@ -49,6 +51,27 @@ pub struct ModelTerms {
     /// Parameters of boosted trees, where the algorithm is `trees`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trees: Option<TreeTerms>,
+    /// What the fitted model is judged by.
+    #[serde(default, skip_serializing_if = "JudgingTerms::is_plain")]
+    pub judging: JudgingTerms,
+}
+
+/// What the fitted model is judged by, beside what every model is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct JudgingTerms {
+    /// Share of the hold-out rows that both models approve in the swap set.
+    pub approval: f64,
+    /// Fields on whose segments of the hold-out rows the models are judged apart.
+    pub segments: Vec<String>,
+    /// Of these, fields that no model is fitted on.
+    pub segments_only: Vec<String>,
+}
+
+impl Default for JudgingTerms {
+    fn default() -> Self {
+        Self { approval: Judging::default().approval, segments: Vec::new(), segments_only: Vec::new() }
+    }
 }
 
 /// What a bank's rows bring to the fit of a scorecard besides their label, from columns that are no fields of the model.
@@ -124,6 +147,7 @@ impl ModelTerms {
         let reason =
             "rows drawn by a public seed give sums over known subsets, from which rows can be solved: it needs noise";
         term("model.trees.row_share", !drawn || contract.noise.is_some(), reason)?;
+        self.judging.check(contract)?;
         let monotone = self.trees.iter().flat_map(|trees| trees.monotone.keys());
         let named = monotone.clone().all(|name| contract.field(name).is_some());
         term("model.trees.monotone", named, "names a field that the contract does not have")
@@ -133,6 +157,26 @@ impl ModelTerms {
     pub fn scale(&self) -> (f64, f64) {
         let factor = self.pdo / std::f64::consts::LN_2;
         (factor, self.base_score - factor * libm::log(self.base_odds))
+    }
+}
+
+impl JudgingTerms {
+    /// True where models are judged as every model is.
+    pub fn is_plain(&self) -> bool {
+        *self == Self::default()
+    }
+
+    fn check(&self, contract: &Contract) -> Result<(), ContractError> {
+        let named = self.segments.iter().all(|name| contract.field(name).is_some());
+        term("model.judging.segments", named, "names a field that the contract does not have")?;
+        let apart = self.segments_only.iter().all(|name| self.segments.contains(name));
+        term("model.judging.segments_only", apart, "names a field that is not among the segments")?;
+        let fitted = |name: &String| contract.field(name).is_some_and(|field| field.holder == Holder::Banks);
+        let own = self.segments_only.iter().filter(|name| fitted(name)).count();
+        let left = own < contract.fields_of(Holder::Banks).count();
+        term("model.judging.segments_only", left, "leaves the banks no field to fit")?;
+        let exact = self.segments.is_empty() || contract.noise.is_none();
+        term("model.judging.segments", exact, "segments are not judged under noise: every sum would cost of its budget")
     }
 }
 
@@ -171,6 +215,18 @@ impl Contract {
         own.chain(offered.map(|(field, &bins)| (field.name.clone(), FieldSource::Codes { bins }))).collect()
     }
 
+    /// What the fitted model is judged by, fields by their places.
+    fn judging(&self, fields: &[(String, FieldSource)]) -> Judging {
+        let terms = &self.model.judging;
+        let segment = |name: &String| {
+            let field = fields.iter().position(|(other, _)| other == name)?;
+            let number = self.field(name).is_some_and(|field| field.categories.is_empty());
+            let ordered = number && !self.model.cuts.contains_key(name);
+            Some(SegmentPlan { field, ordered, fitted: !terms.segments_only.contains(name) })
+        };
+        Judging { approval: terms.approval, segments: terms.segments.iter().filter_map(segment).collect() }
+    }
+
     fn plan(&self, platform_bins: &[u16]) -> Plan {
         let of = |chosen: &BTreeMap<String, Vec<f64>>, name: &str| chosen.get(name).cloned().unwrap_or_default();
         let field = |(name, source): (String, FieldSource)| FieldPlan {
@@ -179,8 +235,10 @@ impl Contract {
             unordered: self.field(&name).is_some_and(|field| !field.categories.is_empty()),
             ..FieldPlan::new(&name, source)
         };
+        let sources = self.sources(platform_bins);
         Plan {
-            fields: self.sources(platform_bins).into_iter().map(field).collect(),
+            judging: self.judging(&sources),
+            fields: sources.into_iter().map(field).collect(),
             bins: self.model.bins,
             coarse: self.model.coarse.clone(),
             selection: self.model.selection.clone(),
@@ -204,8 +262,10 @@ impl Contract {
             let monotone = trees.monotone.get(&name).copied().unwrap_or_default();
             BoostedFieldPlan { name, source, monotone }
         };
+        let sources = self.sources(platform_bins);
         BoostedPlan {
-            fields: self.sources(platform_bins).into_iter().map(field).collect(),
+            judging: self.judging(&sources),
+            fields: sources.into_iter().map(field).collect(),
             bins: self.model.bins,
             trees: trees.trees,
             growth: trees.growth,

@@ -102,6 +102,7 @@ fn contract(banks: usize) -> Contract {
             base_score: 600.0,
             base_odds: 50.0,
             trees: None,
+            judging: JudgingTerms::default(),
         },
         limits: Limits {
             min_cohort: 3,

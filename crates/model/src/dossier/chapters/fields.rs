@@ -80,6 +80,7 @@ pub(super) fn points(dossier: &Dossier, fit: &Fit, words: Words) -> Vec<Markup> 
 /// Why a field was dropped.
 fn why(reason: &DropReason, dossier: &Dossier, words: Words) -> String {
     match reason {
+        DropReason::Apart => words.say("仅用于分群评价", "for segments only").into(),
         DropReason::FewBanks => words.say("支撑各分箱的银行过少", "too few banks stand behind its bins").into(),
         DropReason::InformationValue { least } => {
             format!("{} {}", words.say("信息值低于", "information value below"), fixed(*least, 4))

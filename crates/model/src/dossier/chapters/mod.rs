@@ -6,6 +6,7 @@ mod front;
 mod power;
 mod probability;
 mod record;
+mod segments;
 mod trees;
 
 use super::Dossier;
@@ -43,7 +44,8 @@ pub(super) fn all(dossier: &Dossier, words: Words) -> Vec<Markup> {
         (words.say("版本", "Versions"), record::versions(dossier, words)),
         (words.say("各轮摘要", "Digests of the rounds"), record::rounds(dossier, words)),
     ];
-    let numbered = before.into_iter().chain(model).chain(after);
+    let segments = segments::chapter(dossier, words).map(|content| (words.say("分群表现", "Segments"), content));
+    let numbered = before.into_iter().chain(model).chain(segments).chain(after);
     for (place, (title, content)) in numbered.enumerate() {
         let number = element("span", [("class", "number")], [text(place + 1)]);
         let heading = element("h2", [], [number, text(title)]);

@@ -32,6 +32,10 @@ pub(super) fn uplift(dossier: &Dossier, words: Words) -> Vec<Markup> {
             interval_of_gap.unwrap_or_else(|| "–".into()),
         ]
     };
+    let gap_of_ks = validation.ks_difference().map(|found| {
+        let bound = if found.counted { "" } else { "≤ " };
+        format!("{} · p {bound}{}", interval(&found.difference, 4), p_value(found.p_value))
+    });
     // Means over the rows themselves where they were summed; their interval moves along.
     let exact = |estimate: Estimate, mean: Option<f64>| match mean {
         Some(mean) => {
@@ -48,7 +52,7 @@ pub(super) fn uplift(dossier: &Dossier, words: Words) -> Vec<Markup> {
     let rows = [
         row("AUC", joint.auc, bank_only.auc, gap(1.0)),
         row("Gini", joint.gini, bank_only.gini, gap(2.0)),
-        row("KS", joint.ks.distance, bank_only.ks.distance, None),
+        row("KS", joint.ks.distance, bank_only.ks.distance, gap_of_ks),
         row(words.say("平均精确率", "Average precision"), joint.average_precision, bank_only.average_precision, None),
         row(words.say("Brier 分数", "Brier score"), exact(brier[0], first.0), exact(brier[1], second.0), None),
         row(words.say("对数损失", "Log-loss"), exact(loss[0], first.1), exact(loss[1], second.1), None),
@@ -65,11 +69,12 @@ pub(super) fn uplift(dossier: &Dossier, words: Words) -> Vec<Markup> {
     vec![
         table(columns, rows),
         remark(words.say(
-            "同一批留出样本。银行自有模型由各银行仅用自有字段拟合。AUC 及其差值的区间按 DeLong（1988，相关曲线）计算；KS 的区间以最大值所在位置为准，\
-             估计略偏高；Brier 与对数损失越低越好。",
+            "同一批留出样本。银行自有模型由各银行仅用自有字段拟合。AUC 及其差值的区间按 DeLong（1988，相关曲线）计算；KS 及其差值的区间以最大值所在位置为准，\
+             估计略偏高（p 前有 ≤ 者：两处位置以下的共同行数未释放，区间取边际分布所允许的最宽者）；Brier 与对数损失越低越好。",
             "The same hold-out rows. Each bank fitted its bank-only model on its own fields alone. Intervals of the AUC and of its \
-             difference are DeLong's for correlated curves (1988); that of KS takes the place of the maximum as given and its \
-             estimate is slightly high; of the Brier score and log-loss, less is better.",
+             difference are DeLong's for correlated curves (1988); those of KS and of its difference take the places of the maxima as \
+             given and the estimates are slightly high (with ≤ before p: the rows below both places are not released, and the \
+             interval is the widest that the margins allow); of the Brier score and log-loss, less is better.",
         )),
     ]
 }

@@ -99,7 +99,7 @@ fn a_segment_of_few_banks_is_withheld_with_its_field_and_nothing_else_is() {
     assert_eq!(by_code.segments, [0, 1, 2, 2]);
     assert!(!by_code.joint.is_empty() && !by_number.joint.is_empty());
     // So few rows that no cell has two segments of all banks.
-    let few = split(&table(240, 24), 3);
+    let few = split(&table(100, 24), 3);
     let fit = fit_released(&plan, &few, 3, |_| names(3));
     let [by_code, _] = &fit.validation.segments[..] else { panic!("two fields") };
     assert!(by_code.joint.is_empty() && by_code.figures(&["a".into()]).is_empty());
@@ -140,6 +140,25 @@ fn codes_with_few_rows_are_taken_together() {
     assert_eq!(of(true, &[10; 11], &all[..11]), Some(vec![0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]));
     assert_eq!(of(true, &[0, 10, 10, 10, 10], &all[..5]), Some(vec![0, 0, 1, 2, 3]));
     assert_eq!(of(true, &[20, 0, 10, 10, 10], &[0, 0, 2, 3, 4]).map(|segments| segments[0] == segments[1]), Some(true));
+}
+
+#[test]
+fn segments_are_named_by_what_their_codes_stand_for() {
+    use crate::FieldBins;
+    use crate::text::Language;
+    let rows =
+        |segments: &[u16]| SegmentRows { segments: segments.to_vec(), ..SegmentRows::withheld(0, FieldBins::Codes(0)) };
+    let names = |segments: &[u16], bins: &FieldBins, values: &[&str]| {
+        let values: Vec<_> = values.iter().map(ToString::to_string).collect();
+        rows(segments).names(&values, bins, Language::En)
+    };
+    let cuts = FieldBins::Special { cuts: vec![1.0, 2.5, 9.0], special: vec![-1.0] };
+    assert_eq!(names(&[0, 1, 1, 2, 2, 2], &cuts, &[]), ["missing", "≤ 2.5", "> 2.5, = −1"]);
+    assert_eq!(names(&[0, 0, 1, 1, 2, 2], &cuts, &[]), ["missing, ≤ 1", "(1, 9]", "> 9, = −1"]);
+    assert_eq!(names(&[0, 1, 0], &FieldBins::Codes(2), &["north", "south"]), ["missing, south", "north"]);
+    assert_eq!(names(&[0, 1, 1], &FieldBins::Codes(2), &["north", "south"]), ["missing", "north, south"]);
+    assert_eq!(names(&[0, 1, 1, 2], &FieldBins::Codes(3), &[]), ["missing", "bins 1–2", "bin 3"]);
+    assert_eq!(rows(&[0, 1]).names(&[], &FieldBins::Codes(1), Language::Zh), ["缺失", "分箱 1"]);
 }
 
 /// Rows below both cells of the KS.

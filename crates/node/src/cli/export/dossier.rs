@@ -22,7 +22,11 @@ impl Exported {
             parties: terms.parties.iter().map(party).collect(),
             commitments: self.commitments(),
             sample: self.sample(),
-            fields: terms.fields.iter().map(|field| self.note(field)).collect(),
+            fields: terms
+                .fields_of(Holder::Banks)
+                .chain(terms.fields_of(Holder::Platform))
+                .map(|field| self.note(field))
+                .collect(),
             scaling: Scaling {
                 pdo: terms.model.pdo,
                 base_score: terms.model.base_score,

@@ -3,7 +3,7 @@
 use tally_model::{CoarsePlan, DropReason, Fitted, ReasonBasis, SelectionPlan, Steps, Trend};
 
 use super::*;
-use crate::session::{CappedColumn, ContractError, HoldoutRule, SampleTerms};
+use crate::session::{CappedColumn, ContractError, HoldoutRule, JudgingTerms, SampleTerms};
 
 pub(super) fn trees(banks: usize) -> Contract {
     let mut contract = contract(banks);
@@ -99,6 +99,44 @@ fn scorecards_with_every_term_are_those_of_the_pooled_rows() {
     }
 }
 
+fn judged(segments: &[&str], only: &[&str]) -> JudgingTerms {
+    let names = |names: &[&str]| names.iter().map(ToString::to_string).collect();
+    JudgingTerms { approval: 0.7, segments: names(segments), segments_only: names(only) }
+}
+
+/// Segments of both holders' fields, of either kind of model.
+#[test]
+fn segments_are_those_of_the_pooled_rows() {
+    for mut contract in [scorecard(4), trees(4)] {
+        contract.model.judging = judged(&["sector", "rate", "tax"], &["tax"]);
+        contract.limits.evaluations = 1 << 12;
+        let mut world = World::under(&contract);
+        let (platform, data) = world.prepare(3000, 9);
+        world.settle().unwrap();
+        let pooled = ideal(&world.contract, &platform, &data, &[]).unwrap();
+        assert!(world.fits.len() == 5 && world.fits.values().all(|fit| *fit == pooled));
+        let (validation, bins) = match &pooled {
+            Fitted::Scorecard(fit) => {
+                assert_eq!(fit.fields[2].dropped, Some(DropReason::Apart));
+                (&fit.validation, fit.fields.iter().map(|field| field.bins.clone()).collect())
+            }
+            Fitted::Trees(fit) => {
+                assert_eq!(fit.fields[2].splits, 0);
+                (&fit.validation, fit.forest.bins().to_vec())
+            }
+        };
+        let swap = validation.swap.unwrap();
+        assert!((swap.approval().0 - 0.7).abs() < 0.05, "{swap:?}");
+        let fields: Vec<_> = validation.segments.iter().map(|rows| rows.field).collect();
+        assert_eq!(fields, [3, 0, 2]);
+        for rows in &validation.segments {
+            assert_eq!(rows.segments.len(), bins[rows.field].codes());
+            let all = rows.joint.iter().flat_map(|cells| &cells.groups).map(|group| group.rows.rows());
+            assert_eq!(all.sum::<i64>(), validation.holdout().rows(), "field {}", rows.field);
+        }
+    }
+}
+
 fn weighted(column: &str, cap: f64) -> RowColumns {
     let capped = |column: &str, cap| Some(CappedColumn { column: column.into(), cap });
     RowColumns { weight: capped(column, cap), offset: capped("offset", 0.4) }
@@ -137,6 +175,13 @@ fn terms_of_the_model_and_the_sample_that_do_not_fit_are_refused() {
     refused(&|contract| contract.model.coarse.as_mut().unwrap().max_classes = 1, "model");
     refused(&|contract| contract.sample.as_mut().unwrap().snapshot = "2024-07-01".into(), "sample");
     refused(&|contract| contract.snapshot.as_of = "2024-06-29".parse().unwrap(), "snapshot");
+    refused(&|contract| contract.model.judging = judged(&["colour"], &[]), "model.judging.segments");
+    refused(&|contract| contract.model.judging = judged(&["tax"], &["rate"]), "model.judging.segments_only");
+    refused(&|contract| contract.model.judging = judged(&["kind", "rate"], &["kind", "rate"]), "segments_only");
+    refused(&|contract| contract.model.judging = judged(&["tax", "tax"], &[]), "model");
+    refused(&|contract| contract.model.judging.approval = 1.0, "model");
+    let judged_under_noise = Contract { model: scorecard(3).model, ..noisy(1.0, 20.0) };
+    assert!(SealedContract::read(&judged_under_noise.envelope()).is_err());
     for (column, cap, fits) in [("weight", 1.5, true), ("rate", 1.5, false), ("weight", 0.0, false)] {
         let mut contract = noisy(1.0, 20.0);
         contract.model.rows = weighted(column, cap);
