@@ -67,7 +67,9 @@ impl Consortium {
             done(&[["consent", "import", text(&consents)].as_slice(), &at].concat());
         }
         let file = self.input(&format!("{node}.csv"));
-        let mut import = vec!["dataset", "import", text(&file), "--as-of", "2026-06-30"];
+        // Outcomes are known a month after the platform's snapshot.
+        let as_of = if node == "platform" { "2026-06-30" } else { "2026-07-31" };
+        let mut import = vec!["dataset", "import", text(&file), "--as-of", as_of];
         if node == "platform" {
             import.extend(["--name", "enterprises"]);
         } else {
@@ -118,7 +120,11 @@ fn from_enrolment_to_a_score_by_hand() {
     let city = Consortium::new();
     let mut nodes: Vec<_> = NODES.iter().map(|node| Served::start(&city.path(node), &city.secret)).collect();
     NODES.iter().for_each(|node| city.fill(node));
-    let template = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/templates/scorecard.toml");
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/templates/scorecard.toml");
+    let template = city.path("scorecard.toml");
+    let judging = "\n[judging]\napproval = 0.7\nsegments = [\"industry\", \"registered_capital\"]\nsegments_only = [\"industry\"]\n\
+                   [sample]\nobserved = \"2026-06-30\"\noutcome_months = 1\noutcome = { zh = \"逾期\", en = \"past due\" }\n";
+    std::fs::write(&template, std::fs::read_to_string(shipped).unwrap() + judging).unwrap();
     let (platform, dictionary) = (city.path("platform"), city.input("dictionary.json"));
     let mut propose = vec!["session", "propose", "--node", text(&platform), "--template", text(&template)];
     propose.extend(["--dictionary", text(&dictionary)]);
@@ -135,6 +141,7 @@ fn from_enrolment_to_a_score_by_hand() {
     let bank = city.path("bank-1");
     let results = done(&["session", "results", &session, "--node", text(&bank)]);
     assert!(results["own"]["joint"]["auc"].as_f64().unwrap() > 0.5, "{results}");
+    judged(&results);
     scores(&city);
     let evidence = city.path("evidence.json");
     done(&["session", "evidence", &session, "--node", text(&platform), "--output", text(&evidence)]);
@@ -150,6 +157,20 @@ fn from_enrolment_to_a_score_by_hand() {
         done(&["score", "batch", "--node", text(&bank), "--input", text(&applicants), "--output", text(&output)]);
     assert_eq!((&batch["scored"], &batch["without_score"]), (&json!(10), &json!(0)));
     models(&city);
+}
+
+/// Segments of the template, of a field that the model does not have and of one that it may have.
+fn judged(results: &Value) {
+    let judged = &results["judged"];
+    let [by_industry, by_capital] = &judged["segments"].as_array().unwrap()[..] else { panic!("{judged}") };
+    assert_eq!((&by_industry["field"], &by_capital["field"]), (&json!("industry"), &json!("registered_capital")));
+    let dropped = results["fit"]["fields"].as_array().unwrap().iter().find(|field| field["name"] == "industry");
+    assert_eq!(dropped.unwrap()["dropped"], json!({ "why": "apart" }));
+    for field in [by_industry, by_capital].into_iter().filter(|field| field["withheld"] == false) {
+        let rows = field["segments"].as_array().unwrap().iter().map(|segment| segment["rows"].as_i64().unwrap());
+        assert_eq!(rows.sum::<i64>(), results["fit"]["holdout_rows"].as_i64().unwrap(), "{field}");
+    }
+    assert!(judged["ks"]["difference"]["low"].as_f64() <= judged["ks"]["difference"]["high"].as_f64(), "{judged}");
 }
 
 /// A model in files, and out of use: by an operator who did not make it, for good.
@@ -195,6 +216,10 @@ fn replays(city: &Consortium, evidence: &Path) {
     let logs: Vec<_> = NODES.iter().map(|node| city.path(node)).collect();
     let mut arguments = vec!["audit", "replay", text(evidence), "--registry", text(&registry), "--json"];
     logs.iter().for_each(|log| arguments.extend(["--log", text(log)]));
+    let mut verify = vec!["audit", "verify", "--registry", text(&registry), "--json"];
+    logs.iter().for_each(|log| verify.push(text(log)));
+    let verified = last_object(&run(&verify));
+    assert_eq!((&verified["verified"], &verified["reconciled"]), (&json!(true), &json!(true)), "{verified}");
     let replayed = last_object(&run(&arguments));
     assert_eq!((&replayed["holds"], &replayed["findings"]), (&json!(true), &json!([])));
     assert!(replayed["rounds"].as_array().unwrap().len() > 5);
