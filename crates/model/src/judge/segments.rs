@@ -88,7 +88,7 @@ const BANDS: i64 = 5;
 /// Most segments of a field; of more, those with the fewest rows are taken together.
 const MOST_SEGMENTS: usize = 12;
 /// A segment with a smaller share of the rows than one in so many is taken together with others.
-const LEAST_SHARE: i64 = 50;
+const LEAST_SHARE: i64 = 25;
 /// Most fields.
 const MOST_FIELDS: usize = 8;
 
@@ -213,7 +213,7 @@ impl SegmentRows {
     }
 
     /// Figures of the joint and of the banks' own models on each segment, by the segments' names: without an evaluation where one
-    /// of them is withheld or too coarse, empty where both are withheld.
+    /// of them is withheld or too coarse, empty where both are withheld. Segments without rows are left out.
     pub fn figures(&self, names: &[String]) -> Vec<[Segment; 2]> {
         let named = |scores: &[ScoreCells]| by_segment(names.iter().map(String::as_str).zip(scores), RowSet::Holdout);
         let (mut joint, mut bank_only) = (named(&self.joint), named(&self.bank_only));
@@ -225,7 +225,8 @@ impl SegmentRows {
         } else if bank_only.is_empty() {
             bank_only = unknown(&joint);
         }
-        joint.into_iter().zip(bank_only).map(|(joint, bank_only)| [joint, bank_only]).collect()
+        let pairs = joint.into_iter().zip(bank_only).map(|(joint, bank_only)| [joint, bank_only]);
+        pairs.filter(|[joint, _]| joint.rows.rows() > 0).collect()
     }
 }
 
@@ -327,13 +328,18 @@ fn join_small_neighbours(counts: &[i64], runs: &mut [usize]) {
     }
 }
 
-/// Gives one run to all places with too small a share, and to the smallest beyond the most that there may be.
+/// Gives one run to all places with too small a share, and to the smallest beyond the most that there may be; together with the
+/// smallest of the others if their share is still too small.
 fn join_smallest(counts: &[i64], runs: &mut [usize]) {
     let all: i64 = counts.iter().sum();
     let mut order: Vec<usize> = (0..counts.len()).collect();
     order.sort_by_key(|place| (std::cmp::Reverse(counts[*place]), *place));
     let large = order.iter().filter(|place| counts[**place] * LEAST_SHARE >= all).count();
-    let kept = if counts.len() > MOST_SEGMENTS { large.min(MOST_SEGMENTS - 1) } else { large };
+    let mut kept = if counts.len() > MOST_SEGMENTS { large.min(MOST_SEGMENTS - 1) } else { large };
+    let rows: i64 = order[kept..].iter().map(|place| counts[*place]).sum();
+    if kept < counts.len() && rows * LEAST_SHARE < all {
+        kept = kept.saturating_sub(1);
+    }
     let rest = &order[kept..];
     if let Some(first) = rest.iter().min() {
         rest.iter().for_each(|place| runs[*place] = *first);

@@ -131,7 +131,8 @@ fn codes_with_few_rows_are_taken_together() {
         SegmentField::new(plan, &bins, &rows(counts, counted_in)).map(|field| field.segments)
     };
     let all: Vec<usize> = (0..20).collect();
-    assert_eq!(of(false, &[100, 1, 100, 1], &all[..4]), Some(vec![0, 1, 2, 1]));
+    assert_eq!(of(false, &[100, 5, 100, 5], &all[..4]), Some(vec![0, 1, 2, 1]));
+    assert_eq!(of(false, &[100, 1, 90, 1], &all[..4]), Some(vec![0, 1, 1, 1]));
     assert_eq!(of(false, &[100, 100, 0, 50], &[0, 1, 1, 3]), Some(vec![0, 1, 1, 2]));
     assert_eq!(of(false, &[0; 4], &[]), None);
     let many: Vec<i64> = (0..20).map(|code| 100 + code).collect();
@@ -237,4 +238,64 @@ fn the_approval_is_that_of_the_plan() {
         let judging = Judging { approval, ..Judging::default() };
         assert!(Plan { judging, ..three_fields() }.check().is_err());
     }
+}
+
+/// Public data among three banks, cells of all three only: every segment has figures under both models, near those of the rows.
+#[test]
+fn segments_of_public_data() {
+    let Some(folder) = crate::tests::data("taiwan_default_credit") else { return };
+    let (ids, columns, label) = crate::tests::read(&folder.join("joined.csv"));
+    let fields = columns.keys().map(|name| crate::tests::values(name)).collect();
+    let place = |wanted: &str| columns.keys().position(|name| name == wanted).unwrap();
+    let segment = |(name, ordered): (&str, bool)| SegmentPlan { field: place(name), ordered, fitted: true };
+    let mut plan = crate::tests::plan(fields);
+    plan.judging.segments =
+        [("SEX", false), ("EDUCATION", false), ("AGE", true), ("LIMIT_BAL", true)].map(segment).to_vec();
+    let table = Table {
+        columns: columns.clone().into_values().map(crate::Column::Values).collect(),
+        label,
+        holdout: ids.iter().map(|id| crate::is_holdout(id)).collect(),
+        ..Table::default()
+    };
+    let tables = split(&table, 3);
+    let fit = fit_released(&plan, &tables, 3, |_| names(3));
+    let mut shown = 0;
+    for rows in &fit.validation.segments {
+        let names = rows.names(&[], &rows.bins, crate::text::Language::En);
+        let scored = scored_segments(&fit, &plan, &tables, rows);
+        for pair in rows.figures(&names) {
+            let segment = names.iter().position(|name| *name == pair[0].name).unwrap();
+            let labels: Vec<_> = scored[segment].iter().map(|row| row.1).collect();
+            for (model, found) in pair.iter().enumerate().filter(|(_, found)| found.evaluation.is_some()) {
+                let auc = found.evaluation.unwrap().auc.value;
+                let exact =
+                    exact(&scored[segment].iter().map(|row| row.0[model]).collect::<Vec<_>>(), &labels).unwrap();
+                assert!((auc - exact.auc).abs() <= found.open + 1e-12, "{}: {auc} {exact:?}", found.name);
+                shown += 1;
+            }
+            assert_eq!(pair[0].rows.rows() as usize, labels.len());
+        }
+    }
+    eprintln!("{shown} figures of segments, KS {:?}", fit.validation.ks_difference().unwrap());
+    assert!(shown >= 24, "{shown}");
+}
+
+/// Per segment, both scores and the label of its hold-out rows.
+fn scored_segments(
+    fit: &crate::Fit,
+    plan: &Plan,
+    tables: &BTreeMap<String, Table>,
+    rows: &SegmentRows,
+) -> Vec<Vec<([f64; 2], u8)>> {
+    let mut found = vec![Vec::new(); rows.joint.len()];
+    for table in tables.values() {
+        let joint = crate::Scorecard::new(fit).log_odds(table).unwrap();
+        let own = crate::bank_only(plan, table).unwrap();
+        let crate::Column::Values(numbers) = &table.columns[rows.field] else { unreachable!() };
+        for row in (0..table.rows()).filter(|&row| table.holdout[row]) {
+            let segment = rows.segments[usize::from(rows.bins.code(numbers[row]))];
+            found[usize::from(segment)].push(([joint[row], own[row]], table.label[row]));
+        }
+    }
+    found
 }
