@@ -1,8 +1,8 @@
 //! The chapter of segments, and the interval of the KS difference.
 
 use super::{check_well_formed, dossier};
-use crate::dossier::{Dossier, render};
 use crate::dossier::words::{fixed, interval};
+use crate::dossier::{Dossier, render};
 use crate::text::Language;
 use crate::{Fitted, Plan, SegmentPlan, Validation, tests};
 
