@@ -149,7 +149,7 @@ pub fn main() -> ExitCode {
         Verb::Dataset(verb) => verb.run(language),
         Verb::List(verb) => verb.run(language),
         Verb::Consent(verb) => verb.run(),
-        Verb::Subject(verb) => verb.run(),
+        Verb::Subject(verb) => verb.run(language),
         Verb::Erasure(verb) => verb.run(),
         Verb::Session(verb) => verb.run(language),
         Verb::Bench(verb) => verb.run(),

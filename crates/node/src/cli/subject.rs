@@ -12,7 +12,8 @@ use tally_crypto::sign::Envelope;
 use tally_crypto::transcript::{Digest, commit};
 
 use super::node::{absolute, read_text};
-use super::{NodeArgument, Printed, words};
+use super::words::moment;
+use super::{Language, NodeArgument, Printed, words};
 use crate::control::Command;
 use crate::failure::{self, Failure};
 
@@ -132,9 +133,12 @@ impl ConsentVerb {
 }
 
 impl SubjectVerb {
-    pub(super) fn run(self) -> Result<Printed, Failure> {
+    pub(super) fn run(self, language: Language) -> Result<Printed, Failure> {
         let (node, command) = match self {
-            Self::Report { code, node } => (node, Command::SubjectReport { subject: code }),
+            Self::Report { code, node } => {
+                let value = node.tell(&Command::SubjectReport { subject: code })?;
+                return Ok(Printed { text: report_in_words(&value, language), value, holds: true });
+            }
             Self::Object { code, node, field, reason } => {
                 (node, Command::SubjectObject { subject: code, field, reason })
             }
@@ -153,6 +157,67 @@ impl ErasureVerb {
         }
         .map(words::plain)
     }
+}
+
+/// The report for the enterprise to read; the proofs stand in the JSON.
+fn report_in_words(report: &Value, language: Language) -> String {
+    let say = |zh: &'static str, en: &'static str| if language == Language::Zh { zh } else { en };
+    let word = |value: &Value| value.as_str().map_or_else(|| value.to_string(), Into::into);
+    let words = |list: &Value| list.as_array().into_iter().flatten().map(word).collect::<Vec<_>>().join(", ");
+    let each = |name: &str| report[name].as_array().cloned().unwrap_or_default();
+    let mut lines = vec![format!("{} {} {}", word(&report["subject"]), say("于节点", "at"), word(&report["node"]))];
+    for held in each("held") {
+        lines.push(format!("{} {}, {}", say("持有数据集", "held in"), word(&held["data_set"]), word(&held["as_of"])));
+        let disputed: Vec<_> = held["under_objection"].as_array().into_iter().flatten().map(word).collect();
+        for (field, value) in held["values"].as_object().into_iter().flatten() {
+            let mark = if disputed.contains(field) { say("  (异议中)", "  (under objection)") } else { "" };
+            lines.push(format!("  {field:<24} {}{mark}", words::word(value)));
+        }
+    }
+    for consent in each("consents") {
+        let uses = match &consent["max_uses"] {
+            Value::Null => word(&consent["uses"]),
+            most => format!("{}/{most}", consent["uses"]),
+        };
+        lines.push(format!(
+            "{} {}: {}, {} {}, {} {uses}\n  {}",
+            say("授权给", "consent to"),
+            word(&consent["grantee"]),
+            words(&consent["purposes"]),
+            word(&consent["state"]),
+            moment(&consent["window"][2]),
+            say("次数", "uses"),
+            word(&consent["consent"]),
+        ));
+        for event in consent["events"].as_array().into_iter().flatten() {
+            lines.push(format!("  {} {}", moment(&event["time"]), word(&event["kind"])));
+        }
+    }
+    for used in each("uses") {
+        let entry = &used["proof"]["entry"];
+        let what = match entry["entry"]["type"].as_str() {
+            Some("clearance") => say("用于联合建模会话", "in session"),
+            _ => say("用于评分，会话", "for a score, model of session"),
+        };
+        lines.push(format!(
+            "{} {} {what} {} ({} {})",
+            moment(&used["time"]),
+            word(&used["grantee"]),
+            word(&entry["session"]),
+            say("日志条目", "log entry"),
+            used["proof"]["index"]
+        ));
+    }
+    for case in each("cases") {
+        lines.push(format!(
+            "{} {}: {} {}",
+            say("异议", "case"),
+            word(&case["case"]),
+            word(&case["field"]),
+            word(&case["state"])
+        ));
+    }
+    lines.join("\n")
 }
 
 /// What a receipt says.

@@ -43,12 +43,14 @@ fn write_field(text: &mut String, indent: &str, name: &str, value: &Value, depth
     }
 }
 
-fn word(value: &Value) -> String {
+pub(super) fn word(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         Value::Null => "-".into(),
         Value::Number(number) if number.is_f64() => {
-            number.as_f64().map(|number| format!("{number:.4}")).unwrap_or_default()
+            let whole = |number: f64| number.fract() == 0.0 && number.abs() < 1e15;
+            let text = |number: f64| if whole(number) { format!("{number}") } else { format!("{number:.4}") };
+            number.as_f64().map(text).unwrap_or_default()
         }
         other => other.to_string(),
     }
