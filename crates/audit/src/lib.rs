@@ -1,12 +1,17 @@
 //! The computation log: who computed what with whose data, under which contract; verifiable without us.
 //!
-//! A log is a C2SP tiled transparency log (tlog-tiles, tlog-checkpoint, signed-note): a directory of static files. Entries hold
-//! commitments, counts and names of parties and fields, never identifiers, values or scores.
+//! A log is a C2SP tiled transparency log (tlog-tiles, tlog-checkpoint, signed-note): a directory of static files, which other
+//! programs verify as well. Entries hold commitments, counts and names of parties and fields, never identifiers, values or
+//! scores.
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | [`note`] | signed notes, verifier keys, checkpoints |
-//! | [`files`] | the log as a directory of tiles |
+//! | [`note`] | signed notes, verifier keys, checkpoints, cosignatures |
+//! | [`policy`] | which logs and witnesses are trusted, and how many of them |
+//! | [`proof`] | proofs of inclusion to take home |
+//! | [`files`] | the log as a directory of tiles: publication, proofs |
+//! | [`witness`] | cosigning of other nodes' checkpoints, both sides |
+//! | [`evidence`] | one entry with everything that proves it, in one file |
 //! | [`entry`] | the closed schema of entries |
 //! | [`write_ahead`] | receipts: nothing leaves a node before the entry that covers it is durable |
 //! | [`registry`] | the signed registry of parties |
@@ -14,11 +19,17 @@
 //! | [`reconcile`] | the parties' logs against one another |
 
 pub mod entry;
+pub mod evidence;
 pub mod files;
+#[cfg(test)]
+mod fixture;
 pub mod note;
+pub mod policy;
+pub mod proof;
 pub mod reconcile;
 pub mod registry;
 pub mod verify;
+pub mod witness;
 pub mod write_ahead;
 
 pub use entry::{Body, Entry};

@@ -56,18 +56,30 @@ impl Ledger {
     /// # Errors
     /// Names the entry that cannot be read.
     pub fn recover(node: &str, entries: impl IntoIterator<Item = Vec<u8>>) -> Result<Self, LedgerError> {
-        let mut ledger = Self {
+        let mut ledger = Self::new(node);
+        entries.into_iter().try_for_each(|bytes| ledger.replay(&bytes))?;
+        Ok(ledger)
+    }
+
+    /// The ledger of a node without entries yet.
+    pub fn new(node: &str) -> Self {
+        Self {
             node: node.into(),
             frontier: Frontier::default(),
             leaves: Vec::new(),
             sessions: BTreeMap::new(),
             time: i64::MIN,
-        };
-        for bytes in entries {
-            let entry = Entry::decode(&bytes).map_err(|reason| LedgerError::Entry(ledger.size(), reason))?;
-            ledger.take(&entry, leaf_hash(&bytes));
         }
-        Ok(ledger)
+    }
+
+    /// Takes in a stored entry that follows.
+    ///
+    /// # Errors
+    /// Names the entry if it cannot be read.
+    pub fn replay(&mut self, bytes: &[u8]) -> Result<(), LedgerError> {
+        let entry = Entry::decode(bytes).map_err(|reason| LedgerError::Entry(self.size(), reason))?;
+        self.take(&entry, leaf_hash(bytes));
+        Ok(())
     }
 
     /// Durable entries.
@@ -78,11 +90,6 @@ impl Ledger {
     /// Root over the durable entries.
     pub fn root(&self) -> Digest {
         self.frontier.root()
-    }
-
-    /// Leaf hashes of the durable entries.
-    pub fn leaves(&self) -> &[Digest] {
-        &self.leaves
     }
 
     /// The receipt of a durable entry.
@@ -124,6 +131,11 @@ struct Head {
 }
 
 impl Batch<'_> {
+    /// Place of its first entry in the log.
+    pub fn first(&self) -> u64 {
+        self.ledger.size()
+    }
+
     /// Adds an entry; its place in the log.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`transcript`] | length-prefixed hashing, digests, salted commitments |
-//! | [`merkle`] | RFC 6962 tree hashing and inclusion proofs |
+//! | [`merkle`] | RFC 6962 tree hashing, inclusion and consistency proofs |
 //! | [`seed`] | one secret from which everything random of a session is derived |
 //! | [`sign`] | Ed25519 under domain labels, and DSSE envelopes |
 //! | [`seal`] | authenticated encryption: one-time row keys, columns at rest, passphrases |

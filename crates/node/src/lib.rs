@@ -19,6 +19,7 @@ mod directory;
 mod engine;
 pub mod failure;
 mod keys;
+mod log;
 mod node_directory;
 mod process;
 mod secret;

@@ -40,6 +40,7 @@ use crate::control::{Command, Reply};
 use crate::directory::Directory;
 use crate::failure::{self, Failure, FailureKind};
 use crate::keys::NodeKeys;
+use crate::log::{self, PublishedLog};
 use crate::store::Store;
 
 pub(crate) use approval::APPROVAL_LABEL;
@@ -84,7 +85,7 @@ pub(crate) struct Engine {
     last_sweep: Instant,
     last_erasure: i64,
     link: Option<Link>,
-    published: u64,
+    log: PublishedLog,
     last_publication: Instant,
 }
 
@@ -92,7 +93,8 @@ impl Engine {
     /// Opens the store and recovers the log, the registers and the open sessions.
     pub(crate) fn open(directory: Directory, config: Config, keys: NodeKeys) -> Result<Self, Failure> {
         let store = Store::open(&directory.store(), keys.storage())?;
-        let ledger = Ledger::recover(&config.node.name, store.entries(0)?).map_err(failure::internal)?;
+        let ledger = log::recover(&store, &config.node.name)?;
+        let log = PublishedLog::open(&directory.log(), &config.node.name, keys.log())?;
         let registry = read_registry(&directory, &config)?;
         let mut engine = Self {
             signing: Arc::new(keys.signing()),
@@ -110,7 +112,7 @@ impl Engine {
             last_sweep: Instant::now(),
             last_erasure: 0,
             link: None,
-            published: 0,
+            log,
             last_publication: Instant::now(),
             directory,
             config,
@@ -199,7 +201,7 @@ impl Engine {
                 self.change_model(model, &state, &operator, reason, &signature)
             }
             Command::Score(_) => Err(failure::internal("scores are answered later")),
-            Command::LogPublish => self.publish().map(|()| serde_json::json!({ "entries": self.published })),
+            Command::LogPublish => self.publish().map(|()| serde_json::json!({ "entries": self.log.size() })),
         }
     }
 
@@ -212,7 +214,7 @@ impl Engine {
             self.erase_nightly()?;
         }
         let due = Duration::from_secs(self.config.log.checkpoint_seconds.into());
-        if self.ledger.size() > self.published && self.last_publication.elapsed() >= due {
+        if self.ledger.size() > self.log.size() && self.last_publication.elapsed() >= due {
             self.publish()?;
         }
         Ok(())
@@ -224,13 +226,7 @@ impl Engine {
             let text = format!("{}: the node's directory is gone", self.directory.path().display());
             return Err(failure::unwritable(text));
         }
-        let size = self.ledger.size();
-        let first = tally_audit::files::first_needed(self.published);
-        let leaves = self.store.entries(first)?;
-        let key = self.keys.log();
-        tally_audit::files::publish(&self.directory.log(), &self.config.node.name, first, &leaves, &self.ledger, &key)
-            .map_err(|error| failure::unwritable(format!("{error}: check the disk of the log")))?;
-        self.published = size;
+        self.log.publish(&self.store, &self.ledger)?;
         self.last_publication = Instant::now();
         Ok(())
     }

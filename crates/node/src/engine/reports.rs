@@ -23,7 +23,7 @@ impl Engine {
             "bytes_received": traffic.received,
             "peak_rss_mib": crate::process::peak_rss_mib(),
             "log_entries": self.ledger.size(),
-            "log_published": self.published,
+            "log_published": self.log.size(),
             "sharing_list": list,
             "consents": self.register.len(),
             "models": self.models.keys().collect::<Vec<_>>(),

@@ -98,12 +98,7 @@ impl Engine {
         for entry in step.entries.drain(..) {
             batch.append(entry.session.as_deref(), step.now, &entry.actor, entry.body).map_err(failure::internal)?;
         }
-        let (store, first) = (&self.store, step.first);
-        batch.commit(|leaves: &[Vec<u8>]| {
-            store.append_entries(first, leaves)?;
-            store.commit()
-        })?;
-        Ok(())
+        crate::log::commit(&self.store, batch)
     }
 
     /// Hands a durable message to the network; what cannot leave now leaves when the peer is back.

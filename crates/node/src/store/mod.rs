@@ -91,9 +91,9 @@ impl Store {
         Ok(())
     }
 
-    /// All log entries from `first` on, in order.
-    pub(crate) fn entries(&self, first: u64) -> Result<Vec<Vec<u8>>, Failure> {
-        self.column("SELECT leaf FROM entry WHERE number >= ?1 ORDER BY number", [first])
+    /// Log entries from `first` on, in order, `most` of them.
+    pub(crate) fn entries(&self, first: u64, most: u64) -> Result<Vec<Vec<u8>>, Failure> {
+        self.column("SELECT leaf FROM entry WHERE number >= ?1 ORDER BY number LIMIT ?2", [first, most])
     }
 
     /// The log entry of this number.

@@ -1,0 +1,79 @@
+//! The node's log: entries become durable in the store, and are published from there as tiles and checkpoint.
+
+use std::path::Path;
+
+use tally_audit::Ledger;
+use tally_audit::files::{Directory, PublishError, Publisher};
+use tally_audit::write_ahead::Batch;
+use tally_crypto::sign::SigningKey;
+
+use crate::failure::{self, Failure};
+use crate::store::Store;
+
+/// Entries read from the store at once.
+const PAGE: u64 = 4096;
+
+/// The published log.
+pub(crate) struct PublishedLog {
+    folder: Directory,
+    origin: String,
+    key: SigningKey,
+    publisher: Publisher,
+}
+
+impl PublishedLog {
+    /// The log of the node called `origin` in `directory`; what it lacks, the next publication writes.
+    pub(crate) fn open(directory: &Path, origin: &str, key: SigningKey) -> Result<Self, Failure> {
+        let folder = Directory::new(directory);
+        let publisher = Publisher::resume(&folder, origin, &key.verify_key()).map_err(failed)?;
+        Ok(Self { folder, origin: origin.into(), key, publisher })
+    }
+
+    /// Entries under the checkpoint.
+    pub(crate) fn size(&self) -> u64 {
+        self.publisher.size()
+    }
+
+    /// Writes tiles and checkpoint for every durable entry.
+    pub(crate) fn publish(&mut self, store: &Store, ledger: &Ledger) -> Result<(), Failure> {
+        while self.publisher.size() < ledger.size() {
+            let entries = store.entries(self.publisher.size(), PAGE)?;
+            if entries.is_empty() {
+                return Err(failure::internal("the store has fewer entries than the ledger"));
+            }
+            self.publisher.append(&self.folder, &entries).map_err(failed)?;
+        }
+        self.publisher.seal(&self.folder, &self.origin, ledger.root(), &self.key).map_err(failed)
+    }
+}
+
+/// The ledger of the node called `name`, after everything in the store.
+pub(crate) fn recover(store: &Store, name: &str) -> Result<Ledger, Failure> {
+    let mut ledger = Ledger::new(name);
+    loop {
+        let entries = store.entries(ledger.size(), PAGE)?;
+        if entries.is_empty() {
+            return Ok(ledger);
+        }
+        for bytes in entries {
+            ledger.replay(&bytes).map_err(failure::internal)?;
+        }
+    }
+}
+
+/// Commits a step's transaction with its entries; only then they have receipts.
+pub(crate) fn commit(store: &Store, batch: Batch<'_>) -> Result<(), Failure> {
+    let first = batch.first();
+    batch.commit(|entries: &[Vec<u8>]| {
+        store.append_entries(first, entries)?;
+        store.commit()
+    })
+}
+
+fn failed(error: PublishError) -> Failure {
+    match error {
+        PublishError::File { .. } => failure::unwritable(format!("{error}: check the disk of the log")),
+        PublishError::Root => failure::internal(error),
+        _ => failure::misconfigured(error),
+    }
+}
