@@ -7,6 +7,7 @@ mod aggregation;
 mod alignment;
 mod consent;
 mod floor;
+mod log;
 mod rounds;
 mod training;
 
@@ -24,6 +25,8 @@ pub(crate) enum BenchVerb {
     Alignment(alignment::AlignmentArguments),
     /// A register of consents: import, look-up, decision.
     Consent(consent::ConsentArguments),
+    /// A node's log: appended, published, verified.
+    Log(log::LogArguments),
     /// Training rounds of real nodes.
     Rounds(rounds::RoundsArguments),
     /// Boosted trees on one node's rows.
@@ -37,6 +40,7 @@ impl BenchVerb {
             Self::Aggregation(arguments) => arguments.run(),
             Self::Alignment(arguments) => arguments.run(),
             Self::Consent(arguments) => arguments.run(),
+            Self::Log(arguments) => arguments.run(),
             Self::Rounds(arguments) => arguments.run(),
             Self::Training(arguments) => arguments.run(),
         }
