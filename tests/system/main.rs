@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod align;
+mod audit;
 mod bad_input;
 mod consents;
 mod demo;

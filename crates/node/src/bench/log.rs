@@ -69,7 +69,7 @@ impl LogArguments {
             "verify_s": entries,
             "verify_tree_s": tree,
             "sync_ms": sync_ms,
-            "holds": true,
+            "vkey": bench.vkey(),
         });
         let text = format!(
             "{} entries of {} bytes, {} a transaction: {per_second:.0} a second with {} checkpoints; verified in {entries:.2} s \
@@ -102,6 +102,10 @@ impl Bench {
 
     fn key(&self) -> SigningKey {
         SigningKey::from_seed(&self.key)
+    }
+
+    fn vkey(&self) -> String {
+        note::vkey(NODE, &self.key().verify_key())
     }
 
     fn append(&self, arguments: &LogArguments) -> Result<Appended, Failure> {
@@ -145,7 +149,7 @@ impl Bench {
 
     /// Seconds that a reader of the files takes, with or without the entries' schema and order; on one core.
     fn verify(&self, entries: bool) -> Result<f64, Failure> {
-        let policy = format!("log {}\nquorum none\n", note::vkey(NODE, &self.key().verify_key()));
+        let policy = format!("log {}\nquorum none\n", self.vkey());
         let policy = Policy::parse(policy.as_bytes()).map_err(failure::internal)?;
         let trust = Trust { registry: None, policy: Some(&policy) };
         let (began, mut order) = (Instant::now(), Order::default());

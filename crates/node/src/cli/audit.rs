@@ -1,12 +1,15 @@
-//! Verbs of auditors: they need copies of logs and the registry, nothing else.
+//! Verbs of auditors: they need copies of logs and public keys, nothing else.
+
+mod bundle;
 
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tally_audit::policy::Policy;
 use tally_audit::reconcile::{Severity, reconcile};
-use tally_audit::verify::{VerifiedLog, verify_log};
+use tally_audit::verify::{Trust, VerifiedLog, verify_log, verify_under};
 use tally_audit::{Body, Registry};
 use tally_crypto::sign::{Envelope, VerifyKey};
 use tally_protocol::session::{Replayed, SealedContract, replay};
@@ -23,13 +26,12 @@ pub(super) enum AuditVerb {
         /// Node directories, log directories, or copies of them.
         #[arg(required = true, value_name = "DIR")]
         logs: Vec<PathBuf>,
-        /// The consortium's signed registry.
-        #[arg(long, value_name = "FILE")]
-        registry: PathBuf,
-        /// The consortium's public key, hexadecimal, from a source other than the registry.
-        #[arg(long, value_name = "KEY")]
-        ca_key: Option<String>,
+        #[command(flatten)]
+        trust: TrustArguments,
     },
+    /// Put one entry with everything that proves it into one file, or verify such a file.
+    #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+    Bundle(bundle::BundleArguments),
     /// Recompute every released sum of a session from its transcripts, without opening a bank's vector.
     Replay {
         /// What `session evidence` wrote.
@@ -43,20 +45,51 @@ pub(super) enum AuditVerb {
     },
 }
 
+/// Whom an auditor trusts.
+#[derive(clap::Args)]
+pub(super) struct TrustArguments {
+    /// The consortium's signed registry; a bundle carries it on.
+    #[arg(long, value_name = "FILE", required_unless_present = "policy")]
+    registry: Option<PathBuf>,
+    /// The consortium's public key, as `ca_key` in the registry, from a source other than the registry.
+    #[arg(long, value_name = "KEY", requires = "registry")]
+    ca_key: Option<String>,
+    /// A trust policy (C2SP tlog-policy): logs, witnesses, and how many of these must have cosigned.
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
+}
+
 impl AuditVerb {
     pub(super) fn run(self) -> Result<Printed, Failure> {
-        let (logs, registry, ca_key) = match self {
-            Self::Verify { logs, registry, ca_key } => (logs, registry, ca_key),
+        let (logs, trust) = match self {
+            Self::Verify { logs, trust } => (logs, trust),
+            Self::Bundle(arguments) => return arguments.run(),
             Self::Replay { evidence, registry, logs } => return replay_all(&evidence, &registry, &logs),
         };
-        let ca_key = ca_key.map(|text| {
-            serde_json::from_value::<VerifyKey>(json!(text))
-                .map_err(|_| failure::usage("--ca-key: 64 hexadecimal digits, as `ca_key` in the registry"))
-        });
-        let value = audit(&logs, &registry, ca_key.transpose()?.as_ref())?;
+        let (registry, policy) = trust.read()?;
+        let value = audit_under(&logs, Trust { registry: registry.as_ref(), policy: policy.as_ref() })?;
         let holds = value["verified"] == true && value["reconciled"] == true;
         Ok(Printed { text: in_words(&value), value, holds })
     }
+}
+
+impl TrustArguments {
+    fn read(&self) -> Result<(Option<Registry>, Option<Policy>), Failure> {
+        let ca_key = self.ca_key.as_deref().map(parse_ca_key).transpose()?;
+        let registry = self.registry.as_deref().map(|path| read_registry(path, ca_key.as_ref())).transpose()?;
+        Ok((registry, self.policy.as_deref().map(read_policy).transpose()?))
+    }
+}
+
+fn parse_ca_key(text: &str) -> Result<VerifyKey, Failure> {
+    let wrong = |_| failure::usage("--ca-key: the text of `ca_key` in the registry");
+    serde_json::from_value(json!(text)).map_err(wrong)
+}
+
+fn read_policy(path: &Path) -> Result<Policy, Failure> {
+    let wrong = |error: String| failure::data(format!("{}: {error}", path.display()));
+    let bytes = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
+    Policy::parse(&bytes).map_err(|error| wrong(error.to_string()))
 }
 
 /// The registry, signed by its consortium, which must have the key that is given.
@@ -69,16 +102,23 @@ fn read_registry(path: &Path, ca_key: Option<&VerifyKey>) -> Result<Registry, Fa
     Ok(registry)
 }
 
-/// Verifies every log and joins those that hold.
+/// Verifies every log under the registry and joins those that hold.
 pub(crate) fn audit(logs: &[PathBuf], registry: &Path, ca_key: Option<&VerifyKey>) -> Result<Value, Failure> {
-    let registry_read = read_registry(registry, ca_key)?;
+    let registry = read_registry(registry, ca_key)?;
+    audit_under(logs, Trust { registry: Some(&registry), policy: None })
+}
+
+fn audit_under(logs: &[PathBuf], trust: Trust<'_>) -> Result<Value, Failure> {
     let mut verified = Vec::new();
     let mut shown = Vec::new();
     let mut findings = Vec::new();
     for directory in logs {
-        match verify_log(directory, &registry_read) {
-            Ok(log) => {
-                shown.push(json!({ "party": log.party, "entries": log.entries.len(), "root": log.root }));
+        match verify_under(directory, trust) {
+            Ok((log, tree)) => {
+                let (party, entries, root) = (&log.party, log.entries.len(), log.root);
+                let cosigned = tree.cosigned.iter().map(|one| json!({ "witness": one.witness, "time": one.time }));
+                let cosigned: Vec<_> = cosigned.collect();
+                shown.push(json!({ "party": party, "entries": entries, "root": root, "cosigned": cosigned }));
                 verified.push(log);
             }
             Err(error) => {
@@ -156,10 +196,11 @@ fn in_words(value: &Value) -> String {
         lines.push(match log["error"].as_str() {
             Some(error) => format!("DOES NOT HOLD  {error}"),
             None => format!(
-                "holds  {:<12} {} entries, root {}",
+                "holds  {:<12} {} entries, root {}{}",
                 log["party"].as_str().unwrap_or_default(),
                 log["entries"],
-                log["root"].as_str().unwrap_or_default()
+                log["root"].as_str().unwrap_or_default(),
+                cosigners_in_words(&log["cosigned"]),
             ),
         });
     }
@@ -173,4 +214,9 @@ fn in_words(value: &Value) -> String {
     };
     lines.push(verdict.into());
     lines.join("\n")
+}
+
+fn cosigners_in_words(cosigned: &Value) -> String {
+    let names: Vec<_> = cosigned.as_array().into_iter().flatten().filter_map(|one| one["witness"].as_str()).collect();
+    if names.is_empty() { String::new() } else { format!(", cosigned by {}", names.join(", ")) }
 }

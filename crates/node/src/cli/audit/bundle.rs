@@ -1,0 +1,171 @@
+//! `tallystick audit bundle`: evidence of one entry, made from a copy of a log and verified from the file alone.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+use tally_audit::Registry;
+use tally_audit::evidence::{Evidence, EvidenceError, Opening, Proven};
+use tally_audit::files::Directory;
+use tally_audit::policy::Policy;
+use tally_audit::verify::{Trust, log_folder};
+
+use super::{TrustArguments, parse_ca_key, read_policy};
+use crate::cli::Printed;
+use crate::cli::node::read_text;
+use crate::failure::{self, Failure};
+
+/// Arguments of `tallystick audit bundle`.
+#[derive(Args)]
+pub(in crate::cli) struct BundleArguments {
+    #[command(subcommand)]
+    verb: Option<BundleVerb>,
+    #[command(flatten)]
+    make: Option<MakeArguments>,
+}
+
+#[derive(Subcommand)]
+enum BundleVerb {
+    /// Verify a file of evidence; nothing else is read but what is named here.
+    Verify(VerifyArguments),
+}
+
+#[derive(Args)]
+struct MakeArguments {
+    /// A node's directory, a log, or a copy of one.
+    #[arg(long, value_name = "DIR")]
+    log: PathBuf,
+    /// Number of the entry.
+    #[arg(long, value_name = "N")]
+    entry: u64,
+    #[command(flatten)]
+    trust: TrustArguments,
+    /// What a commitment of the entry was made to: JSON with `field`, `salt` and `value`.
+    #[arg(long = "opening", value_name = "FILE")]
+    openings: Vec<PathBuf>,
+    /// The signed document that the entry names: a DSSE envelope.
+    #[arg(long, value_name = "FILE")]
+    envelope: Option<PathBuf>,
+    /// The file to write.
+    #[arg(long, short, value_name = "FILE")]
+    output: PathBuf,
+}
+
+#[derive(Args)]
+#[group(id = "trusted", required = true, multiple = true)]
+struct VerifyArguments {
+    /// The file of evidence.
+    file: PathBuf,
+    /// The consortium's public key: the registry in the file counts if it has signed it.
+    #[arg(long, value_name = "KEY", group = "trusted")]
+    ca_key: Option<String>,
+    /// The log's verifier key.
+    #[arg(long, value_name = "VKEY", group = "trusted", conflicts_with = "policy")]
+    vkey: Option<String>,
+    /// A trust policy (C2SP tlog-policy).
+    #[arg(long, value_name = "FILE", group = "trusted")]
+    policy: Option<PathBuf>,
+}
+
+impl BundleArguments {
+    pub(super) fn run(self) -> Result<Printed, Failure> {
+        match (self.verb, self.make) {
+            (Some(BundleVerb::Verify(arguments)), _) => arguments.run(),
+            (None, Some(arguments)) => arguments.run(),
+            (None, None) => Err(failure::usage("name a log and an entry, or a file to verify")),
+        }
+    }
+}
+
+impl MakeArguments {
+    fn run(self) -> Result<Printed, Failure> {
+        let (registry, policy) = self.trust.read()?;
+        let trust = Trust { registry: registry.as_ref(), policy: policy.as_ref() };
+        let folder = Directory::new(log_folder(&self.log));
+        let mut evidence = Evidence::gather(&folder, self.entry, trust)
+            .map_err(|error| failure::data(format!("{}: {error}", self.log.display())))?;
+        for path in &self.openings {
+            evidence.openings.push(read_json::<Opening>(path)?);
+        }
+        evidence.envelope = self.envelope.as_deref().map(read_json).transpose()?;
+        // What does not hold is not handed out.
+        let proven = evidence.verify(trust).map_err(refused)?;
+        let text = serde_json::to_string_pretty(&evidence).map_err(failure::internal)?;
+        std::fs::write(&self.output, text + "\n")
+            .map_err(|error| failure::unwritable(format!("{}: {error}", self.output.display())))?;
+        Ok(printed(&proven, &self.output))
+    }
+}
+
+impl VerifyArguments {
+    fn run(self) -> Result<Printed, Failure> {
+        let wrong = |error: EvidenceError| failure::data(format!("{}: {error}", self.file.display()));
+        let evidence = Evidence::parse(&read_text(&self.file)?).map_err(wrong)?;
+        let registry = self.ca_key.as_deref().map(|key| registry_of(&evidence, key)).transpose()?;
+        let policy = match (&self.policy, &self.vkey) {
+            (Some(path), _) => Some(read_policy(path)?),
+            (None, Some(vkey)) => Some(
+                Policy::parse(format!("log {}\nquorum none\n", vkey.trim()).as_bytes())
+                    .map_err(|error| failure::usage(format!("--vkey: {}", error.reason)))?,
+            ),
+            (None, None) => None,
+        };
+        let trust = Trust { registry: registry.as_ref(), policy: policy.as_ref() };
+        let proven = evidence.verify(trust).map_err(refused)?;
+        Ok(printed(&proven, &self.file))
+    }
+}
+
+/// The registry in the file, if the consortium with this key has signed it.
+fn registry_of(evidence: &Evidence, ca_key: &str) -> Result<Registry, Failure> {
+    let key = parse_ca_key(ca_key)?;
+    let registry = evidence.registry.as_ref().ok_or_else(|| failure::check("the file carries no registry"))?;
+    let text = serde_json::to_string(registry).map_err(failure::internal)?;
+    let registry =
+        Registry::parse(&text).map_err(|error| failure::check(format!("the registry in the file: {error}")))?;
+    registry.demand(&key).map_err(|error| failure::check(format!("the registry in the file: {error}")))?;
+    Ok(registry)
+}
+
+fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, Failure> {
+    serde_json::from_str(&read_text(path)?).map_err(|error| failure::data(format!("{}: {error}", path.display())))
+}
+
+fn refused(error: EvidenceError) -> Failure {
+    failure::check(format!("the evidence does not hold: {error}"))
+}
+
+fn printed(proven: &Proven, file: &Path) -> Printed {
+    let (entry, checkpoint) = (&proven.entry, &proven.witnessed.checkpoint);
+    let cosigned: Vec<_> = proven.witnessed.cosigned.iter().map(|one| one.witness.clone()).collect();
+    let document = proven.document.as_ref();
+    let mut text = format!(
+        "{}: entry {} of {}, under its checkpoint of {} entries",
+        file.display(),
+        entry.index,
+        entry.node,
+        checkpoint.size
+    );
+    for (words, names) in [
+        (", cosigned by ", &cosigned),
+        (", opened: ", &proven.opened),
+        (", document signed by ", &document.map(|document| document.signed_by.clone()).unwrap_or_default()),
+    ] {
+        if !names.is_empty() {
+            text += &format!("{words}{}", names.join(", "));
+        }
+    }
+    let document = document.map(|document| json!({ "field": document.field, "signed_by": document.signed_by }));
+    let value = json!({
+        "holds": true,
+        "log": entry.node,
+        "index": entry.index,
+        "entry": entry,
+        "size": checkpoint.size,
+        "root": checkpoint.root,
+        "cosigned": cosigned,
+        "opened": proven.opened,
+        "document": document,
+    });
+    Printed { value, text, holds: true }
+}
