@@ -9,6 +9,9 @@ use std::path::{Path, PathBuf};
 /// Folder, below the log's, of files that are not in place yet; it does not belong to the log.
 pub const STAGED: &str = ".staged";
 
+/// Files that are made durable at the same time.
+const SYNC_THREADS: usize = 16;
+
 /// What a folder holds: a name, and whether it is a folder itself.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Item {
@@ -119,10 +122,16 @@ impl Folder for Directory {
 
     fn sync(&self) -> io::Result<()> {
         let mut changed = self.changed.borrow_mut();
-        while let Some(path) = changed.first() {
-            File::open(path)?.sync_data()?;
-            changed.pop_first();
-        }
+        let paths: Vec<_> = changed.iter().collect();
+        let sync = |paths: &[&PathBuf]| paths.iter().try_for_each(|path| File::open(path)?.sync_data());
+        // Together: the disk's journal then writes once for many files instead of once for each.
+        std::thread::scope(|scope| {
+            let share = paths.len().div_ceil(SYNC_THREADS).max(1);
+            let threads: Vec<_> = paths.chunks(share).map(|share| scope.spawn(move || sync(share))).collect();
+            let done = threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| Err(ErrorKind::Other.into())));
+            done.fold(Ok(()), io::Result::and)
+        })?;
+        changed.clear();
         Ok(())
     }
 
