@@ -205,10 +205,12 @@ fn document(
     let holds = |key: &VerifyKey| envelope.open(&envelope.payload_type, &[*key]).is_ok();
     let signed_by: Vec<_> = registry.into_iter().flat_map(signers).filter(|(_, key)| holds(key)).collect();
     let signed_by: Vec<_> = signed_by.into_iter().map(|(name, _)| name.to_owned()).collect();
-    if let (Body::SessionContract { parties, .. }, Some(_)) = (&entry.body, registry) {
-        if let Some(party) = parties.iter().find(|party| !signed_by.contains(party)) {
-            return Err(wrong(format!("{party} is a party of the contract and has not signed it")));
-        }
+    let unsigned = match (&entry.body, registry) {
+        (Body::SessionContract { parties, .. }, Some(_)) => parties.iter().find(|party| !signed_by.contains(party)),
+        _ => None,
+    };
+    if let Some(party) = unsigned {
+        return Err(wrong(format!("{party} is a party of the contract and has not signed it")));
     }
     Ok(Document { field: field.clone(), signed_by })
 }

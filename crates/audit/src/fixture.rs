@@ -57,7 +57,12 @@ impl Stored {
             batch.append((n > 0).then_some("s"), n as i64, ORIGIN, body).unwrap();
         }
         let entries = &mut self.entries;
-        batch.commit(|bytes| Ok::<_, ()>(entries.extend_from_slice(bytes))).unwrap();
+        batch
+            .commit(|bytes| {
+                entries.extend_from_slice(bytes);
+                Ok::<_, ()>(())
+            })
+            .unwrap();
     }
 
     /// Publishes what `publisher` has not taken yet.

@@ -2,6 +2,8 @@
 //!
 //! `tests/oracle/log/verify.go` and `openssl.sh`; skipped, loudly, where the tools are absent.
 
+#![cfg(test)]
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -46,7 +48,12 @@ impl Log {
                 let object = Digest::of_bytes(&n.to_be_bytes());
                 batch.append((n > 0).then_some("session"), n as i64, ORIGIN, Body::AuditAccess { object }).unwrap();
             }
-            batch.commit(|bytes| Ok::<_, ()>(entries.extend_from_slice(bytes))).unwrap();
+            batch
+                .commit(|bytes| {
+                    entries.extend_from_slice(bytes);
+                    Ok::<_, ()>(())
+                })
+                .unwrap();
             publisher.append(&directory, &entries[publisher.size() as usize..]).unwrap();
             publisher.seal(&directory, ORIGIN, ledger.root(), &key(1)).unwrap();
         }

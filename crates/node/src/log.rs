@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use tally_audit::Ledger;
-use tally_audit::files::{Directory, PublishError, Publisher};
+use tally_audit::files::{Directory, PublishError, Publisher, inclusion_proof};
 use tally_audit::write_ahead::Batch;
 use tally_crypto::sign::SigningKey;
+use tally_crypto::transcript::Digest;
 
 use crate::failure::{self, Failure};
 use crate::store::Store;
@@ -32,6 +33,11 @@ impl PublishedLog {
     /// Entries under the checkpoint.
     pub(crate) fn size(&self) -> u64 {
         self.publisher.size()
+    }
+
+    /// Audit path of an entry under the checkpoint, from the tiles; empty for one that no checkpoint covers yet.
+    pub(crate) fn inclusion_proof(&self, index: u64) -> Result<Vec<Digest>, Failure> {
+        inclusion_proof(&self.folder, index, self.size()).map_err(failure::internal)
     }
 
     /// Writes tiles and checkpoint for every durable entry.

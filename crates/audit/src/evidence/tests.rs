@@ -41,7 +41,12 @@ fn log() -> (Memory, Stored) {
         batch.append(Some("s"), 9, ORIGIN, body).unwrap();
     }
     let entries = &mut stored.entries;
-    batch.commit(|bytes| Ok::<_, ()>(entries.extend_from_slice(bytes))).unwrap();
+    batch
+        .commit(|bytes| {
+            entries.extend_from_slice(bytes);
+            Ok::<_, ()>(())
+        })
+        .unwrap();
     stored.grow(300);
     stored.resume(&folder).unwrap();
     (folder, stored)

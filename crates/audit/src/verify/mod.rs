@@ -93,15 +93,14 @@ pub fn log_folder(directory: &Path) -> PathBuf {
     if inner.is_dir() { inner } else { directory.into() }
 }
 
+/// Is shown each entry with its leaf hash, in order; says what is wrong with one.
+pub type Visit<'a> = &'a mut dyn FnMut(&[u8], &Digest) -> Result<(), String>;
+
 /// Verifies checkpoint, tiles and bundles, and shows each entry under the checkpoint with its leaf hash to `visit`.
 ///
 /// # Errors
 /// Names the file below the folder; passes on what `visit` finds wrong with an entry.
-pub fn verify_tree(
-    folder: &dyn Folder,
-    trust: Trust<'_>,
-    visit: &mut dyn FnMut(&[u8], &Digest) -> Result<(), String>,
-) -> Result<VerifiedTree, VerifyError> {
+pub fn verify_tree(folder: &dyn Folder, trust: Trust<'_>, visit: Visit<'_>) -> Result<VerifiedTree, VerifyError> {
     tree::verify(folder, trust, visit)
 }
 

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use tally_crypto::transcript::Digest;
 
-use super::{Trust, VerifiedTree, VerifyError, wrong};
+use super::{Trust, VerifiedTree, VerifyError, Visit, wrong};
 use crate::files::{Edge, Folder, Kind, STAGED, TILE, Tile, split_bundle};
 use tally_crypto::merkle::leaf_hash;
 use crate::note::{Checkpoint, Note};
@@ -17,11 +17,7 @@ use crate::policy::Witnessed;
 
 const CHECKPOINT: &str = "checkpoint";
 
-pub(super) fn verify(
-    folder: &dyn Folder,
-    trust: Trust<'_>,
-    visit: &mut dyn FnMut(&[u8], &Digest) -> Result<(), String>,
-) -> Result<VerifiedTree, VerifyError> {
+pub(super) fn verify(folder: &dyn Folder, trust: Trust<'_>, visit: Visit<'_>) -> Result<VerifiedTree, VerifyError> {
     let (note, Witnessed { checkpoint, cosigned }) = read_checkpoint(folder, trust)?;
     // Listed first: a node that goes on publishing meanwhile adds files that this reader need not know.
     let extents = list_tiles(folder)?;
@@ -64,7 +60,7 @@ struct Walk<'a> {
     folder: &'a dyn Folder,
     checkpoint: &'a Checkpoint,
     edge: Edge,
-    visit: &'a mut dyn FnMut(&[u8], &Digest) -> Result<(), String>,
+    visit: Visit<'a>,
 }
 
 impl Walk<'_> {

@@ -154,7 +154,11 @@ fn no_answer_without_a_durable_state() {
     assert!(witness.seen(ORIGIN).is_none());
     let mut kept = None;
     let pending = witness.add_checkpoint(first.as_bytes(), 9).unwrap();
-    pending.persist(|seen| Ok::<_, ()>(kept = Some(seen.clone()))).unwrap();
+    let keep = |seen: &Seen| {
+        kept = Some(seen.clone());
+        Ok::<_, ()>(())
+    };
+    pending.persist(keep).unwrap();
     // Killed right after: the witness that starts again knows it.
     let kept: Seen = serde_json::from_str(&serde_json::to_string(&kept.unwrap()).unwrap()).unwrap();
     let mut again = super::tests::witness(9, Some(kept));

@@ -97,13 +97,12 @@ impl Engine {
     fn proof_of(&self, number: u64) -> Result<Value, Failure> {
         let bytes = self.store.entry(number)?;
         let entry: Entry = Entry::decode(&bytes).map_err(failure::internal)?;
-        let leaves = &self.ledger.leaves()[..self.published as usize];
         Ok(json!({
             "index": number,
             "entry": entry,
             "bytes": hex::encode(&bytes),
-            "size": self.published,
-            "path": inclusion_proof(leaves, number as usize),
+            "size": self.log.size(),
+            "path": self.log.inclusion_proof(number)?,
         }))
     }
 
