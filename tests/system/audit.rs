@@ -40,6 +40,7 @@ fn one_entry_is_proven_by_one_file() {
         run(&[
             "audit",
             "bundle",
+            "make",
             "--log",
             text(&node),
             "--entry",

@@ -57,8 +57,7 @@ fn audit_copies(kept: &Path) {
     let output = run(&arguments);
     assert!(output.status.success(), "{}", error_of(&output));
     assert_eq!(last_object(&output)["reconciled"], true);
-    let tile = logs[1].join("tile/entries/000.p");
-    let bundle = std::fs::read_dir(&tile).unwrap().next().unwrap().unwrap().path();
+    let bundle = logs[1].join("tile/entries/000");
     let mut bytes = std::fs::read(&bundle).unwrap();
     bytes[100] ^= 1;
     std::fs::write(&bundle, bytes).unwrap();

@@ -29,9 +29,9 @@ pub(super) enum AuditVerb {
         #[command(flatten)]
         trust: TrustArguments,
     },
-    /// Put one entry with everything that proves it into one file, or verify such a file.
-    #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
-    Bundle(bundle::BundleArguments),
+    /// One entry with everything that proves it, in one file.
+    #[command(subcommand)]
+    Bundle(bundle::BundleVerb),
     /// Recompute every released sum of a session from its transcripts, without opening a bank's vector.
     Replay {
         /// What `session evidence` wrote.
@@ -63,7 +63,7 @@ impl AuditVerb {
     pub(super) fn run(self) -> Result<Printed, Failure> {
         let (logs, trust) = match self {
             Self::Verify { logs, trust } => (logs, trust),
-            Self::Bundle(arguments) => return arguments.run(),
+            Self::Bundle(verb) => return verb.run(),
             Self::Replay { evidence, registry, logs } => return replay_all(&evidence, &registry, &logs),
         };
         let (registry, policy) = trust.read()?;

@@ -15,23 +15,17 @@ use crate::cli::Printed;
 use crate::cli::node::read_text;
 use crate::failure::{self, Failure};
 
-/// Arguments of `tallystick audit bundle`.
-#[derive(Args)]
-pub(in crate::cli) struct BundleArguments {
-    #[command(subcommand)]
-    verb: Option<BundleVerb>,
-    #[command(flatten)]
-    make: Option<MakeArguments>,
-}
-
+/// `tallystick audit bundle …`.
 #[derive(Subcommand)]
-enum BundleVerb {
-    /// Verify a file of evidence; nothing else is read but what is named here.
+pub(in crate::cli) enum BundleVerb {
+    /// Put one entry with everything that proves it into a file.
+    Make(MakeArguments),
+    /// Verify such a file; nothing else is read but what is named here.
     Verify(VerifyArguments),
 }
 
 #[derive(Args)]
-struct MakeArguments {
+pub(in crate::cli) struct MakeArguments {
     /// A node's directory, a log, or a copy of one.
     #[arg(long, value_name = "DIR")]
     log: PathBuf,
@@ -53,7 +47,7 @@ struct MakeArguments {
 
 #[derive(Args)]
 #[group(id = "trusted", required = true, multiple = true)]
-struct VerifyArguments {
+pub(in crate::cli) struct VerifyArguments {
     /// The file of evidence.
     file: PathBuf,
     /// The consortium's public key: the registry in the file counts if it has signed it.
@@ -67,12 +61,11 @@ struct VerifyArguments {
     policy: Option<PathBuf>,
 }
 
-impl BundleArguments {
+impl BundleVerb {
     pub(super) fn run(self) -> Result<Printed, Failure> {
-        match (self.verb, self.make) {
-            (Some(BundleVerb::Verify(arguments)), _) => arguments.run(),
-            (None, Some(arguments)) => arguments.run(),
-            (None, None) => Err(failure::usage("name a log and an entry, or a file to verify")),
+        match self {
+            Self::Make(arguments) => arguments.run(),
+            Self::Verify(arguments) => arguments.run(),
         }
     }
 }
