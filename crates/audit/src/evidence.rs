@@ -10,12 +10,12 @@ use tally_crypto::transcript::{Digest, commit};
 
 use crate::entry::{Body, Entry};
 use crate::files::{Folder, entry, inclusion_proof};
-use tally_crypto::merkle::{leaf_hash, verify_inclusion};
 use crate::note::Note;
 use crate::policy::Witnessed;
 use crate::proof::Proof;
 use crate::registry::Registry;
 use crate::verify::Trust;
+use tally_crypto::merkle::{leaf_hash, verify_inclusion};
 
 #[cfg(test)]
 mod tests;

@@ -4,9 +4,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use tally_crypto::transcript::Digest;
 
-use tally_crypto::merkle::{LONGEST_PROOF, verify_inclusion};
 use crate::note::{Note, NoteError, hash_line, parse_decimal, parse_hash};
 use crate::policy::{Policy, PolicyError, Witnessed};
+use tally_crypto::merkle::{LONGEST_PROOF, verify_inclusion};
 
 #[cfg(test)]
 mod tests;

@@ -9,11 +9,11 @@ use std::process::{Command, Output};
 
 use tally_audit::entry::Body;
 use tally_audit::files::{self, Directory, Publisher};
-use tally_audit::merkle::Frontier;
 use tally_audit::note::{Checkpoint, Cosigner, Note, vkey};
 use tally_audit::proof::Proof;
 use tally_audit::witness::AddCheckpoint;
 use tally_audit::{Ledger, note};
+use tally_crypto::merkle::Frontier;
 use tally_crypto::seed::Seed;
 use tally_crypto::sign::SigningKey;
 use tally_crypto::transcript::Digest;
@@ -65,7 +65,7 @@ impl Log {
         let mut frontier = Frontier::default();
         let mut roots = vec![frontier.root()];
         for entry in &entries {
-            frontier.append(tally_audit::merkle::leaf_hash(entry));
+            frontier.append(tally_crypto::merkle::leaf_hash(entry));
             roots.push(frontier.root());
         }
         Self { folder, entries, roots, checkpoint }

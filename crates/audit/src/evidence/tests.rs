@@ -24,6 +24,9 @@ fn log() -> (Memory, Stored) {
             purpose: "loan-underwriting".into(),
             fields: BTreeMap::new(),
             list: 1,
+            dataset: "snapshot".into(),
+            as_of: "2026-01-31".into(),
+            data: Digest::default(),
             min_cohort: 1,
         },
         Body::Decision {

@@ -8,8 +8,8 @@ use tally_crypto::transcript::Digest;
 
 use super::folder::{Folder, STAGED};
 use super::tiles::{Edge, Kind, Tile, frame};
-use tally_crypto::merkle::leaf_hash;
 use crate::note::{Checkpoint, Note, NoteError};
+use tally_crypto::merkle::leaf_hash;
 
 /// Where a log's checkpoint lies.
 const CHECKPOINT: &str = "checkpoint";

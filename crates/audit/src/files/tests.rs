@@ -3,9 +3,9 @@ use std::path::{Path, PathBuf};
 
 use super::*;
 use crate::fixture::{Memory, ORIGIN, Stored, key, registry};
-use tally_crypto::merkle::{leaf_hash, verify_consistency, verify_inclusion};
 use crate::note::{Checkpoint, Cosigner, Note};
 use crate::verify::{Trust, VerifiedTree, VerifyError, verify_tree};
+use tally_crypto::merkle::{leaf_hash, verify_consistency, verify_inclusion};
 
 fn verify(folder: &dyn Folder) -> Result<VerifiedTree, VerifyError> {
     let registry = registry();

@@ -11,9 +11,9 @@ use tally_crypto::transcript::Digest;
 
 use super::{Trust, VerifiedTree, VerifyError, Visit, wrong};
 use crate::files::{Edge, Folder, Kind, STAGED, TILE, Tile, split_bundle};
-use tally_crypto::merkle::leaf_hash;
 use crate::note::{Checkpoint, Note};
 use crate::policy::Witnessed;
+use tally_crypto::merkle::leaf_hash;
 
 const CHECKPOINT: &str = "checkpoint";
 

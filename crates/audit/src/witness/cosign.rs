@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use tally_crypto::transcript::Digest;
 
 use super::messages::{AddCheckpoint, Answer};
-use tally_crypto::merkle::verify_consistency;
 use crate::note::{Checkpoint, Note, NoteError, SignatureLine, Signer, Verifier, VerifierKey, standard_verifier};
+use tally_crypto::merkle::verify_consistency;
 
 /// A log that a witness cosigns for, by its origin and one of its keys.
 pub struct LogKey {

@@ -2,8 +2,8 @@
 
 use tally_crypto::transcript::Digest;
 
-use tally_crypto::merkle::LONGEST_PROOF;
 use crate::note::{Note, NoteError, SignatureLine, hash_line, parse_decimal, parse_hash};
+use tally_crypto::merkle::LONGEST_PROOF;
 
 /// Media type of the body of an answer 409.
 pub const SIZE_TYPE: &str = "text/x.tlog.size";

@@ -6,9 +6,9 @@ use tally_crypto::sign::SigningKey;
 use tally_crypto::transcript::Digest;
 
 use super::*;
-use tally_crypto::merkle::{consistency_proof, leaf_hash, root};
 use crate::note::{COSIGNATURE, Checkpoint, Cosigner, ED25519, LogSigner, Note, VerifierKey, standard_verifier};
 use crate::policy::Policy;
+use tally_crypto::merkle::{consistency_proof, leaf_hash, root};
 
 const ORIGIN: &str = "example.com/log";
 
