@@ -46,18 +46,17 @@ pub(in crate::cli) struct MakeArguments {
 }
 
 #[derive(Args)]
-#[group(id = "trusted", required = true, multiple = true)]
 pub(in crate::cli) struct VerifyArguments {
     /// The file of evidence.
     file: PathBuf,
     /// The consortium's public key: the registry in the file counts if it has signed it.
-    #[arg(long, value_name = "KEY", group = "trusted")]
+    #[arg(long, value_name = "KEY")]
     ca_key: Option<String>,
     /// The log's verifier key.
-    #[arg(long, value_name = "VKEY", group = "trusted", conflicts_with = "policy")]
+    #[arg(long, value_name = "VKEY", conflicts_with = "policy", required_unless_present_any = ["ca_key", "policy"])]
     vkey: Option<String>,
     /// A trust policy (C2SP tlog-policy).
-    #[arg(long, value_name = "FILE", group = "trusted")]
+    #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
 }
 
