@@ -43,10 +43,14 @@ pub(super) fn verdicts(terms: &Contract, language: Language) -> String {
         (Language::Zh, true) => format!(
             "披露: {fields} 个分箱字段合在一起可能识别出单个企业；仅提供同意书写明“binned-vector”（分箱向量）形式的行"
         ),
-        (Language::En, false) => {
-            format!("disclosure: {fields} binned fields; only rows whose consent names the form `binned` are given out")
-        }
-        (Language::Zh, false) => format!("披露: {fields} 个分箱字段；仅提供同意书写明“binned”（分箱）形式的行"),
+        (Language::En, false) => format!(
+            "disclosure: {fields} binned fields; only rows whose consent names the form `binned` are given out, or \
+             `binned-vector` to a bank that holds {IDENTIFYING_FIELDS} or more with those of earlier sessions"
+        ),
+        (Language::Zh, false) => format!(
+            "披露: {fields} 个分箱字段；仅提供同意书写明“binned”（分箱）形式的行；对连同此前会话已持有 {IDENTIFYING_FIELDS} \
+             个及以上字段的银行，须写明“binned-vector”（分箱向量）"
+        ),
     };
     let banks = terms.disclosures.iter().map(|(bank, verdict)| format!("  {}", in_words(bank, verdict, language)));
     std::iter::once(rule).chain(banks).collect::<Vec<_>>().join("\n")
