@@ -13,3 +13,4 @@ mod lists;
 mod operator;
 mod program;
 mod releases;
+mod witness;

@@ -11,7 +11,7 @@ use tally_crypto::transcript::Digest;
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::frames;
-use crate::wire::{Acknowledgement, Frame, frame::Kind};
+use crate::wire::{Acknowledgement, AddCheckpoint, CheckpointAnswer, Frame, frame::Kind};
 
 /// A message that may leave: its log entry is durable.
 #[derive(Clone, Debug)]
@@ -75,6 +75,24 @@ pub enum Event {
         peer: String,
         /// The number.
         sequence: u64,
+    },
+    /// A peer asks this node to cosign a checkpoint of its log.
+    AddCheckpoint {
+        /// The peer.
+        peer: String,
+        /// The request, as C2SP tlog-witness has it.
+        body: Vec<u8>,
+    },
+    /// A peer answers such a request of this node.
+    CheckpointAnswer {
+        /// The peer.
+        peer: String,
+        /// HTTP status.
+        status: u16,
+        /// Media type of the body, where one is prescribed.
+        content_type: Option<String>,
+        /// The body.
+        body: Vec<u8>,
     },
     /// Somebody was not let in.
     Refused {
@@ -146,6 +164,21 @@ impl Link {
         let frame = Frame { kind: Some(Kind::Acknowledgement(Acknowledgement { sequence })) };
         // A peer that is gone sends again, and is acknowledged then.
         let _ = self.shared.send(peer, frame);
+    }
+
+    /// Asks `peer` to cosign a checkpoint of this node's log.
+    pub fn ask_to_cosign(&self, peer: &str, body: Vec<u8>) {
+        let frame = Frame { kind: Some(Kind::AddCheckpoint(AddCheckpoint { body })) };
+        // A peer that is gone is asked for the next checkpoint.
+        let _ = self.shared.send(peer, frame);
+    }
+
+    /// Answers such a request of `peer`.
+    pub fn answer_to_cosign(&self, peer: &str, status: u16, content_type: Option<&str>, body: Vec<u8>) {
+        let content_type = content_type.unwrap_or_default().to_owned();
+        let answer = CheckpointAnswer { status: status.into(), content_type, body };
+        // A peer that is gone asks again.
+        let _ = self.shared.send(peer, Frame { kind: Some(Kind::CheckpointAnswer(answer)) });
     }
 
     /// Where a listener listens.
@@ -227,6 +260,16 @@ impl Shared {
                 },
                 Some(Kind::Acknowledgement(Acknowledgement { sequence })) => {
                     self.tell(Event::Acknowledged { peer: peer.into(), sequence });
+                }
+                Some(Kind::AddCheckpoint(AddCheckpoint { body })) => {
+                    self.tell(Event::AddCheckpoint { peer: peer.into(), body });
+                }
+                Some(Kind::CheckpointAnswer(CheckpointAnswer { status, content_type, body })) => {
+                    let Ok(status) = u16::try_from(status) else {
+                        return "the peer answered with something that is no HTTP status".into();
+                    };
+                    let content_type = Some(content_type).filter(|text| !text.is_empty());
+                    self.tell(Event::CheckpointAnswer { peer: peer.into(), status, content_type, body });
                 }
                 Some(Kind::Hello(_)) | None => return "the peer sent a frame that is not awaited".into(),
             }

@@ -101,11 +101,14 @@ impl Default for SessionSection {
 pub(crate) struct LogSection {
     /// Seconds between two published checkpoints, where there is something new.
     pub(crate) checkpoint_seconds: u32,
+    /// Trust policy (C2SP tlog-policy): the witnesses that cosign this log's checkpoints, and their quorum; none if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) policy: Option<PathBuf>,
 }
 
 impl Default for LogSection {
     fn default() -> Self {
-        Self { checkpoint_seconds: 1 }
+        Self { checkpoint_seconds: 1, policy: None }
     }
 }
 

@@ -52,6 +52,11 @@ impl Directory {
         self.0.join("log.vkey")
     }
 
+    /// The verifier key of this node as a witness of other logs.
+    pub(crate) fn witness_vkey(&self) -> PathBuf {
+        self.0.join("witness.vkey")
+    }
+
     /// What the consortium needs to issue a certificate.
     pub(crate) fn request(&self) -> PathBuf {
         self.0.join("request.json")

@@ -77,6 +77,11 @@ impl NodeKeys {
         SigningKey::from_seed(&self.root.derive("node/log", &[]))
     }
 
+    /// Cosigns checkpoints of other logs.
+    pub(crate) fn witness(&self) -> SigningKey {
+        SigningKey::from_seed(&self.root.derive("node/witness", &[]))
+    }
+
     /// Seals the store's columns.
     pub(crate) fn storage(&self) -> Seed {
         self.root.derive("node/storage", &[])

@@ -3,7 +3,10 @@
 use std::path::Path;
 
 use tally_audit::Ledger;
-use tally_audit::files::{Directory, PublishError, Publisher, inclusion_proof};
+use tally_audit::files::{
+    Directory, PublishError, Publisher, consistency_proof, inclusion_proof, read_checkpoint, write_cosigned,
+};
+use tally_audit::note::Note;
 use tally_audit::write_ahead::Batch;
 use tally_crypto::sign::SigningKey;
 use tally_crypto::transcript::Digest;
@@ -38,6 +41,22 @@ impl PublishedLog {
     /// Audit path of an entry under the checkpoint, from the tiles; empty for one that no checkpoint covers yet.
     pub(crate) fn inclusion_proof(&self, index: u64) -> Result<Vec<Digest>, Failure> {
         inclusion_proof(&self.folder, index, self.size()).map_err(failure::internal)
+    }
+
+    /// Proof that the tree of `new` entries begins with the tree of `old`.
+    pub(crate) fn consistency_proof(&self, old: u64, new: u64) -> Result<Vec<Digest>, Failure> {
+        consistency_proof(&self.folder, old, new).map_err(failure::internal)
+    }
+
+    /// The published checkpoint, with the cosignatures that it has.
+    pub(crate) fn checkpoint(&self) -> Result<Option<Note>, Failure> {
+        let read = read_checkpoint(&self.folder, &self.origin, &self.key.verify_key()).map_err(failed)?;
+        Ok(read.map(|(note, _)| note))
+    }
+
+    /// Puts cosignatures under the published checkpoint, if it is still the one that was cosigned.
+    pub(crate) fn put_cosigned(&self, note: &Note) -> Result<(), Failure> {
+        write_cosigned(&self.folder, &self.origin, &self.key.verify_key(), note).map_err(failed)
     }
 
     /// Writes tiles and checkpoint for every durable entry.

@@ -19,6 +19,10 @@ impl Engine {
             }
             Event::Acknowledged { peer, sequence } => self.store.acknowledged(&peer, sequence),
             Event::Message { peer, message } => self.take_in(&peer, &message),
+            Event::AddCheckpoint { peer, body } => self.judge_checkpoint(&peer, &body),
+            Event::CheckpointAnswer { peer, status, content_type, body } => {
+                self.checkpoint_answer(&peer, status, content_type.as_deref(), &body)
+            }
             Event::Refused { address, claimed, reason } => {
                 tracing::warn!(address, claimed, reason, "connection refused");
                 let actor = self.me().to_owned();
@@ -36,7 +40,7 @@ impl Engine {
         for letter in self.store.unacknowledged(peer)? {
             self.dispatch(letter);
         }
-        Ok(())
+        self.ask_witness(peer)
     }
 
     fn take_in(&mut self, peer: &str, message: &Incoming) -> Result<(), Failure> {

@@ -23,6 +23,7 @@ mod scoring;
 mod sessions;
 mod step;
 mod subject;
+mod witness;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -86,6 +87,7 @@ pub(crate) struct Engine {
     last_erasure: i64,
     link: Option<Link>,
     log: PublishedLog,
+    witnessing: witness::Witnessing,
     last_publication: Instant,
 }
 
@@ -96,6 +98,7 @@ impl Engine {
         let ledger = log::recover(&store, &config.node.name)?;
         let log = PublishedLog::open(&directory.log(), &config.node.name, keys.log())?;
         let registry = read_registry(&directory, &config)?;
+        let witnessing = witness::Witnessing::open(&directory, &config, &keys, &registry, &store)?;
         let mut engine = Self {
             signing: Arc::new(keys.signing()),
             registry,
@@ -113,6 +116,7 @@ impl Engine {
             last_erasure: 0,
             link: None,
             log,
+            witnessing,
             last_publication: Instant::now(),
             directory,
             config,
@@ -228,7 +232,7 @@ impl Engine {
         }
         self.log.publish(&self.store, &self.ledger)?;
         self.last_publication = Instant::now();
-        Ok(())
+        self.ask_witnesses()
     }
 
     /// The consents of this node.

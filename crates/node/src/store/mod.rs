@@ -9,6 +9,7 @@ mod letters;
 mod records;
 mod subjects;
 mod vault;
+mod witness;
 
 pub(crate) use disclosures::Disclosed;
 pub(crate) use letters::Letter;

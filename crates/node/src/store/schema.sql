@@ -31,6 +31,8 @@ CREATE TABLE release (version BLOB NOT NULL, session TEXT NOT NULL, cohort TEXT 
 CREATE TABLE disclosure (session TEXT NOT NULL, grantee TEXT NOT NULL, dataset TEXT NOT NULL, sealed BLOB NOT NULL,
     PRIMARY KEY (session, grantee)) STRICT;
 CREATE TABLE row_set (digest BLOB PRIMARY KEY, sealed BLOB NOT NULL) STRICT;
+-- What this node has cosigned last, per log.
+CREATE TABLE witness (origin TEXT PRIMARY KEY, seen TEXT NOT NULL) STRICT;
 CREATE TABLE peer (name TEXT PRIMARY KEY, sent INTEGER NOT NULL, received INTEGER NOT NULL) STRICT;
 CREATE TABLE outbox (
     peer TEXT NOT NULL, sequence INTEGER NOT NULL, session TEXT NOT NULL, kind TEXT NOT NULL, entry INTEGER NOT NULL,

@@ -1,0 +1,84 @@
+//! Nodes that witness one another: an auditor who demands cosignatures is shown one history.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use crate::left::Left;
+use crate::program::{done, error_of, run, text};
+
+/// Lines of signatures under a node's checkpoint.
+fn signatures(node: &Path) -> usize {
+    let checkpoint = std::fs::read_to_string(node.join("log/checkpoint")).unwrap();
+    checkpoint.lines().filter(|line| line.starts_with('\u{2014}')).count()
+}
+
+fn until(what: impl Fn() -> bool) -> bool {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while Instant::now() < deadline {
+        if what() {
+            return true;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    false
+}
+
+#[test]
+fn checkpoints_carry_the_cosignatures_of_a_quorum() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("city");
+    done(&["demo", "--enterprises", "600", "--keep", text(&root)]);
+    let key = |node: &str, file: &str| std::fs::read_to_string(root.join(node).join(file)).unwrap().trim().to_owned();
+    let policy = root.join("policy");
+    let lines = [
+        format!("log {}", key("platform", "log.vkey")),
+        format!("witness one {}", key("bank-1", "witness.vkey")),
+        format!("witness two {}", key("bank-2", "witness.vkey")),
+        "group banks all one two".into(),
+        "quorum banks".into(),
+    ];
+    std::fs::write(&policy, lines.join("\n") + "\n").unwrap();
+    let platform = root.join("platform");
+    let config = std::fs::read_to_string(platform.join("node.toml")).unwrap();
+    let config = config.replace("checkpoint_seconds = 1", "checkpoint_seconds = 1\npolicy = \"../policy\"");
+    std::fs::write(platform.join("node.toml"), config).unwrap();
+
+    let registry = root.join("registry.json");
+    let verify =
+        || run(&["audit", "verify", text(&platform), "--registry", text(&registry), "--policy", text(&policy)]);
+    assert!(!verify().status.success(), "nobody has cosigned yet");
+    let mut left = Left::start(&root, 3);
+    assert!(until(|| signatures(&platform) == 3), "{}", signatures(&platform));
+    // The log goes on, and so do the cosignatures.
+    done(&["dataset", "show", "--node", text(&platform)]);
+    let code = std::fs::read_to_string(root.join("inputs/applicants-bank-1.csv")).unwrap();
+    let code = code.lines().nth(1).unwrap().split(',').next().unwrap().to_owned();
+    done(&["subject", "report", &code, "--node", text(&platform)]);
+    assert!(until(|| signatures(&platform) == 3 && verify().status.success()), "{}", error_of(&verify()));
+
+    // A platform that goes back to an earlier history is not cosigned any more.
+    left.stop("platform");
+    let earlier = root.join("earlier");
+    copy(&platform, &earlier);
+    left.go_on("platform");
+    done(&["subject", "report", &code, "--node", text(&platform)]);
+    assert!(until(|| signatures(&platform) == 3));
+    left.stop("platform");
+    std::fs::remove_dir_all(&platform).unwrap();
+    std::fs::rename(&earlier, &platform).unwrap();
+    left.go_on("platform");
+    done(&["subject", "report", &code, "--node", text(&platform)]);
+    assert!(!until(|| verify().status.success()), "a rolled back log was cosigned");
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap().flatten() {
+        let (path, target) = (entry.path(), to.join(entry.file_name()));
+        if path.is_dir() {
+            copy(&path, &target);
+        } else if path.is_file() {
+            std::fs::copy(&path, &target).unwrap();
+        }
+    }
+}
