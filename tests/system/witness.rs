@@ -68,7 +68,9 @@ fn checkpoints_carry_the_cosignatures_of_a_quorum() {
     std::fs::rename(&earlier, &platform).unwrap();
     left.go_on("platform");
     done(&["subject", "report", &code, "--node", text(&platform)]);
-    assert!(!until(|| verify().status.success()), "a rolled back log was cosigned");
+    // The entry of that report is published within a second, at a size that the witnesses have cosigned with another root.
+    std::thread::sleep(Duration::from_secs(4));
+    assert!(!verify().status.success() && signatures(&platform) == 1, "a rolled back log was cosigned");
 }
 
 fn copy(from: &Path, to: &Path) {
