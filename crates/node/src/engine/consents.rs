@@ -8,6 +8,7 @@ use rayon::prelude::*;
 use serde_json::{Value, json};
 use tally_audit::Body;
 use tally_crypto::merkle::{Frontier, leaf_hash};
+use tally_crypto::seed::Seed;
 use tally_crypto::transcript::{Digest, commit};
 use tally_policy::{Authority, EVENT_TYPE, Form, KeptConsent, State, VerifiedConsent, VerifiedEvent, verify_all};
 use tally_protocol::session::Fault;
@@ -83,7 +84,14 @@ impl Engine {
         let registrars = self.registry.registrar_keys();
         let verified = verify_all(lines, Authority { registrars: &registrars, now })
             .map_err(|error| intake.refuse(error.line - 1, &error.reason))?;
-        for (place, (document, consent)) in lines.iter().zip(&verified).enumerate() {
+        let (vault, storage) = (self.store.vault(), self.keys.storage());
+        let kept = |(document, consent): (&String, &VerifiedConsent)| {
+            let kept = KeptConsent { document: document.clone(), registrar: consent.registrar() };
+            let sealed = vault.seal_consent(&consent.digest(), &kept)?;
+            Ok((sealed, consent_leaf(&storage, &consent.digest())))
+        };
+        let kept = lines.par_iter().zip(&verified).map(kept).collect::<Result<Vec<_>, Failure>>()?;
+        for (place, (consent, (sealed, leaf))) in verified.iter().zip(kept).enumerate() {
             let terms = consent.consent();
             if !self.is_platform() && terms.grantee != me {
                 let reason = format!("a consent to {}, not to this bank: give it to that node", terms.grantee);
@@ -95,9 +103,8 @@ impl Engine {
             if !self.register.add(consent).map_err(|reason| intake.refuse(place, &reason))? {
                 continue;
             }
-            let kept = KeptConsent { document: document.clone(), registrar: consent.registrar() };
-            self.store.add_consent(&consent.digest(), intake.entry, &kept)?;
-            intake.root.append(self.consent_leaf(&consent.digest()));
+            self.store.add_consent(&consent.digest(), intake.entry, &sealed)?;
+            intake.root.append(leaf);
             intake.consents += 1;
         }
         Ok(())
@@ -128,19 +135,6 @@ impl Engine {
         let entry = step.record(None, self.me(), body);
         let subject = self.register.subject(&event.event().consent).unwrap_or_default().to_owned();
         self.store.put_opening(entry, &self.subject_tag(&subject), &salt, &subject)
-    }
-
-    /// The leaf of a consent under the root of its log entry: a commitment that only this node and the consent's receipt open.
-    pub(super) fn consent_leaf(&self, consent: &Digest) -> Digest {
-        leaf_hash(commit("consent", &self.consent_salt(consent), consent.as_bytes()).as_bytes())
-    }
-
-    /// The salt of a consent's commitment.
-    pub(super) fn consent_salt(&self, consent: &Digest) -> [u8; 16] {
-        let derived = self.keys.storage().derive("consent-salt", &[consent.as_bytes()]);
-        let mut salt = [0; 16];
-        salt.copy_from_slice(&derived.expose()[..16]);
-        salt
     }
 
     /// Keyed hash of a subject, by which the store finds what is about it.
@@ -236,6 +230,19 @@ impl Engine {
         }
         Ok(found)
     }
+}
+
+/// The leaf of a consent under the root of its log entry: a commitment that only this node and the consent's receipt open.
+pub(super) fn consent_leaf(storage: &Seed, consent: &Digest) -> Digest {
+    leaf_hash(commit("consent", &consent_salt(storage, consent), consent.as_bytes()).as_bytes())
+}
+
+/// The salt of a consent's commitment.
+pub(super) fn consent_salt(storage: &Seed, consent: &Digest) -> [u8; 16] {
+    let derived = storage.derive("consent-salt", &[consent.as_bytes()]);
+    let mut salt = [0; 16];
+    salt.copy_from_slice(&derived.expose()[..16]);
+    salt
 }
 
 /// Whether a line holds an event; what it really is, its verification tells.

@@ -6,6 +6,7 @@ use tally_crypto::merkle::inclusion_proof;
 use tally_crypto::transcript::Digest;
 use tally_data::{Dataset, Values};
 
+use super::consents::{consent_leaf, consent_salt};
 use super::scoring::Given;
 use super::{Engine, now};
 use crate::failure::{self, Failure};
@@ -113,15 +114,16 @@ impl Engine {
         })?;
         self.publish()?;
         let together = self.store.consents_of(entry)?;
+        let storage = self.keys.storage();
         let place = together.iter().position(|other| other == consent).unwrap_or_default();
-        let leaves: Vec<_> = together.iter().map(|other| self.consent_leaf(other)).collect();
+        let leaves: Vec<_> = together.iter().map(|other| consent_leaf(&storage, other)).collect();
         let checkpoint = std::fs::read_to_string(self.directory.log().join("checkpoint")).map_err(failure::internal)?;
         Ok(json!({
             "version": 1,
             "node": self.me(),
             "consent": consent,
             "envelope": serde_json::from_str::<Value>(&kept.document).map_err(failure::internal)?,
-            "salt": hex::encode(self.consent_salt(consent)),
+            "salt": hex::encode(consent_salt(&storage, consent)),
             "place": place,
             "together": leaves.len(),
             "path": inclusion_proof(&leaves, place),

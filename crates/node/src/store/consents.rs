@@ -4,14 +4,25 @@ use rayon::prelude::*;
 use tally_crypto::transcript::Digest;
 use tally_policy::KeptConsent;
 
-use super::Store;
+use super::{Store, Vault};
 use crate::failure::{self, Failure};
 
-impl Store {
-    /// Adds a consent that log entry `entry` covers; false if it is here already.
-    pub(crate) fn add_consent(&self, digest: &Digest, entry: u64, kept: &KeptConsent) -> Result<bool, Failure> {
+impl Vault {
+    /// A consent as it lies in the store.
+    pub(crate) fn seal_consent(&self, digest: &Digest, kept: &KeptConsent) -> Result<Vec<u8>, Failure> {
         let bytes = postcard::to_allocvec(kept).map_err(failure::internal)?;
-        let sealed = self.vault.seal("consent", &digest.to_string(), &bytes)?;
+        self.seal("consent", &digest.to_string(), &bytes)
+    }
+}
+
+impl Store {
+    /// Seals values without the connection, so that many can be sealed at once.
+    pub(crate) fn vault(&self) -> &Vault {
+        &self.vault
+    }
+
+    /// Adds a [sealed](Vault::seal_consent) consent that log entry `entry` covers; false if it is here already.
+    pub(crate) fn add_consent(&self, digest: &Digest, entry: u64, sealed: &[u8]) -> Result<bool, Failure> {
         let statement = "INSERT OR IGNORE INTO consent (digest, entry, sealed) VALUES (?1, ?2, ?3)";
         Ok(self.execute(statement, (digest.as_bytes(), entry, sealed))? == 1)
     }
