@@ -1,6 +1,6 @@
 //! A salted commitment to a data set: a Merkle tree over its rows, any of which can be opened by itself.
 //!
-//! Leaves are the rows in order of identifier, hashed as RFC 6962 says; a row is one line of JSON with a salt of its own, so
+//! Leaves are the rows in order of identifier and cohort, hashed as RFC 6962 says; a row is one line of JSON with a salt of its own, so
 //! that an opened row tells nothing of the others, and a row that was not opened cannot be guessed. The salt is a keyed hash of
 //! the row: the same data have the same commitment, and a row that changes has another salt.
 
@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use tally_crypto::merkle::{inclusion_proof, leaf_hash, root, verify_inclusion};
 use tally_crypto::seed::Seed;
 use tally_crypto::transcript::Digest;
+use tally_policy::Day;
 
 use crate::dataset::{Dataset, Values};
 
@@ -17,7 +18,7 @@ use crate::dataset::{Dataset, Values};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RowOpening {
-    /// The row as it was hashed: salt, identifier, label if there is one, a value a field.
+    /// The row as it was hashed: salt, identifier, cohort and label if there are any, a value a field.
     pub row: String,
     /// Its place in the tree.
     pub index: u64,
@@ -45,6 +46,9 @@ impl Serialize for Line<'_> {
         let Self { data, row } = *self;
         let mut line = serializer.serialize_map(None)?;
         line.serialize_entry("id", &data.identifiers[row])?;
+        if let Some(cohort) = data.cohort(row) {
+            line.serialize_entry("cohort", &cohort)?;
+        }
         if let Some(label) = &data.label {
             line.serialize_entry("label", &label[row])?;
         }
@@ -81,19 +85,23 @@ impl Dataset {
         root(&self.leaves(&self.order(), salt))
     }
 
-    /// Opens the row of one identifier; `None` if there is none.
-    pub fn open_row(&self, identifier: &str, salt: &Seed) -> Option<RowOpening> {
+    /// Opens the row of one identifier, with cohorts that of one day; `None` if there is none.
+    pub fn open_row(&self, identifier: &str, cohort: Option<Day>, salt: &Seed) -> Option<RowOpening> {
         let order = self.order();
-        let index = order.binary_search_by(|row| self.identifiers[*row].as_str().cmp(identifier)).ok()?;
+        let index = order.binary_search_by(|row| self.place(*row).cmp(&(identifier, cohort))).ok()?;
         let path = inclusion_proof(&self.leaves(&order, salt), index);
         Some(RowOpening { row: self.line(order[index], salt), index: index as u64, size: order.len() as u64, path })
     }
 
-    /// The rows in order of identifier.
+    /// The rows in order of identifier and cohort.
     fn order(&self) -> Vec<usize> {
         let mut order: Vec<_> = (0..self.rows()).collect();
-        order.par_sort_unstable_by(|a, b| self.identifiers[*a].cmp(&self.identifiers[*b]));
+        order.par_sort_unstable_by(|a, b| self.place(*a).cmp(&self.place(*b)));
         order
+    }
+
+    fn place(&self, row: usize) -> (&str, Option<Day>) {
+        (&self.identifiers[row], self.cohort(row))
     }
 
     fn leaves(&self, order: &[usize], salt: &Seed) -> Vec<Digest> {
@@ -123,6 +131,7 @@ mod tests {
             name: "d".into(),
             as_of: "2026-06-30".into(),
             identifiers,
+            cohorts: None,
             label: Some((0..rows).map(|row| (row % 2) as u8).collect()),
             columns: vec![
                 DataColumn { name: "n".into(), values: Values::Numeric(numbers) },
@@ -141,7 +150,7 @@ mod tests {
             let data = data(rows);
             let commitment = data.commitment(&salt());
             for (row, identifier) in data.identifiers.iter().enumerate() {
-                let opening = data.open_row(identifier, &salt()).unwrap();
+                let opening = data.open_row(identifier, None, &salt()).unwrap();
                 assert!(opening.holds(&commitment));
                 let line: serde_json::Value = serde_json::from_str(&opening.row).unwrap();
                 assert_eq!((&line["id"], &line["label"]), (&(identifier.clone().into()), &((row % 2).into())));
@@ -153,15 +162,38 @@ mod tests {
                     assert!(!changed.holds(&commitment));
                 }
             }
-            assert_eq!(data.open_row("nobody", &salt()), None);
+            assert_eq!(data.open_row("nobody", None, &salt()), None);
         }
+    }
+
+    fn day(text: &str) -> Day {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn each_cohort_of_an_identifier_opens_by_its_day() {
+        let mut data = data(4);
+        data.identifiers = ["b", "a", "b", "a"].map(Into::into).to_vec();
+        let days = ["2026-06-30", "2026-03-31", "2026-03-31", "2026-06-30"];
+        data.cohorts = Some(days.map(day).to_vec());
+        let commitment = data.commitment(&salt());
+        for (row, cohort) in days.iter().enumerate() {
+            let opening = data.open_row(&data.identifiers[row], Some(day(cohort)), &salt()).unwrap();
+            assert!(opening.holds(&commitment) && opening.row.contains(&format!("\"cohort\":\"{cohort}\"")));
+            assert_eq!(data.key(row), format!("{}#{cohort}", data.identifiers[row]));
+        }
+        assert_eq!(data.open_row("a", None, &salt()), None);
+        assert_eq!(data.open_row("a", Some(day("2026-05-31")), &salt()), None);
+        assert_eq!(data.rows_of("b"), [0, 2]);
+        data.cohorts.as_mut().unwrap().swap(0, 2);
+        assert_ne!(data.commitment(&salt()), commitment);
     }
 
     #[test]
     fn a_row_is_a_line_that_anybody_can_read() {
         let data = data(3);
         let row = |identifier: &str| {
-            let opening = data.open_row(identifier, &salt()).unwrap();
+            let opening = data.open_row(identifier, None, &salt()).unwrap();
             opening.row.split_once("\"id\"").unwrap().1.to_owned()
         };
         assert_eq!(row("e00"), r#":"e00","label":0,"values":{"n":0.0,"c":null}}"#);
@@ -187,6 +219,7 @@ mod tests {
             let Values::Numeric(numbers) = &mut data.columns[0].values else { return };
             numbers[12] += 1e-12;
         }));
+        assert!(changed(&|data| data.cohorts = Some(vec![day("2026-03-31"); 13])));
         // The order of the file does not count.
         let mut turned = data(2);
         let (straight, salts) = (data(2).commitment(&salt()), salt());

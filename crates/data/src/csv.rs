@@ -1,9 +1,10 @@
-//! CSV files in: a header, one row an enterprise. Every mistake names file, row, column and remedy, never the identifier.
+//! CSV files in: a header, one row an enterprise, with cohorts one a day of observation of it. Every mistake names file, row, column and remedy, never the identifier.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 use csv::StringRecord;
+use tally_policy::Day;
 
 use crate::dataset::{DataColumn, Dataset, Values};
 use crate::dictionary::{Dictionary, FieldKind};
@@ -19,6 +20,8 @@ pub struct ReadOptions {
     pub as_of: String,
     /// Column of the identifier.
     pub identifier: String,
+    /// Column of the observation day, if an identifier has rows of several days.
+    pub cohort: Option<String>,
     /// What identifiers are.
     pub kind: IdentifierKind,
     /// Column of the label, if there shall be one.
@@ -82,7 +85,9 @@ pub fn read_csv(path: &Path, options: &ReadOptions) -> Result<Loaded, DataError>
         .map_err(|error| reader.wrong(None, None, format!("cannot read the file: {error}")))?;
     let header = file.headers().map_err(|error| reader.unreadable(&error))?.clone();
     let roles = reader.roles(&header)?;
-    let mut rows = Rows::new(options);
+    let as_of = options.as_of.parse().map_err(|error| reader.wrong(None, None, format!("its own day: {error}")))?;
+    let identifier = roles.iter().position(|role| *role == Role::Identifier).and_then(|place| header.get(place));
+    let mut rows = Rows::new(options, as_of);
     let mut record = StringRecord::new();
     while file.read_record(&mut record).map_err(|error| reader.unreadable(&error))? {
         let line = record.position().map_or(0, csv::Position::line);
@@ -92,8 +97,9 @@ pub fn read_csv(path: &Path, options: &ReadOptions) -> Result<Loaded, DataError>
             return Err(reader.wrong(Some(line), None, reason));
         }
         for ((role, name), text) in roles.iter().zip(&header).zip(&record) {
-            rows.take(*role, text, line, options).map_err(|reason| reader.wrong(Some(line), Some(name), reason))?;
+            rows.take(*role, text, options).map_err(|reason| reader.wrong(Some(line), Some(name), reason))?;
         }
+        rows.distinct(line).map_err(|reason| reader.wrong(Some(line), identifier, reason))?;
     }
     if rows.identifiers.is_empty() {
         return Err(reader.wrong(None, None, "there are no rows below the header".into()));
@@ -105,6 +111,7 @@ pub fn read_csv(path: &Path, options: &ReadOptions) -> Result<Loaded, DataError>
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Role {
     Identifier,
+    Cohort,
     Label,
     Field(usize),
 }
@@ -146,6 +153,9 @@ impl Reader<'_> {
             let reason = "is missing from the header: name the identifier's column with --identifier".into();
             return Err(wrong(Some(&self.options.identifier), reason));
         }
+        if let Some(cohort) = self.options.cohort.as_deref().filter(|_| missing(Role::Cohort)) {
+            return Err(wrong(Some(cohort), "is missing from the header: name the day's column with --cohort".into()));
+        }
         if let Some(label) = self.options.label.as_deref().filter(|_| missing(Role::Label)) {
             return Err(wrong(Some(label), "the label is missing from the header".into()));
         }
@@ -164,6 +174,9 @@ impl Reader<'_> {
         if name == self.options.identifier {
             return Some(Role::Identifier);
         }
+        if self.options.cohort.as_deref() == Some(name) {
+            return Some(Role::Cohort);
+        }
         if self.options.label.as_deref() == Some(name) {
             return Some(Role::Label);
         }
@@ -173,22 +186,26 @@ impl Reader<'_> {
 
 /// Rows read so far.
 struct Rows {
+    as_of: Day,
     identifiers: Vec<String>,
-    seen: HashMap<String, u64>,
+    cohorts: Vec<Day>,
+    seen: HashMap<(String, Option<Day>), u64>,
     label: Vec<u8>,
     columns: Vec<Values>,
     fields: Vec<FieldQuality>,
 }
 
 impl Rows {
-    fn new(options: &ReadOptions) -> Self {
+    fn new(options: &ReadOptions, as_of: Day) -> Self {
         let columns = options.dictionary.fields.iter().map(|field| match &field.kind {
             FieldKind::Numeric => Values::Numeric(Vec::new()),
             FieldKind::Category { values } => Values::Category { codes: Vec::new(), values: values.clone() },
         });
         let fields = options.dictionary.fields.iter();
         Self {
+            as_of,
             identifiers: Vec::new(),
+            cohorts: Vec::new(),
             seen: HashMap::new(),
             label: Vec::new(),
             columns: columns.collect(),
@@ -196,15 +213,22 @@ impl Rows {
         }
     }
 
-    fn take(&mut self, role: Role, text: &str, line: u64, options: &ReadOptions) -> Result<(), String> {
+    fn take(&mut self, role: Role, text: &str, options: &ReadOptions) -> Result<(), String> {
         let text = text.trim();
         match role {
             Role::Identifier => {
                 let identifier = options.kind.canonical(text).map_err(|error| format!("{error}: correct the row"))?;
-                if let Some(earlier) = self.seen.insert(identifier.clone(), line) {
-                    return Err(format!("the same identifier stands in row {earlier}: keep one of the two"));
-                }
                 self.identifiers.push(identifier);
+            }
+            Role::Cohort => {
+                let day: Day = text.parse().map_err(|error| format!("{error}"))?;
+                if day > self.as_of {
+                    return Err(format!(
+                        "the row is of {day}, the data set only of {}: correct the row, or import with a later --as-of",
+                        self.as_of
+                    ));
+                }
+                self.cohorts.push(day);
             }
             Role::Label => self.label.push(match text {
                 "0" | "0.0" => 0,
@@ -214,6 +238,21 @@ impl Rows {
             Role::Field(place) => self.take_value(place, text, options.misfits)?,
         }
         Ok(())
+    }
+
+    /// Refuses the row just taken if its identifier, with its cohort, stood before.
+    fn distinct(&mut self, line: u64) -> Result<(), String> {
+        let Some(identifier) = self.identifiers.last() else { return Ok(()) };
+        let cohort = self.cohorts.last().copied();
+        match (self.seen.insert((identifier.clone(), cohort), line), cohort) {
+            (None, _) => Ok(()),
+            (Some(earlier), None) => Err(format!(
+                "the same identifier stands in row {earlier}: keep one of the two, or name a column of days with --cohort"
+            )),
+            (Some(earlier), Some(day)) => {
+                Err(format!("the same identifier stands in row {earlier} with the same day {day}: keep one of the two"))
+            }
+        }
     }
 
     fn take_value(&mut self, place: usize, text: &str, misfits: Misfits) -> Result<(), String> {
@@ -252,6 +291,7 @@ impl Rows {
             name: options.name.clone(),
             as_of: options.as_of.clone(),
             identifiers: self.identifiers,
+            cohorts: options.cohort.is_some().then_some(self.cohorts),
             label: options.label.is_some().then_some(self.label),
             columns: columns.collect(),
         };
@@ -284,6 +324,7 @@ mod tests {
             name: "loans".into(),
             as_of: "2026-06-30".into(),
             identifier: "id".into(),
+            cohort: None,
             kind: IdentifierKind::Text,
             label: Some("y".into()),
             dictionary: Dictionary {
@@ -329,6 +370,28 @@ mod tests {
         // Identifiers and labels have to fit all the same.
         assert!(read_with(b"id,y,amount,collateral\na,2,1,none\n", &tolerant).is_err());
         assert!(read_with(b"id,y,amount,collateral\n,0,1,none\n", &tolerant).is_err());
+    }
+
+    #[test]
+    fn rows_are_distinct_by_identifier_and_cohort() {
+        let cohorts = ReadOptions { cohort: Some("day".into()), ..options() };
+        let head = "id,day,y,amount,collateral\n";
+        let read = |rows: &str| read_with(format!("{head}{rows}").as_bytes(), &cohorts);
+        let data = read("a,2026-03-31,0,1,none\na,2026-06-30,1,2,none\nb,2026-03-31,0,3,none\n").unwrap().dataset;
+        assert_eq!(data.identifiers, ["a", "a", "b"]);
+        assert_eq!([0, 1, 2].map(|row| data.key(row).into_owned()), ["a#2026-03-31", "a#2026-06-30", "b#2026-03-31"]);
+        for (rows, row, column, word) in [
+            ("a,2026-03-31,0,1,none\na,2026-03-31,1,2,none\n", 3, "id", "row 2 with the same day 2026-03-31"),
+            ("a,2026-07-01,0,1,none\n", 2, "day", "--as-of"),
+            ("a,2026-02-29,0,1,none\n", 2, "day", "YYYY-MM-DD"),
+            ("a,,0,1,none\n", 2, "day", "YYYY-MM-DD"),
+        ] {
+            let error = read(rows).unwrap_err();
+            assert_eq!((error.row, error.column.as_deref()), (Some(row), Some(column)), "{error}");
+            assert!(error.to_string().contains(word), "{error}");
+        }
+        let error = read_with(b"id,y,amount,collateral\n", &cohorts).unwrap_err();
+        assert!(error.to_string().contains("--cohort"), "{error}");
     }
 
     #[test]

@@ -55,6 +55,6 @@ pub use points::Scale;
 pub use request::{
     Comparison, FieldBins, Kind, LinearModel, Model, RangeField, RowSet, RowTerms, ScoreGrid, SumRequest, Sums,
 };
-pub use rows::{Column, Table, is_holdout};
+pub use rows::{Column, Table, is_holdout, row_key};
 pub use selection::{DropReason, SelectionPlan, Steps};
 pub use trainer::{Ask, TrainError, Trainer};

@@ -79,6 +79,12 @@ impl Column {
     }
 }
 
+/// The name under which a row is aligned where an identifier has rows of several observation days, its cohorts. Unambiguous:
+/// a day has ten characters. What goes by the enterprise, as [`is_holdout`] does, takes the identifier alone.
+pub fn row_key(identifier: &str, cohort: impl std::fmt::Display) -> String {
+    format!("{identifier}#{cohort}")
+}
+
 /// True for about three identifiers in ten, by a public hash: SHA-256 of the identifier as a big-endian integer, modulo
 /// 10, is below 3.
 pub fn is_holdout(identifier: &str) -> bool {
