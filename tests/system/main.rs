@@ -5,6 +5,7 @@
 mod align;
 mod audit;
 mod bad_input;
+mod cohorts;
 mod consents;
 mod demo;
 mod layout;

@@ -46,6 +46,9 @@ pub enum Command {
         dataset: String,
         /// The row's identifier.
         identifier: String,
+        /// Its day of observation, in a data set with cohorts.
+        #[serde(default)]
+        cohort: Option<tally_policy::Day>,
     },
     /// Reads a signed sharing list.
     ListImport {
@@ -206,6 +209,9 @@ pub struct DatasetImport {
     pub label: Option<String>,
     /// Column of the identifier.
     pub identifier: String,
+    /// Column of the day of observation, where an identifier has rows of several days.
+    #[serde(default)]
+    pub cohort: Option<String>,
     /// Identifiers are Unified Social Credit Codes, to be checked.
     pub credit_codes: bool,
     /// File column to field.

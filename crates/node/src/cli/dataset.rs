@@ -7,6 +7,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use tally_crypto::transcript::Digest;
 use tally_data::RowOpening;
+use tally_policy::Day;
 
 use super::node::{absolute, read_text};
 use super::{Language, NodeArgument, Printed, words};
@@ -32,6 +33,9 @@ pub(super) enum DatasetVerb {
         /// The row's identifier.
         #[arg(long)]
         id: String,
+        /// The row's day of observation, in a data set with cohorts.
+        #[arg(long, value_name = "DATE")]
+        cohort: Option<Day>,
     },
     /// Check a row that `dataset open --json` wrote against the commitment that contracts and logs name.
     Verify {
@@ -62,6 +66,9 @@ pub(super) struct DatasetArguments {
     /// Column of the identifier.
     #[arg(long, value_name = "COLUMN", default_value = "id")]
     identifier: String,
+    /// Column of the day of observation, YYYY-MM-DD, where an identifier has rows of several days (cohorts).
+    #[arg(long, value_name = "COLUMN")]
+    cohort: Option<String>,
     /// What identifiers are: credit codes are checked.
     #[arg(long, value_enum, default_value = "credit-code")]
     identifier_kind: IdentifierArgument,
@@ -103,8 +110,8 @@ impl DatasetVerb {
                 let shown: Vec<_> = value.as_array().into_iter().flatten().map(|one| in_words(one, language)).collect();
                 Ok(Printed { text: shown.join("\n\n"), value, holds: true })
             }
-            Self::Open { node, dataset, id } => {
-                node.tell(&Command::DatasetOpen { dataset, identifier: id }).map(words::plain)
+            Self::Open { node, dataset, id, cohort } => {
+                node.tell(&Command::DatasetOpen { dataset, identifier: id, cohort }).map(words::plain)
             }
             Self::Verify { file, commitment } => verify(&file, commitment, language),
         }
@@ -125,6 +132,7 @@ impl DatasetArguments {
             dictionary: self.dictionary.as_deref().map(read_text).transpose()?,
             label: self.label,
             identifier: self.identifier,
+            cohort: self.cohort,
             credit_codes: matches!(self.identifier_kind, IdentifierArgument::CreditCode),
             map: map.collect::<Result<BTreeMap<_, _>, Failure>>()?,
             as_of: self.as_of,
@@ -178,6 +186,10 @@ fn in_words(info: &Value, language: Language) -> String {
         ),
         format!("  {} {}", label("承诺", "commitment"), text(&info["commitment"])),
     ];
+    let cohorts = list(&info["cohorts"]);
+    if !cohorts.is_empty() {
+        lines.push(format!("  {} {cohorts}", label("观察批次", "cohorts")));
+    }
     for department in info["departments"].as_array().into_iter().flatten() {
         let late = list(&department["late"]);
         let late = if late.is_empty() { String::new() } else { format!(" ({late})") };

@@ -307,6 +307,7 @@ fn in_detail(terms: &Contract, zh: bool) -> Result<String, Failure> {
         let exclusions: Vec<_> = exclusions.map(String::as_str).collect();
         let told = json!({
             "observed": sample.observed,
+            "cohorts": sample.cohorts,
             "outcome_months": sample.outcome_months,
             "outcome": outcome,
             "snapshot": sample.snapshot,

@@ -167,7 +167,9 @@ fn report_in_words(report: &Value, language: Language) -> String {
     let each = |name: &str| report[name].as_array().cloned().unwrap_or_default();
     let mut lines = vec![format!("{} {} {}", word(&report["subject"]), say("于节点", "at"), word(&report["node"]))];
     for held in each("held") {
-        lines.push(format!("{} {}, {}", say("持有数据集", "held in"), word(&held["data_set"]), word(&held["as_of"])));
+        let cohort = held["cohort"].as_str().map(|day| format!(", {} {day}", say("观察日", "observed on")));
+        let (data_set, as_of, cohort) = (word(&held["data_set"]), word(&held["as_of"]), cohort.unwrap_or_default());
+        lines.push(format!("{} {data_set}, {as_of}{cohort}", say("持有数据集", "held in")));
         let disputed: Vec<_> = held["under_objection"].as_array().into_iter().flatten().map(word).collect();
         for (field, value) in held["values"].as_object().into_iter().flatten() {
             let mark = if disputed.contains(field) { say("  (异议中)", "  (under objection)") } else { "" };

@@ -88,6 +88,7 @@ fn options(inputs: &Inputs, label: Option<&str>, dictionary: Option<&Dictionary>
     };
     Ok(ReadOptions {
         identifier: "id".into(),
+        cohort: None,
         label: label.map(Into::into),
         kind,
         dictionary,

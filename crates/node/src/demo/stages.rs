@@ -157,6 +157,7 @@ impl Stages {
                 dictionary: if platform { None } else { dictionary.clone() },
                 label: (!platform).then(|| "y".into()),
                 identifier: "id".into(),
+                cohort: None,
                 credit_codes: inputs.credit_codes,
                 map: std::collections::BTreeMap::new(),
                 misfits_missing: false,

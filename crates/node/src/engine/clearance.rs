@@ -6,10 +6,11 @@ use serde_json::json;
 use tally_crypto::transcript::{Digest, commit};
 use tally_data::{Dataset, Values};
 use tally_model::Column;
+use tally_policy::clearance::Denied;
 use tally_policy::{Cleared, Form, Purpose, Question};
 use tally_protocol::session::{BankData, Contract, Holder, PlatformColumn, PlatformData, SampleTerms, SealedContract};
 
-use super::sample::{capped, columns_apart, matured, numbers, sampled};
+use super::sample::{capped, check_cohorts, cohorts, columns_apart, matured, numbers, of_cohorts, sampled};
 use super::step::Step;
 use super::{Engine, book};
 use crate::failure::{self, Failure};
@@ -41,7 +42,8 @@ impl Engine {
         self.check_list(terms)?;
         self.check_snapshot(&terms.snapshot)?;
         let dataset = self.store.dataset(&terms.snapshot.dataset)?;
-        let everyone: Vec<_> = (0..dataset.rows()).collect();
+        check_cohorts(&dataset.name, &dataset.days(), terms)?;
+        let everyone = of_cohorts(&dataset, terms);
         let mut cleared = Vec::new();
         for bank in terms.banks() {
             let rows = self.clear(step, record, terms, (&dataset, &everyone), &bank.name)?;
@@ -71,6 +73,7 @@ impl Engine {
         let dataset = self.store.dataset(record.dataset.as_deref().unwrap_or_default())?;
         let me = self.me().to_owned();
         matured(&dataset.name, &dataset.as_of, terms)?;
+        check_cohorts(&dataset.name, &dataset.days(), terms)?;
         self.check_sample(record, terms)?;
         let sample = sampled(&dataset, terms)?;
         let rows = self.clear(step, record, terms, (&dataset, &sample.rows), &me)?;
@@ -107,20 +110,46 @@ impl Engine {
         (dataset, rows): (&Dataset, &[usize]),
         grantee: &str,
     ) -> Result<Cleared<Vec<usize>>, Failure> {
-        let fields = self.fields_read(terms);
-        let question = self.question(terms, grantee, &fields, Form::Binned, step.now)?;
-        let rows = rows.iter().map(|&row| (row, dataset.identifiers[row].as_str()));
-        let clearance = self.clearance_under(&terms.list)?;
-        let (cleared, denied) = clearance
-            .rows(&question, rows, |(_, subject): &(usize, &str)| subject)
-            .map_err(|condition| failure::refused(format!("the sharing list forbids it: {condition}")))?;
+        let (cleared, denied) = self.cleared_rows(terms, (dataset, rows), grantee, step.now)?;
         let data = record.data_version.unwrap_or_default();
         let entry = step.record(Some(&record.session), self.me(), book::clearance(grantee, &cleared, &denied, data));
-        for consent in cleared.consents() {
-            self.use_consent(step, consent, entry)?;
+        let mut used = BTreeMap::<&Digest, u64>::new();
+        cleared.consents().iter().for_each(|consent| *used.entry(consent).or_default() += 1);
+        for (consent, rows) in used {
+            self.use_consent(step, consent, entry, rows)?;
         }
         record.clearances.insert(grantee.into(), entry);
-        Ok(cleared.map_rows(|(row, _)| row))
+        Ok(cleared)
+    }
+
+    /// The rows whose enterprises allow the use at a time, in their order, each asked about as data of its cohort, and how
+    /// many do not allow it, by reason.
+    pub(super) fn cleared_rows(
+        &self,
+        terms: &Contract,
+        (dataset, rows): (&Dataset, &[usize]),
+        grantee: &str,
+        time: i64,
+    ) -> Result<(Cleared<Vec<usize>>, Denied), Failure> {
+        let fields = self.fields_read(terms);
+        let question = self.question(terms, grantee, &fields, Form::Binned, time)?;
+        let clearance = self.clearance_under(&terms.list)?;
+        let (mut parts, mut denied) = (Vec::new(), Denied::new());
+        for question in of_each_day(&question, terms) {
+            let of_day = rows.iter().filter(|row| dataset.cohort(**row).is_none_or(|day| question.as_of == Some(day)));
+            let named = of_day.map(|&row| (row, dataset.identifiers[row].as_str()));
+            let (cleared, out) = clearance
+                .rows(&question, named, |(_, subject): &(usize, &str)| subject)
+                .map_err(|condition| failure::refused(format!("the sharing list forbids it: {condition}")))?;
+            out.into_iter().for_each(|(code, count)| *denied.entry(code).or_default() += count);
+            parts.push((question.as_of, cleared.map_rows(|(row, _)| row)));
+        }
+        let cleared = Cleared::join(parts).map(|parts| {
+            let mut rows: Vec<_> = parts.into_values().flatten().collect();
+            rows.sort_unstable();
+            rows
+        });
+        Ok((cleared, denied))
     }
 
     /// The platform's fields of a contract: what this node reads or, at a bank, gets to read.
@@ -152,9 +181,10 @@ impl Engine {
         })
     }
 
-    fn use_consent(&self, step: &mut Step, consent: &Digest, entry: u64) -> Result<(), Failure> {
+    /// One use, however many rows it is of.
+    fn use_consent(&self, step: &mut Step, consent: &Digest, entry: u64, rows: u64) -> Result<(), Failure> {
         step.count_use(*consent);
-        self.store.count_use(consent, entry, step.now)
+        self.store.count_use(consent, entry, rows, step.now)
     }
 
     /// Decides about one applicant, counts the use, logs the decision.
@@ -186,7 +216,7 @@ impl Engine {
         let entry = step.record(Some(asked.session), self.me(), body);
         self.store.put_opening(entry, &self.subject_tag(asked.subject), &salt, asked.subject)?;
         if let Some(consent) = &consent {
-            self.use_consent(step, consent, entry)?;
+            self.use_consent(step, consent, entry, 1)?;
         }
         match decision {
             Ok(cleared) => cleared.try_map(|subject| Ok(subject.to_owned())).map(Ok),
@@ -228,7 +258,16 @@ impl Engine {
             }
         }
         matured(&info.name, &info.as_of, contract.terms())?;
+        check_cohorts(&info.name, &info.cohorts, contract.terms())?;
         Ok(info.name)
+    }
+}
+
+/// A question about data of each day that a contract has rows of.
+pub(super) fn of_each_day<'a>(question: &Question<'a>, terms: &Contract) -> Vec<Question<'a>> {
+    match cohorts(terms) {
+        [] => vec![question.clone()],
+        days => days.iter().map(|day| Question { as_of: Some(*day), ..question.clone() }).collect(),
     }
 }
 
@@ -247,7 +286,7 @@ pub(crate) fn platform_rows(
         .collect::<Result<_, Failure>>()?;
     let consented = |(bank, rows): (&String, &Vec<usize>)| (bank.clone(), rows.iter().map(|row| place[row]).collect());
     Ok(PlatformData {
-        identifiers: offered.iter().map(|&row| dataset.identifiers[row].clone()).collect(),
+        identifiers: offered.iter().map(|&row| dataset.key(row).into_owned()).collect(),
         columns,
         consented: cleared.iter().map(consented).collect(),
     })
@@ -279,9 +318,10 @@ pub(crate) fn bank_rows(dataset: &Dataset, contract: &SealedContract, rows: &[us
     let times = rule.column().map(|column| numbers(dataset, column)).transpose()?;
     let time = |row: usize| times.map_or(f64::NAN, |times| times[row]);
     Ok(BankData {
-        identifiers: rows.iter().map(|&row| dataset.identifiers[row].clone()).collect(),
+        identifiers: rows.iter().map(|&row| dataset.key(row).into_owned()).collect(),
         label: rows.iter().map(|&row| label[row]).collect(),
         columns: fields,
+        // By the enterprise alone: all its cohorts are on one side.
         holdout: rows.iter().map(|&row| rule.holds_out(&dataset.identifiers[row], time(row))).collect(),
         weight: capped(dataset, terms.model.rows.weight.as_ref(), rows, 0.0)?,
         offset: capped(dataset, terms.model.rows.offset.as_ref(), rows, -1.0)?,

@@ -13,6 +13,7 @@ use tally_crypto::transcript::{Digest, commit};
 use tally_policy::{Authority, EVENT_TYPE, Form, KeptConsent, State, VerifiedConsent, VerifiedEvent, verify_all};
 use tally_protocol::session::Fault;
 
+use super::clearance::of_each_day;
 use super::import::unreadable;
 use super::step::Step;
 use super::{Engine, now};
@@ -215,6 +216,7 @@ impl Engine {
         let time = now();
         let fields = self.fields_read(contract.terms());
         let question = self.question(contract.terms(), grantee, &fields, Form::Binned, time)?;
+        let questions = of_each_day(&question, contract.terms());
         let clearance = self.clearance_under(&contract.terms().list)?;
         let ended = |state| matches!(state, State::Paused | State::Revoked | State::Superseded | State::Expired);
         let mut found = BTreeSet::new();
@@ -224,7 +226,8 @@ impl Engine {
                 continue;
             };
             let gone = state.is_some_and(ended) || state.is_none();
-            if gone && clearance.subject(subject, &question).is_err() {
+            // All rows of an enterprise leave together.
+            if gone && questions.iter().any(|question| clearance.subject(subject, question).is_err()) {
                 found.insert((consent, subject.to_owned()));
             }
         }

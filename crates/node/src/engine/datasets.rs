@@ -22,6 +22,7 @@ impl Engine {
             name: order.name.clone(),
             as_of: order.as_of.clone(),
             identifier: order.identifier.clone(),
+            cohort: order.cohort.clone(),
             kind: kind_of(order.credit_codes),
             label: order.label.clone(),
             dictionary: self.dictionary_for(order)?,
@@ -33,6 +34,7 @@ impl Engine {
             name: order.name.clone(),
             as_of: order.as_of.clone(),
             rows: dataset.rows() as u64,
+            cohorts: dataset.days(),
             labelled: dataset.label.is_some(),
             credit_codes: order.credit_codes,
             quality: fields,
@@ -95,6 +97,7 @@ impl Engine {
             "as_of": info.as_of,
             "age_days": age,
             "rows": info.rows,
+            "cohorts": info.cohorts,
             "labelled": info.labelled,
             "level": level,
             "list": info.list,
@@ -105,14 +108,18 @@ impl Engine {
     }
 
     /// Opens one row to an auditor: with it the data set's commitment can be checked. The log keeps that it was opened.
-    pub(super) fn open_row(&mut self, dataset: &str, identifier: &str) -> Result<Value, Failure> {
+    pub(super) fn open_row(&mut self, dataset: &str, identifier: &str, cohort: Option<Day>) -> Result<Value, Failure> {
         let info = self.known_dataset(dataset)?;
+        if cohort.is_none() && !info.cohorts.is_empty() {
+            return Err(failure::usage(format!("data set `{dataset}` has cohorts: name the row's day with --cohort")));
+        }
         let identifier = kind_of(info.credit_codes)
             .canonical(identifier)
             .map_err(|error| failure::data(format!("the identifier: {error}")))?;
-        let opening = self.store.dataset(dataset)?.open_row(&identifier, &self.dataset_salt());
-        let opening =
-            opening.ok_or_else(|| failure::data(format!("data set `{dataset}` has no row of this identifier")))?;
+        let opening = self.store.dataset(dataset)?.open_row(&identifier, cohort, &self.dataset_salt());
+        let of_day = cohort.map(|day| format!(" and cohort {day}")).unwrap_or_default();
+        let opening = opening
+            .ok_or_else(|| failure::data(format!("data set `{dataset}` has no row of this identifier{of_day}")))?;
         self.step(|engine, step| {
             let me = engine.me().to_owned();
             let object = tally_crypto::transcript::Digest::of_bytes(opening.row.as_bytes());
@@ -135,9 +142,11 @@ impl Engine {
         Ok(Snapshot { as_of: day(&info.as_of)?, dataset: info.name, commitment: info.commitment })
     }
 
-    /// The day of a contract's data set as it is here now, from which scores are given; not known at a bank.
+    /// The day of a contract's data set as it is here now, with cohorts the latest of them, from which scores are given; not
+    /// known at a bank.
     pub(super) fn day_of_data(&self, terms: &Contract) -> Option<Day> {
-        self.snapshot(&terms.snapshot.dataset).ok().filter(|_| self.is_platform()).map(|snapshot| snapshot.as_of)
+        let info = self.known_dataset(&terms.snapshot.dataset).ok().filter(|_| self.is_platform())?;
+        info.cohorts.last().copied().or_else(|| day(&info.as_of).ok())
     }
 
     /// The data set that a contract names must be the one that is here, value by value.

@@ -11,6 +11,7 @@ use tally_policy::clearance::IDENTIFYING_FIELDS;
 use tally_policy::disclosure::{BULK_GROUP, Verdict, label_diversity, nearest};
 use tally_protocol::session::{BinTable, Contract, Holder, PlatformData, bin};
 
+use super::sample::of_cohorts;
 use super::step::Step;
 use super::{Engine, book, now, platform_rows};
 use crate::failure::{self, Failure};
@@ -33,16 +34,11 @@ impl Engine {
         terms: &Contract,
         dataset: &Dataset,
     ) -> Result<BTreeMap<String, Verdict>, Failure> {
-        let fields = self.fields_read(terms);
-        let clearance = self.clearance_under(&terms.list)?;
+        let rows = of_cohorts(dataset, terms);
         let mut cleared = BTreeMap::new();
         for bank in terms.banks() {
-            let question = self.question(terms, &bank.name, &fields, Form::Binned, now())?;
-            let everyone = dataset.identifiers.iter().map(String::as_str).enumerate();
-            let (rows, _) = clearance
-                .rows(&question, everyone, |(_, subject): &(usize, &str)| subject)
-                .map_err(|condition| failure::refused(format!("the sharing list forbids it: {condition}")))?;
-            cleared.insert(bank.name.clone(), rows.map_rows(|(row, _)| row).into_inner());
+            let (rows, _) = self.cleared_rows(terms, (dataset, &rows), &bank.name, now())?;
+            cleared.insert(bank.name.clone(), rows.into_inner());
         }
         let data = platform_rows(dataset, terms, &cleared)?;
         let releases = self.releases_of(terms, dataset, &data)?;
@@ -81,7 +77,7 @@ impl Engine {
         let names = terms.fields_of(Holder::Platform).map(|field| field.name.clone());
         let (tables, codes) = bin(terms, &data.columns);
         let tables: Vec<_> = names.zip(tables).collect();
-        let place: HashMap<_, _> = dataset.identifiers.iter().map(String::as_str).zip(0..).collect();
+        let place: HashMap<_, usize> = (0..dataset.rows()).map(|row| (dataset.key(row), row)).collect();
         let mut releases = BTreeMap::new();
         for (bank, rows) in &data.consented {
             let earlier = self.store.disclosed(bank, &dataset.name)?;

@@ -13,7 +13,7 @@ use tally_crypto::transcript::commit;
 use tally_data::{Dataset, Values};
 use tally_policy::{Cleared, Question};
 use tally_protocol::scoring::Correction;
-use tally_protocol::session::{Contract, Holder, PlatformColumn, PlatformData};
+use tally_protocol::session::{Contract, Holder, PlatformColumn, PlatformData, SampleTerms};
 
 use super::scoring::{Given, Held};
 use super::step::Step;
@@ -184,12 +184,14 @@ impl Engine {
     pub(super) fn withhold(&self, terms: &Contract, data: &mut PlatformData) {
         let open = self.disputes.iter().filter(|case| case.state == CaseState::Open);
         for case in open {
-            let row = data.identifiers.iter().position(|identifier| *identifier == case.subject);
+            let keys = SampleTerms::keys_of(terms.sample.as_ref(), &case.subject);
+            let rows: Vec<_> =
+                (0..data.identifiers.len()).filter(|row| keys.contains(&data.identifiers[*row])).collect();
             let column = terms.fields_of(Holder::Platform).position(|field| field.name == case.field);
-            let (Some(row), Some(column)) = (row, column) else { continue };
+            let Some(column) = column else { continue };
             match &mut data.columns[column] {
-                PlatformColumn::Numeric(values) => values[row] = f64::NAN,
-                PlatformColumn::Category { codes, .. } => codes[row] = 0,
+                PlatformColumn::Numeric(values) => rows.iter().for_each(|row| values[*row] = f64::NAN),
+                PlatformColumn::Category { codes, .. } => rows.iter().for_each(|row| codes[*row] = 0),
             }
         }
     }
@@ -213,12 +215,14 @@ impl Engine {
         let mut changed = Vec::new();
         for mut info in self.store.datasets()? {
             let mut dataset = self.store.dataset(&info.name)?;
-            let row = dataset.identifiers.iter().position(|identifier| *identifier == case.subject);
+            let rows = dataset.rows_of(&case.subject);
             let column = dataset.columns.iter_mut().find(|column| column.name == case.field);
-            let (Some(row), Some(column)) = (row, column) else { continue };
-            put_value(&mut column.values, row, value).map_err(|expected| {
-                failure::usage(format!("`{value}` is no value of field `{}`: expected {expected}", case.field))
-            })?;
+            let (false, Some(column)) = (rows.is_empty(), column) else { continue };
+            for row in rows {
+                put_value(&mut column.values, row, value).map_err(|expected| {
+                    failure::usage(format!("`{value}` is no value of field `{}`: expected {expected}", case.field))
+                })?;
+            }
             info.commitment = dataset.commitment(&self.keys.storage().derive("dataset-salt", &[]));
             changed.push((info, dataset));
         }

@@ -174,7 +174,7 @@ impl Engine {
             Command::OperatorList => self.list_operators(),
             Command::DatasetImport(order) => self.import_dataset(&order),
             Command::DatasetList => self.list_datasets(),
-            Command::DatasetOpen { dataset, identifier } => self.open_row(&dataset, &identifier),
+            Command::DatasetOpen { dataset, identifier, cohort } => self.open_row(&dataset, &identifier, cohort),
             Command::ListImport { path } => self.import_list(&path),
             Command::ListShow { version } => self.show_list(version),
             Command::ConsentImport { path } => self.import_consents(&path),

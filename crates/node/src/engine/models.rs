@@ -104,18 +104,20 @@ impl Engine {
     fn lineage(&self, session: &SessionRecord) -> Result<Value, Failure> {
         let mut shown = serde_json::Map::new();
         for (bank, entry) in &session.clearances {
-            let consents = self.store.used_by(*entry)?;
+            let consents = self.store.rows_by_consent(*entry)?;
+            let all: u64 = consents.iter().map(|(_, rows)| rows).sum();
             let mut states = BTreeMap::<State, u64>::new();
-            for state in consents.iter().filter_map(|consent| self.register.state(consent, now())) {
-                *states.entry(state).or_default() += 1;
+            for (consent, rows) in &consents {
+                let Some(state) = self.register.state(consent, now()) else { continue };
+                *states.entry(state).or_default() += rows;
             }
             let revoked = states.get(&State::Revoked).copied().unwrap_or_default();
             shown.insert(
                 bank.clone(),
                 json!({
-                    "rows": consents.len(),
+                    "rows": all,
                     "states": states,
-                    "revoked_share": revoked as f64 / consents.len().max(1) as f64,
+                    "revoked_share": revoked as f64 / all.max(1) as f64,
                 }),
             );
         }

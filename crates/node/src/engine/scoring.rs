@@ -128,7 +128,8 @@ impl Engine {
         Ok(titles)
     }
 
-    /// Bin codes of every enterprise of the platform's data set, so that a request costs a look-up.
+    /// Bin codes of every enterprise of the platform's data set, with cohorts of its latest one, so that a request costs a
+    /// look-up.
     fn platform_side(&self, record: &SessionRecord) -> Result<Side, Failure> {
         let half = self.store.result(&record.session, "half")?;
         let half = half.ok_or_else(|| failure::internal("the platform's half of the model is missing"))?;
@@ -141,7 +142,9 @@ impl Engine {
             .map(|(name, table)| Ok(table.codes(&super::platform_column(&dataset, name, &everyone)?)))
             .collect::<Result<Vec<Vec<u16>>, Failure>>()?;
         let codes = |row: usize| columns.iter().map(|column| column[row]).collect();
-        let rows = dataset.identifiers.iter().enumerate().map(|(row, id)| (id.clone(), codes(row))).collect();
+        let latest = dataset.days().last().copied();
+        let current = everyone.iter().filter(|row| dataset.cohort(**row) == latest);
+        let rows = current.map(|&row| (dataset.identifiers[row].clone(), codes(row))).collect();
         Ok(Side::Platform { half, rows })
     }
 

@@ -9,7 +9,7 @@ use tally_model::{Fitted, Table};
 use tally_policy::Cleared;
 use tally_protocol::session::{
     BankData, BankInput, BankSession, Fault, FromBank, FromPlatform, Output, PlatformData, PlatformInput,
-    PlatformSession, SealedContract, Stage, Stop,
+    PlatformSession, SampleTerms, SealedContract, Stage, Stop,
 };
 
 use super::step::Step;
@@ -110,7 +110,10 @@ impl Engine {
         ended: BTreeSet<(Digest, String)>,
     ) -> Result<(), Failure> {
         let mut record = self.known_session(session)?;
-        let (consents, identifiers): (Vec<_>, Vec<_>) = ended.into_iter().unzip();
+        let contract = self.contract_of(&record)?;
+        let (consents, subjects): (Vec<_>, Vec<_>) = ended.into_iter().unzip();
+        let sample = contract.terms().sample.as_ref();
+        let identifiers = subjects.iter().flat_map(|subject| SampleTerms::keys_of(sample, subject)).collect();
         record.withdrawn.extend(consents);
         self.apply(step, record, Input::Withdraw { bank: bank.into(), identifiers })
     }

@@ -41,14 +41,16 @@ impl Engine {
         let mut held = Vec::new();
         for info in self.store.datasets()? {
             let dataset = self.store.dataset(&info.name)?;
-            let Some(row) = dataset.identifiers.iter().position(|identifier| identifier == subject) else { continue };
             let disputed = self.disputed_fields(subject);
-            held.push(json!({
-                "data_set": info.name,
-                "as_of": info.as_of,
-                "commitment": info.commitment,
-                "values": values_of(&dataset, row),
-                "under_objection": disputed,
+            held.extend(dataset.rows_of(subject).into_iter().map(|row| {
+                json!({
+                    "data_set": info.name,
+                    "as_of": info.as_of,
+                    "cohort": dataset.cohort(row),
+                    "commitment": info.commitment,
+                    "values": values_of(&dataset, row),
+                    "under_objection": disputed,
+                })
             }));
         }
         Ok(held)

@@ -76,9 +76,9 @@ impl Store {
     }
 
     /// Counts one use of a consent by the decision entry that allowed it.
-    pub(crate) fn count_use(&self, consent: &Digest, decision: u64, time: i64) -> Result<(), Failure> {
-        let statement = "INSERT INTO consent_use (digest, decision, time) VALUES (?1, ?2, ?3)";
-        self.execute(statement, (consent.as_bytes(), decision, time)).map(drop)
+    pub(crate) fn count_use(&self, consent: &Digest, decision: u64, rows: u64, time: i64) -> Result<(), Failure> {
+        let statement = "INSERT INTO consent_use (digest, decision, rows, time) VALUES (?1, ?2, ?3, ?4)";
+        self.execute(statement, (consent.as_bytes(), decision, rows, time)).map(drop)
     }
 
     /// Uses counted so far, per consent, and when the last one was.
@@ -91,6 +91,12 @@ impl Store {
     pub(crate) fn used_by(&self, decision: u64) -> Result<Vec<Digest>, Failure> {
         let statement = "SELECT digest FROM consent_use WHERE decision = ?1 ORDER BY rowid";
         Ok(self.column(statement, [decision])?.into_iter().map(Digest).collect())
+    }
+
+    /// The consents that a clearance rests on, with the rows that each cleared.
+    pub(crate) fn rows_by_consent(&self, decision: u64) -> Result<Vec<(Digest, u64)>, Failure> {
+        let statement = "SELECT digest, rows FROM consent_use WHERE decision = ?1 ORDER BY rowid";
+        self.rows(statement, [decision], |row| Ok((Digest(row.get(0)?), row.get(1)?)))
     }
 
     /// The decisions that a consent allowed, with their times.

@@ -25,7 +25,7 @@ use tally_crypto::seed::Seed;
 use crate::failure::{self, Failure};
 
 /// Version of `schema.sql`.
-const SCHEMA_VERSION: i64 = 3;
+const SCHEMA_VERSION: i64 = 4;
 
 /// An open store.
 pub(crate) struct Store {

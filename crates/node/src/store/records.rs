@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use tally_crypto::sign::{Envelope, VerifyKey};
 use tally_crypto::transcript::Digest;
 use tally_data::{Dataset, Dictionary, FieldQuality};
+use tally_policy::Day;
 use tally_protocol::session::Stage;
 
 use super::Store;
@@ -20,6 +21,9 @@ pub(crate) struct DatasetInfo {
     pub(crate) as_of: String,
     /// Rows.
     pub(crate) rows: u64,
+    /// Days of observation of the rows; none if all are of the data set's own day.
+    #[serde(default)]
+    pub(crate) cohorts: BTreeSet<Day>,
     /// The fields.
     pub(crate) dictionary: Dictionary,
     /// Has labels.

@@ -1,4 +1,4 @@
--- Version 3. Columns named `sealed` are AES-256-GCM under the node's storage key, bound to their table and row.
+-- Version 4. Columns named `sealed` are AES-256-GCM under the node's storage key, bound to their table and row.
 CREATE TABLE entry (number INTEGER PRIMARY KEY, leaf BLOB NOT NULL) STRICT;
 CREATE TABLE operator (name TEXT PRIMARY KEY, key TEXT NOT NULL, role TEXT NOT NULL, added INTEGER NOT NULL) STRICT;
 CREATE TABLE list (version INTEGER PRIMARY KEY, envelope TEXT NOT NULL, imported INTEGER NOT NULL) STRICT;
@@ -7,7 +7,7 @@ CREATE TABLE dataset (name TEXT PRIMARY KEY, info TEXT NOT NULL, sealed BLOB NOT
 CREATE TABLE consent (number INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE, entry INTEGER NOT NULL, sealed BLOB NOT NULL)
     STRICT;
 CREATE TABLE consent_event (number INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE, sealed BLOB NOT NULL) STRICT;
-CREATE TABLE consent_use (digest BLOB NOT NULL, decision INTEGER NOT NULL, time INTEGER NOT NULL,
+CREATE TABLE consent_use (digest BLOB NOT NULL, decision INTEGER NOT NULL, rows INTEGER NOT NULL, time INTEGER NOT NULL,
     PRIMARY KEY (digest, decision)) STRICT;
 CREATE INDEX consent_use_of_decision ON consent_use (decision);
 -- What opens a commitment of the log; `subject` is a keyed hash of whom it is about.

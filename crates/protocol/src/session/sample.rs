@@ -8,23 +8,32 @@
 //! Two sums over almost the same rows show the few between them, so a bank helps no contract that takes or holds out other
 //! rows of a version of its data than an earlier one did, unless sums carry noise.
 //!
-//! All rows of a session are observed on one day. Sessions over cohorts of several days are several sessions.
+//! A row is a bank's view of one enterprise on one day of observation: (bank, enterprise, cohort). Without `cohorts` all rows
+//! are observed on the one day. With them an enterprise has up to one row a cohort at each bank, aligned by enterprise and
+//! cohort together ([`row_key`]); consent, withdrawal and hold-out by hash go by the enterprise, so that all its rows come,
+//! leave and are judged together. What the platform tells of a row is as of its cohort, though the data set as a whole, a
+//! history, may be later. Sums hide banks, not rows: `min_cell` counts banks behind a cell, whatever rows they bring, and
+//! `row_cap` and `min_rows` count rows, not enterprises.
 
 use serde::{Deserialize, Serialize};
-use tally_model::is_holdout;
 use tally_model::text::Text;
+use tally_model::{is_holdout, row_key};
+use tally_policy::Day as Cohort;
 
 /// The sample of a session.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SampleTerms {
-    /// The day as of which every row is described, `YYYY-MM-DD`.
+    /// The day as of which every row is described, `YYYY-MM-DD`; with cohorts the latest of them.
     pub observed: String,
+    /// Days of observation, in order, where there are several: only rows of these days take part.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cohorts: Vec<Cohort>,
     /// Months after it within which a loan that goes bad counts as bad.
     pub outcome_months: u32,
     /// What bad means, in words.
     pub outcome: Text,
-    /// The day of the platform's snapshot; not later than `observed`.
+    /// The day of the platform's snapshot; not later than `observed`, with cohorts not earlier, since it holds them all.
     #[serde(default)]
     pub snapshot: String,
     /// Which rows the model is judged on.
@@ -78,7 +87,16 @@ impl SampleTerms {
             let exclusions = sample.map(|sample| sample.exclusions.as_slice()).unwrap_or_default();
             exclusions.iter().map(|one| (one.column.clone(), one.least, one.most)).collect()
         };
-        rule(one) == rule(other) && bounds(one) == bounds(other)
+        let cohorts = |sample: Option<&Self>| sample.map(|sample| sample.cohorts.clone()).unwrap_or_default();
+        rule(one) == rule(other) && bounds(one) == bounds(other) && cohorts(one) == cohorts(other)
+    }
+
+    /// Names under which the rows of an enterprise are aligned.
+    pub fn keys_of(sample: Option<&Self>, identifier: &str) -> Vec<String> {
+        match sample.map(|sample| sample.cohorts.as_slice()).unwrap_or_default() {
+            [] => vec![identifier.to_owned()],
+            cohorts => cohorts.iter().map(|cohort| row_key(identifier, cohort)).collect(),
+        }
     }
 
     /// Checks the terms by themselves.
@@ -92,8 +110,17 @@ impl SampleTerms {
         let finite = numbers.chain(self.holdout.bound()).all(f64::is_finite);
         let holds = [
             (
-                snapshot <= observed,
+                snapshot <= observed || !self.cohorts.is_empty(),
                 "the platform's snapshot is later than the day of observation: it knows the outcome",
+            ),
+            (self.cohorts.is_sorted_by(|one, next| one < next), "cohorts: distinct days, in order"),
+            (
+                self.cohorts.last().is_none_or(|last| last.to_string() == self.observed),
+                "observed: with cohorts the last of them",
+            ),
+            (
+                snapshot >= observed || self.cohorts.is_empty(),
+                "the platform's snapshot is earlier than the last cohort: it cannot hold its rows",
             ),
             ((1..=120).contains(&self.outcome_months), "outcome_months: between 1 and 120"),
             (finite, "bounds are numbers"),
@@ -104,19 +131,28 @@ impl SampleTerms {
         }
     }
 
-    /// Whether the outcomes of all rows are known in a bank's data set of this day.
+    /// Whether the outcomes of all rows, of every cohort, are known in a bank's data set of this day.
     ///
     /// # Errors
-    /// Says from which day on they are.
+    /// Says from which day on they are, and of which cohort.
     pub fn matured(&self, as_of: &str) -> Result<(), String> {
-        let (year, month, date) = day(&self.observed)?;
+        if self.cohorts.is_empty() {
+            return self.over(&self.observed, "outcomes", as_of);
+        }
+        let over = |cohort: &Cohort| self.over(&cohort.to_string(), &format!("outcomes of cohort {cohort}"), as_of);
+        self.cohorts.iter().try_for_each(over)
+    }
+
+    /// Whether the outcome window of rows observed on a day is over by `as_of`.
+    fn over(&self, observed: &str, what: &str, as_of: &str) -> Result<(), String> {
+        let (year, month, date) = day(observed)?;
         let months = year * 12 + month - 1 + self.outcome_months;
         let end = (months / 12, months % 12 + 1, date);
         if day(as_of)? >= end {
             return Ok(());
         }
         Err(format!(
-            "its labels are as of {as_of}, but outcomes are known only from {:04}-{:02}-{:02} on",
+            "its labels are as of {as_of}, but {what} are known only from {:04}-{:02}-{:02} on",
             end.0, end.1, end.2
         ))
     }
@@ -178,6 +214,7 @@ mod tests {
     fn sample() -> SampleTerms {
         SampleTerms {
             observed: "2024-06-30".into(),
+            cohorts: Vec::new(),
             outcome_months: 12,
             outcome: Text::new("逾期九十天", "90 days past due"),
             snapshot: "2024-06-30".into(),
@@ -196,6 +233,51 @@ mod tests {
         assert!(SampleTerms { outcome_months: 0, ..sample() }.check().is_err());
         let holdout = HoldoutRule::OutOfTime { column: "granted".into(), from: f64::NAN };
         assert!(SampleTerms { holdout, ..sample() }.check().is_err());
+    }
+
+    fn cohorts(days: &[&str]) -> SampleTerms {
+        SampleTerms { cohorts: days.iter().map(|day| day.parse().unwrap()).collect(), ..sample() }
+    }
+
+    #[test]
+    fn cohorts_are_distinct_in_order_and_end_with_the_day_of_observation() {
+        let two = cohorts(&["2024-03-31", "2024-06-30"]);
+        assert_eq!(two.check(), Ok(()));
+        // The snapshot is a history: it may be later than the cohorts, and cannot be earlier.
+        assert_eq!(SampleTerms { snapshot: "2025-12-31".into(), ..two.clone() }.check(), Ok(()));
+        let early = SampleTerms { snapshot: "2024-06-29".into(), ..two };
+        assert!(early.check().unwrap_err().contains("earlier than the last cohort"));
+        for (days, word) in [
+            (&["2024-06-30", "2024-06-30"][..], "distinct"),
+            (&["2024-06-30", "2024-03-31"], "in order"),
+            (&["2024-03-31"], "observed"),
+            (&["2024-06-30", "2024-09-30"], "observed"),
+        ] {
+            let error = cohorts(days).check().unwrap_err();
+            assert!(error.contains(word), "{error}");
+        }
+    }
+
+    #[test]
+    fn every_cohort_has_its_own_outcome_window() {
+        let two = cohorts(&["2024-03-31", "2024-06-30"]);
+        assert_eq!(two.matured("2025-06-30"), Ok(()));
+        let error = two.matured("2025-06-29").unwrap_err();
+        assert!(error.contains("cohort 2024-06-30") && error.contains("2025-06-30 on"), "{error}");
+        assert!(two.matured("2025-03-30").unwrap_err().contains("cohort 2024-03-31"));
+    }
+
+    #[test]
+    fn an_enterprise_has_a_key_a_cohort_and_stays_on_one_side() {
+        let two = cohorts(&["2024-03-31", "2024-06-30"]);
+        assert_eq!(SampleTerms::keys_of(Some(&two), "e"), ["e#2024-03-31", "e#2024-06-30"]);
+        assert_eq!(SampleTerms::keys_of(Some(&sample()), "e"), ["e"]);
+        assert_eq!(SampleTerms::keys_of(None, "e"), ["e"]);
+        assert!(!SampleTerms::same_rows(Some(&two), Some(&sample())));
+        let written: SampleTerms = serde_json::from_str(&serde_json::to_string(&two).unwrap()).unwrap();
+        assert_eq!(written, two);
+        // A contract without cohorts reads, and hashes, as before.
+        assert!(!serde_json::to_string(&sample()).unwrap().contains("cohorts"));
     }
 
     #[test]

@@ -68,6 +68,10 @@ impl Exported {
         if !sample.snapshot.is_empty() {
             stated.push(statement(("平台快照日", "Platform's snapshot"), &sample.snapshot));
         }
+        if !sample.cohorts.is_empty() {
+            let days: Vec<_> = sample.cohorts.iter().map(ToString::to_string).collect();
+            stated.push(statement(("观察批次", "Cohorts, each observed on its day"), &days.join(", ")));
+        }
         stated.extend(sample.exclusions.iter().map(exclusion));
         stated
     }

@@ -67,6 +67,7 @@ fn scorecard(banks: usize) -> Contract {
     sector.categories = ["x", "y", "z"].map(Into::into).to_vec();
     contract.sample = Some(SampleTerms {
         observed: "2024-06-30".into(),
+        cohorts: Vec::new(),
         outcome_months: 12,
         outcome: Text::new("逾期", "past due"),
         snapshot: "2024-06-30".into(),
