@@ -35,7 +35,9 @@ pub(super) fn newer_list(shown: &Value, terms: &Contract, language: Language) ->
 /// The verdict for each bank, and what follows from the number of fields.
 pub(super) fn verdicts(terms: &Contract, language: Language) -> String {
     let fields = terms.fields_of(Holder::Platform).count();
-    let rule = match (language, fields >= IDENTIFYING_FIELDS) {
+    // Codes of several cohorts count as a vector.
+    let several = terms.sample.as_ref().is_some_and(|sample| sample.cohorts.len() > 1);
+    let rule = match (language, several || fields >= IDENTIFYING_FIELDS) {
         (Language::En, true) => format!(
             "disclosure: {fields} binned fields together may tell an enterprise from all others; only rows whose consent \
              names the form `binned-vector` are given out"

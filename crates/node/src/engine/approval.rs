@@ -17,7 +17,6 @@ use tally_protocol::session::{
     PartyRole, Recompute, RowColumns, SampleTerms, SealedContract, Stage, TreeTerms,
 };
 
-use super::sample::check_cohorts;
 use super::step::Step;
 use super::{Engine, book, now, random_bytes};
 use crate::failure::{self, Failure};
@@ -133,7 +132,7 @@ impl Engine {
         let dictionary = Dictionary::parse(dictionary).map_err(failure::data)?;
         let mut contract = self.draft(&template, &dictionary, dataset, banks)?;
         self.check_list(&contract)?;
-        check_cohorts(dataset, &self.known_dataset(dataset)?.cohorts, &contract)?;
+        super::sample::check_cohorts(dataset, &self.known_dataset(dataset)?.cohorts, &contract)?;
         contract.disclosures = self.expected_disclosures(&contract, &self.store.dataset(dataset)?)?;
         let envelope = contract.envelope();
         let sealed = SealedContract::read(&envelope).map_err(failure::data)?;

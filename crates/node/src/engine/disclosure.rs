@@ -11,7 +11,7 @@ use tally_policy::clearance::IDENTIFYING_FIELDS;
 use tally_policy::disclosure::{BULK_GROUP, Verdict, label_diversity, nearest};
 use tally_protocol::session::{BinTable, Contract, Holder, PlatformData, bin};
 
-use super::sample::of_cohorts;
+use super::sample::{cohorts, of_cohorts};
 use super::step::Step;
 use super::{Engine, book, now, platform_rows};
 use crate::failure::{self, Failure};
@@ -104,7 +104,9 @@ impl Engine {
     pub(super) fn vector_held(&self, terms: &Contract, grantee: &str, fields: &[&str]) -> Result<usize, Failure> {
         let earlier = self.store.disclosed(grantee, &terms.snapshot.dataset)?;
         let held = earlier.iter().flat_map(|one| &one.tables).map(|(name, _)| name.as_str());
-        Ok(held.chain(fields.iter().copied()).collect::<BTreeSet<_>>().len())
+        let held = held.chain(fields.iter().copied()).collect::<BTreeSet<_>>().len();
+        // Codes of several days, laid together, may tell an enterprise from all others whatever the fields.
+        Ok(if cohorts(terms).len() > 1 { held.max(IDENTIFYING_FIELDS) } else { held })
     }
 
     /// Bank: how many groups of equal codes, among the rows that it opened, have one label only. It stays here.
