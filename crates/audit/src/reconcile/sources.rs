@@ -4,13 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tally_crypto::transcript::Digest;
 
-use super::{Finding, fault};
+use super::{Finding, Kind, is_platform};
 use crate::entry::{Body, Disclosure, Entry};
 use crate::verify::VerifiedLog;
-
-fn is_platform(log: &VerifiedLog) -> bool {
-    log.entries.iter().any(|entry| matches!(&entry.body, Body::Genesis { role, .. } if role == "platform"))
-}
 
 /// What was read is what was committed, and at the platform what the contract names.
 pub(super) fn data(log: &VerifiedLog, findings: &mut Vec<Finding>) {
@@ -44,7 +40,7 @@ pub(super) fn data(log: &VerifiedLog, findings: &mut Vec<Finding>) {
             }
             _ => None,
         };
-        findings.extend(what.map(|what| fault(&[&log.party], format!("entry {index}: {what}"))));
+        findings.extend(what.map(|what| Finding::own(Kind::Data, &log.party, *index, what)));
     }
 }
 
@@ -70,7 +66,7 @@ pub(super) fn disclosures(log: &VerifiedLog, findings: &mut Vec<Finding>) {
             }
             _ => continue,
         };
-        findings.extend(what.map(|what| fault(&[&log.party], format!("entry {index}: {what}"))));
+        findings.extend(what.map(|what| Finding::own(Kind::Disclosure, &log.party, *index, what)));
     }
 }
 

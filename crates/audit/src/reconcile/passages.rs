@@ -1,0 +1,169 @@
+//! Messages: every one that left was taken in, unchanged, under the receipt of the entry that covers it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+use tally_crypto::transcript::Digest;
+
+use super::history::History;
+use super::{Finding, Kind, ends_before};
+use crate::entry::{Body, Entry, Passage};
+use crate::verify::VerifiedLog;
+
+/// What went from one node to another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Traffic {
+    /// The sender.
+    pub from: String,
+    /// The receiver.
+    pub to: String,
+    /// Messages in the sender's log.
+    pub sent: u64,
+    /// Their bytes.
+    pub sent_bytes: u64,
+    /// Messages in the receiver's log.
+    pub taken: u64,
+    /// Their bytes.
+    pub taken_bytes: u64,
+}
+
+/// One message in one of the logs.
+struct Logged<'a> {
+    entry: &'a Entry,
+    leaf: Digest,
+    passage: &'a Passage,
+}
+
+/// Messages and bytes of each pair of logs, to compare with the counters of operating systems and proxies.
+pub fn traffic(logs: &[VerifiedLog]) -> Vec<Traffic> {
+    let mut all = Vec::new();
+    for (sender, receiver) in pairs(logs) {
+        let (sent, taken) = (stream(sender, &receiver.party, true), stream(receiver, &sender.party, false));
+        let bytes = |stream: &[Logged<'_>]| stream.iter().map(|one| one.passage.bytes).sum();
+        all.push(Traffic {
+            from: sender.party.clone(),
+            to: receiver.party.clone(),
+            sent: sent.len() as u64,
+            sent_bytes: bytes(&sent),
+            taken: taken.len() as u64,
+            taken_bytes: bytes(&taken),
+        });
+    }
+    all.retain(|pair| pair.sent + pair.taken > 0);
+    all
+}
+
+pub(super) fn passages(logs: &[VerifiedLog], history: &History, findings: &mut Vec<Finding>) {
+    for (sender, receiver) in pairs(logs) {
+        let (sent, taken) = (stream(sender, &receiver.party, true), stream(receiver, &sender.party, false));
+        numbers(&sender.party, &sent, findings);
+        numbers(&receiver.party, &taken, findings);
+        let pair = Pair { sender, receiver, history };
+        let by_number: BTreeMap<_, _> = taken.iter().map(|one| (one.passage.sequence, one)).collect();
+        for one in &sent {
+            match by_number.get(&one.passage.sequence) {
+                Some(other) => pair.compare(one, other, findings),
+                None => pair.not_taken(one, &taken, findings),
+            }
+        }
+        pair.never_left(&sent, &taken, findings);
+    }
+}
+
+fn pairs(logs: &[VerifiedLog]) -> impl Iterator<Item = (&VerifiedLog, &VerifiedLog)> {
+    logs.iter().flat_map(move |sender| {
+        logs.iter().filter(|receiver| receiver.party != sender.party).map(move |receiver| (sender, receiver))
+    })
+}
+
+fn stream<'a>(log: &'a VerifiedLog, peer: &str, out: bool) -> Vec<Logged<'a>> {
+    let logged = log.entries.iter().zip(&log.leaves).filter_map(|(entry, leaf)| match &entry.body {
+        Body::Egress(passage) if out => Some(Logged { entry, leaf: *leaf, passage }),
+        Body::Ingress(passage) if !out => Some(Logged { entry, leaf: *leaf, passage }),
+        _ => None,
+    });
+    logged.filter(|one| one.passage.peer == peer).collect()
+}
+
+/// Numbers of a stream go up by one, from 1.
+fn numbers(owner: &str, stream: &[Logged<'_>], findings: &mut Vec<Finding>) {
+    for (one, expected) in
+        stream.iter().zip(std::iter::once(1).chain(stream.iter().map(|one| one.passage.sequence + 1)))
+    {
+        let Passage { peer, sequence, .. } = one.passage;
+        if *sequence != expected {
+            let what = format!("message {sequence} with {peer} stands where message {expected} should");
+            findings.push(Finding::own(Kind::Stream, owner, one.entry.index, what));
+        }
+    }
+}
+
+struct Pair<'a> {
+    sender: &'a VerifiedLog,
+    receiver: &'a VerifiedLog,
+    history: &'a History,
+}
+
+impl Pair<'_> {
+    fn culprits(&self, entry: &Entry) -> Vec<&str> {
+        self.history.culprits(&[&self.sender.party, &self.receiver.party], entry.session.as_deref())
+    }
+
+    fn compare(&self, sent: &Logged<'_>, taken: &Logged<'_>, findings: &mut Vec<Finding>) {
+        let (out, took, index) = (sent.passage, taken.passage, sent.entry.index);
+        let differing = [
+            ("digest", out.digest != took.digest),
+            ("length", out.bytes != took.bytes),
+            ("kind", out.kind != took.kind),
+            ("session", sent.entry.session != taken.entry.session),
+        ];
+        let differing: Vec<_> = differing.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect();
+        let named =
+            |what: String, kind| Finding::fault(kind, self.culprits(sent.entry), &self.sender.party, index, what);
+        if !differing.is_empty() {
+            let what = format!(
+                "message {} to {} has another {} there (entry {})",
+                out.sequence,
+                self.receiver.party,
+                differing.join(" and "),
+                taken.entry.index
+            );
+            findings.push(named(what, Kind::MessageDiffers));
+        }
+        // A log that was changed is named once, not at each of the receipts that follow.
+        let said = self.history.changed(&self.sender.party, sent.entry.session.as_deref());
+        if took.receipt != Some(sent.leaf) && !said {
+            let what = format!(
+                "message {} was taken in by {} (entry {}) under the receipt of another entry",
+                out.sequence, self.receiver.party, taken.entry.index
+            );
+            findings.push(named(what, Kind::Receipt));
+        }
+    }
+
+    fn not_taken(&self, one: &Logged<'_>, taken: &[Logged<'_>], findings: &mut Vec<Finding>) {
+        let Passage { sequence, kind, .. } = one.passage;
+        let last = taken.iter().map(|one| one.passage.sequence).max().unwrap_or(0);
+        let what = format!("message {sequence} ({kind}) left for {} but was not taken in", self.receiver.party);
+        // A receiver that took in later messages of this stream has left this one out.
+        let culprits = if *sequence > last { self.culprits(one.entry) } else { vec![self.receiver.party.as_str()] };
+        let finding = Finding::fault(Kind::NotTaken, culprits, &self.sender.party, one.entry.index, what);
+        findings.push(
+            finding
+                .unless(*sequence > last && !self.history.changed(&self.receiver.party, one.entry.session.as_deref())),
+        );
+    }
+
+    fn never_left(&self, sent: &[Logged<'_>], taken: &[Logged<'_>], findings: &mut Vec<Finding>) {
+        let last = sent.iter().map(|one| one.passage.sequence).max().unwrap_or(0);
+        let numbers: BTreeSet<_> = sent.iter().map(|one| one.passage.sequence).collect();
+        for one in taken.iter().filter(|one| !numbers.contains(&one.passage.sequence)) {
+            let Passage { sequence, kind, .. } = one.passage;
+            let what = format!("message {sequence} ({kind}) of {} was taken in, but never left", self.sender.party);
+            let early = *sequence > last && ends_before(self.sender, one.entry.time);
+            let culprits = if *sequence > last { self.culprits(one.entry) } else { vec![self.sender.party.as_str()] };
+            let finding = Finding::fault(Kind::NeverLeft, culprits, &self.receiver.party, one.entry.index, what);
+            findings.push(finding.unless(early));
+        }
+    }
+}
