@@ -4,7 +4,8 @@
 //! leaf hash of the entry that covers them, and entries of a session are chained. Whoever changes, drops or adds an entry
 //! afterwards has a log that no longer holds what its peers have receipts of ([`history`]), and is named for it. What was logged
 //! wrongly from the beginning contradicts the other parties' logs or the contract; where two logs alone contradict one
-//! another and both hold what was receipted, both parties are named.
+//! another and both hold what was receipted, both parties are named. Entries outside of sessions are not chained: that they
+//! were changed in place shows in cosigned checkpoints only.
 
 mod finding;
 mod history;
@@ -50,9 +51,9 @@ pub(crate) fn is_platform(log: &VerifiedLog) -> bool {
     log.entries.iter().any(|entry| matches!(&entry.body, Body::Genesis { role, .. } if role == "platform"))
 }
 
-/// Whether the copy of `log` ends before `time`, Unix milliseconds: what is not in it may come yet.
+/// Whether the copy of `log` ends before `time`, Unix milliseconds, or with a message: what is not in it may come yet.
 fn ends_before(log: &VerifiedLog, time: i64) -> bool {
-    log.entries.last().is_none_or(|last| last.time < time)
+    log.entries.last().is_none_or(|last| last.time < time || matches!(last.body, Body::Ingress(_)))
 }
 
 /// The entries of sessions, each with its session.

@@ -383,7 +383,8 @@ fn every_entry_that_is_changed_dropped_moved_or_doubled_afterwards_names_the_own
         for place in 1..last {
             rewritten(party, |entries| drop(entries.remove(place)));
             rewritten(party, |entries| entries.insert(place, entries[place].clone()));
-            if place + 1 < last && entries[place].body != entries[place + 1].body {
+            let chained = entries[place].session.is_some() || entries[place + 1].session.is_some();
+            if place + 1 < last && chained && entries[place].body != entries[place + 1].body {
                 rewritten(party, |entries| entries.swap(place, place + 1));
             }
             if entries[place].session.is_some() {
