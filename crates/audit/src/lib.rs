@@ -17,6 +17,8 @@
 //! | [`registry`] | the signed registry of parties |
 //! | [`verify`] | one log against its own rules |
 //! | [`reconcile`] | the parties' logs against one another |
+//! | [`trace`] | where a field went, entry by entry |
+//! | [`report`] | who used whose data for what, counted |
 
 pub mod entry;
 pub mod evidence;
@@ -28,6 +30,8 @@ pub mod policy;
 pub mod proof;
 pub mod reconcile;
 pub mod registry;
+pub mod report;
+pub mod trace;
 pub mod verify;
 pub mod witness;
 pub mod write_ahead;

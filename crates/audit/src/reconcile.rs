@@ -20,6 +20,8 @@ mod tests;
 
 pub use finding::{Finding, Kind, Severity};
 pub use passages::{Traffic, traffic};
+#[cfg(test)]
+pub(crate) use tests::whole_session;
 
 use crate::entry::{Body, Entry};
 use crate::verify::VerifiedLog;

@@ -20,7 +20,7 @@ mod golden;
 mod judge;
 mod learner;
 mod logistic;
-mod markup;
+pub mod markup;
 mod matrix;
 pub mod metrics;
 mod plain;

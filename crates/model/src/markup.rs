@@ -4,7 +4,7 @@ use std::fmt;
 
 /// A piece of markup: elements that are closed, texts that are escaped.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Markup(String);
+pub struct Markup(String);
 
 /// Elements without content, written `<name/>`, which HTML and XML read alike.
 const VOID: [&str; 8] = ["meta", "br", "line", "rect", "circle", "path", "polyline", "polygon"];
@@ -22,12 +22,12 @@ impl FromIterator<Markup> for Markup {
 }
 
 /// A text.
-pub(crate) fn text(content: impl fmt::Display) -> Markup {
+pub fn text(content: impl fmt::Display) -> Markup {
     Markup(escaped(&content.to_string()))
 }
 
 /// An element with attributes and content.
-pub(crate) fn element<const N: usize>(
+pub fn element<const N: usize>(
     name: &'static str,
     attributes: [(&'static str, &str); N],
     content: impl IntoIterator<Item = Markup>,
@@ -47,7 +47,7 @@ pub(crate) fn element<const N: usize>(
 }
 
 /// The style sheet, which is ours.
-pub(crate) fn raw_style(sheet: &'static str) -> Markup {
+pub fn raw_style(sheet: &'static str) -> Markup {
     Markup(format!("<style>\n{sheet}</style>"))
 }
 

@@ -20,6 +20,9 @@ struct Mark {
     count: usize,
 }
 
+/// Of each place in the sender's log: whether the receipt holds, who has it, and at which entry.
+type Receipts<'a> = BTreeMap<u64, (bool, &'a str, u64)>;
+
 impl History {
     pub(super) fn of(logs: &[VerifiedLog]) -> Self {
         let mut left: BTreeMap<(&str, &str, u64), (u64, Digest)> = BTreeMap::new();
@@ -31,7 +34,7 @@ impl History {
             }
         }
         // By sender and session: the places of its receipts, whether they hold, and who has them.
-        let mut receipts: BTreeMap<(&str, &str), BTreeMap<u64, (bool, &str, u64)>> = BTreeMap::new();
+        let mut receipts: BTreeMap<(&str, &str), Receipts<'_>> = BTreeMap::new();
         for receiver in logs {
             for entry in &receiver.entries {
                 let (Body::Ingress(passage), Some(session)) = (&entry.body, entry.session.as_deref()) else { continue };

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tally_crypto::merkle::{leaf_hash, root};
-use tally_crypto::transcript::Digest;
+use tally_crypto::transcript::{Digest, commit};
 
 use super::{Kind, Severity, reconcile, traffic};
 use crate::entry::{Body, Disclosure, Entry, GroupCounts, Passage};
@@ -23,6 +23,11 @@ type Lie<'a> = &'a dyn Fn(&str, &Body) -> Vec<Body>;
 
 fn honest(_: &str, body: &Body) -> Vec<Body> {
     vec![body.clone()]
+}
+
+/// The logs of a platform and three banks after a whole session, in this order: banks, platform.
+pub(crate) fn whole_session() -> Vec<VerifiedLog> {
+    World::logs(&honest)
 }
 
 /// Nodes that log as they go.
@@ -200,9 +205,10 @@ impl<'a> World<'a> {
 
     fn score(&mut self, bank: &'static str) {
         let request = digest(&format!("request of {bank}"));
+        let salt = [bank.as_bytes()[5] - b'0'; 16];
         let asked = Body::ScoreRequest {
             request,
-            applicant: digest(&format!("applicant of {bank}")),
+            applicant: commit("applicant", &salt, b"91330100AAAAAAAA2X"),
             purpose: "loan-underwriting".into(),
             model: digest("model"),
         };

@@ -1,6 +1,8 @@
 //! Verbs of auditors: they need copies of logs and public keys, nothing else.
 
 mod bundle;
+mod page;
+mod trail;
 
 use std::path::{Path, PathBuf};
 
@@ -14,8 +16,8 @@ use tally_audit::{Body, Registry};
 use tally_crypto::sign::{Envelope, VerifyKey};
 use tally_protocol::session::{Replayed, SealedContract, replay};
 
-use super::Printed;
 use super::node::read_text;
+use super::{Language, Printed};
 use crate::failure::{self, Failure};
 
 /// `tallystick audit …`.
@@ -29,6 +31,12 @@ pub(super) enum AuditVerb {
         #[command(flatten)]
         trust: TrustArguments,
     },
+    /// Join verified logs: what differs, who has to answer for it, and what went between them.
+    Reconcile(trail::ReconcileArguments),
+    /// Follow a field from its data set to the scores, each entry with its proof.
+    Trace(trail::TraceArguments),
+    /// Count the use of data by provider, purpose, bank and month.
+    Report(trail::ReportArguments),
     /// One entry with everything that proves it, in one file.
     #[command(subcommand)]
     Bundle(bundle::BundleVerb),
@@ -60,10 +68,13 @@ pub(super) struct TrustArguments {
 }
 
 impl AuditVerb {
-    pub(super) fn run(self) -> Result<Printed, Failure> {
+    pub(super) fn run(self, language: Language) -> Result<Printed, Failure> {
         let (logs, trust) = match self {
             Self::Verify { logs, trust } => (logs, trust),
             Self::Bundle(verb) => return verb.run(),
+            Self::Reconcile(arguments) => return arguments.run(),
+            Self::Trace(arguments) => return arguments.run(),
+            Self::Report(arguments) => return arguments.run(language),
             Self::Replay { evidence, registry, logs } => return replay_all(&evidence, &registry, &logs),
         };
         let (registry, policy) = trust.read()?;

@@ -156,7 +156,7 @@ pub fn main() -> ExitCode {
         Verb::Align(arguments) => arguments.run(language, json),
         Verb::Model(verb) => verb.run(language),
         Verb::Score(verb) => verb.run(language),
-        Verb::Audit(verb) => verb.run(),
+        Verb::Audit(verb) => verb.run(language),
     };
     match outcome {
         Ok(printed) => {

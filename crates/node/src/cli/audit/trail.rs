@@ -1,0 +1,202 @@
+//! `tallystick audit reconcile`, `trace` and `report`: what several logs tell together.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde_json::{Value, json};
+use tally_audit::files::{Directory, inclusion_proof};
+use tally_audit::proof::Proof;
+use tally_audit::reconcile::{Severity, reconcile, traffic};
+use tally_audit::report::report;
+use tally_audit::trace::{Disclosed, Question, Step, trace};
+use tally_audit::verify::{Trust, VerifiedLog, VerifiedTree, log_folder, verify_under};
+use tally_crypto::sign::Envelope;
+use tally_policy::SharingList;
+
+use super::{TrustArguments, page};
+use crate::cli::node::read_text;
+use crate::cli::{Language, Printed};
+use crate::failure::{self, Failure};
+
+/// Copies of logs, and whom their reader trusts.
+#[derive(Args)]
+struct Logs {
+    /// Node directories, log directories, or copies of them.
+    #[arg(required = true, value_name = "DIR")]
+    logs: Vec<PathBuf>,
+    #[command(flatten)]
+    trust: TrustArguments,
+}
+
+#[derive(Args)]
+pub(in crate::cli) struct ReconcileArguments {
+    #[command(flatten)]
+    logs: Logs,
+}
+
+#[derive(Args)]
+pub(in crate::cli) struct TraceArguments {
+    #[command(flatten)]
+    logs: Logs,
+    /// Sessions over this field.
+    #[arg(long, value_name = "NAME", required_unless_present_any = ["dataset", "session"])]
+    field: Option<String>,
+    /// Sessions over this data set.
+    #[arg(long, value_name = "NAME")]
+    dataset: Option<String>,
+    /// This session.
+    #[arg(long, value_name = "NAME")]
+    session: Option<String>,
+    /// What concerns this bank.
+    #[arg(long, value_name = "NAME")]
+    bank: Option<String>,
+    /// What a node has disclosed of one enterprise: a JSON list of `log`, `entry`, `salt` and `value`.
+    #[arg(long, value_name = "FILE")]
+    openings: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub(in crate::cli) struct ReportArguments {
+    #[command(flatten)]
+    logs: Logs,
+    /// The signed sharing list, which names the department of each field; its signature is checked with a registry.
+    #[arg(long, value_name = "FILE")]
+    list: Option<PathBuf>,
+    /// Write the report as a page to print.
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+}
+
+/// A log with the place that it was read from.
+type Read = (PathBuf, VerifiedTree);
+
+impl Logs {
+    fn read(&self) -> Result<(Vec<VerifiedLog>, Vec<Read>), Failure> {
+        let (registry, policy) = self.trust.read()?;
+        let trust = Trust { registry: registry.as_ref(), policy: policy.as_ref() };
+        let read = self.logs.iter().map(|directory| {
+            let (log, tree) = verify_under(directory, trust).map_err(failure::check)?;
+            Ok((log, (log_folder(directory), tree)))
+        });
+        let read: Vec<_> = read.collect::<Result<_, Failure>>()?;
+        Ok(read.into_iter().unzip())
+    }
+}
+
+impl ReconcileArguments {
+    pub(super) fn run(self) -> Result<Printed, Failure> {
+        let (logs, _) = self.logs.read()?;
+        let findings = reconcile(&logs);
+        let holds = findings.iter().all(|finding| finding.severity != Severity::Fault);
+        let pairs = traffic(&logs);
+        let mut lines: Vec<_> = findings.iter().map(ToString::to_string).collect();
+        lines.extend(pairs.iter().map(|pair| {
+            let (sent, taken) = (pair.sent, pair.taken);
+            format!(
+                "{} to {}: {sent} messages, {} bytes left; {taken}, {} bytes taken in",
+                pair.from, pair.to, pair.sent_bytes, pair.taken_bytes
+            )
+        }));
+        lines.push(if holds { "the logs agree with one another" } else { "the logs do NOT agree" }.into());
+        let shown = findings.iter().map(|finding| {
+            let mut shown = json!(finding);
+            shown["advice"] = finding.kind.advice().into();
+            shown
+        });
+        let value = json!({ "reconciled": holds, "findings": shown.collect::<Vec<_>>(), "traffic": pairs });
+        Ok(Printed { value, text: lines.join("\n"), holds })
+    }
+}
+
+impl TraceArguments {
+    pub(super) fn run(self) -> Result<Printed, Failure> {
+        let (logs, read) = self.logs.read()?;
+        let question = Question {
+            field: self.field.as_deref(),
+            dataset: self.dataset.as_deref(),
+            session: self.session.as_deref(),
+            bank: self.bank.as_deref(),
+        };
+        let openings: Vec<Disclosed> = self.openings.as_deref().map(read_json).transpose()?.unwrap_or_default();
+        let steps = trace(&logs, question, &openings).map_err(failure::check)?;
+        let folders: BTreeMap<_, _> = logs.iter().map(|log| log.party.as_str()).zip(&read).collect();
+        let mut shown = Vec::new();
+        for step in &steps {
+            let mut one = json!(step);
+            one["proof"] = proof_of(step, folders[step.log.as_str()])?.into();
+            shown.push(one);
+        }
+        let text: Vec<_> = steps.iter().map(in_words).collect();
+        let text = if text.is_empty() { "no entry of these logs is on such a way".into() } else { text.join("\n") };
+        Ok(Printed { value: json!({ "steps": shown }), text, holds: true })
+    }
+}
+
+/// A `.tlog-proof` of the step's entry.
+fn proof_of(step: &Step, (folder, tree): &Read) -> Result<String, Failure> {
+    let path = inclusion_proof(&Directory::new(folder), step.entry, tree.checkpoint.size)
+        .map_err(|error| failure::data(format!("{}: {error}", folder.display())))?;
+    Ok(Proof { extra: None, index: step.entry, path, checkpoint: tree.note.clone() }.to_string())
+}
+
+fn in_words(step: &Step) -> String {
+    let mut says = json!(step.says);
+    if let Value::Object(fields) = &mut says {
+        fields.retain(|name, value| {
+            let digest = value.as_str().is_some_and(|text| text.len() == 64);
+            name != "type" && !digest && !value.is_object() && !value.is_array()
+        });
+    }
+    let says: Vec<_> = says.as_object().into_iter().flatten().map(|(name, value)| format!("{name} {value}")).collect();
+    let leaf = step.leaf.to_string();
+    format!(
+        "{:<10} {:>7}  {}  {:<16} {}",
+        step.log,
+        step.entry,
+        leaf.get(..12).unwrap_or(&leaf),
+        step.kind,
+        says.join(", ")
+    )
+}
+
+impl ReportArguments {
+    pub(super) fn run(self, language: Language) -> Result<Printed, Failure> {
+        let (logs, _) = self.logs.read()?;
+        let owners = self.list.as_deref().map(|path| self.owners(path)).transpose()?.unwrap_or_default();
+        let counted = report(&logs, &owners);
+        if let Some(path) = &self.html {
+            std::fs::write(path, page::render(&counted, language))
+                .map_err(|error| failure::unwritable(format!("{}: {error}", path.display())))?;
+        }
+        let lines = counted.usage.iter().map(|one| {
+            format!(
+                "{}  {:<20} {:<18} {:<10} {:>3} sessions {:>7} rows cleared {:>5} scores given {:>5} refused",
+                one.month,
+                one.provider,
+                one.purpose,
+                one.bank,
+                one.sessions.len(),
+                one.rows_cleared,
+                one.scores_given,
+                one.scores_refused
+            )
+        });
+        Ok(Printed { text: lines.collect::<Vec<_>>().join("\n"), value: json!(counted), holds: true })
+    }
+
+    /// The department of each field.
+    fn owners(&self, path: &Path) -> Result<BTreeMap<String, String>, Failure> {
+        let envelope: Envelope = read_json(path)?;
+        let (registry, _) = self.logs.trust.read()?;
+        let registry = registry.ok_or_else(|| failure::usage("--list: needs --registry, which names its authority"))?;
+        let list = SharingList::open(&envelope, &registry.list_authority_keys())
+            .map_err(|error| failure::refused(format!("{}: {error}", path.display())))?;
+        let fields = list.list().fields.iter();
+        Ok(fields.map(|field| (field.name.clone(), field.owner.clone())).collect())
+    }
+}
+
+fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, Failure> {
+    serde_json::from_str(&read_text(path)?).map_err(|error| failure::data(format!("{}: {error}", path.display())))
+}
