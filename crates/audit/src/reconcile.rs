@@ -2,7 +2,7 @@
 //!
 //! An owner can sign its log again after it has changed it, so a signature proves nothing here. What does: messages carry the
 //! leaf hash of the entry that covers them, and entries of a session are chained. Whoever changes, drops or adds an entry
-//! afterwards has a log that no longer holds what its peers have receipts of ([`history`]), and is named for it. What was logged
+//! afterwards has a log that no longer holds what its peers have receipts of (module `history`), and is named for it. What was logged
 //! wrongly from the beginning contradicts the other parties' logs or the contract; where two logs alone contradict one
 //! another and both hold what was receipted, both parties are named. Entries outside of sessions are not chained: that they
 //! were changed in place shows in cosigned checkpoints only.

@@ -314,7 +314,10 @@ mod tests {
         assert_eq!(scores.len(), 5);
         assert!(scores.iter().all(|step| step.bank.as_deref() == Some("bank-2")));
         let wrong = Disclosed { value: "91330100AAAAAAAA3X".into(), ..opening.clone() };
-        assert_eq!(trace(&logs, question, &[wrong.clone()]), Err(TraceError::Opening("bank-2".into(), request.index)));
+        assert_eq!(
+            trace(&logs, question, std::slice::from_ref(&wrong)),
+            Err(TraceError::Opening("bank-2".into(), request.index))
+        );
         assert_eq!(trace(&logs, question, &[opening, wrong]), Err(TraceError::Subjects));
     }
 }

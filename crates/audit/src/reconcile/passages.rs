@@ -61,11 +61,11 @@ pub(super) fn passages(logs: &[VerifiedLog], history: &History, findings: &mut V
         let pair = Pair { sender, receiver, history };
         let by_number: BTreeMap<_, _> = taken.iter().map(|one| (one.passage.sequence, one)).collect();
         for one in &sent {
-            match by_number.get(&one.passage.sequence) {
-                Some(other) => pair.compare(one, other, findings),
-                None => pair.not_taken(one, &taken, findings),
+            if let Some(other) = by_number.get(&one.passage.sequence) {
+                pair.compare(one, other, findings);
             }
         }
+        pair.not_taken(&sent, &taken, findings);
         pair.never_left(&sent, &taken, findings);
     }
 }
@@ -141,29 +141,44 @@ impl Pair<'_> {
         }
     }
 
-    fn not_taken(&self, one: &Logged<'_>, taken: &[Logged<'_>], findings: &mut Vec<Finding>) {
-        let Passage { sequence, kind, .. } = one.passage;
-        let last = taken.iter().map(|one| one.passage.sequence).max().unwrap_or(0);
-        let what = format!("message {sequence} ({kind}) left for {} but was not taken in", self.receiver.party);
-        // A receiver that took in later messages of this stream has left this one out.
-        let culprits = if *sequence > last { self.culprits(one.entry) } else { vec![self.receiver.party.as_str()] };
-        let finding = Finding::fault(Kind::NotTaken, culprits, &self.sender.party, one.entry.index, what);
-        findings.push(
-            finding
-                .unless(*sequence > last && !self.history.changed(&self.receiver.party, one.entry.session.as_deref())),
-        );
+    /// What left and was not taken in. A receiver that took in later messages of this stream has left it out.
+    fn not_taken(&self, sent: &[Logged<'_>], taken: &[Logged<'_>], findings: &mut Vec<Finding>) {
+        let (within, behind) = without(sent, taken);
+        for one in within {
+            let Passage { sequence, kind, .. } = one.passage;
+            let what = format!("message {sequence} ({kind}) left for {} but was not taken in", self.receiver.party);
+            let culprits = [self.receiver.party.as_str()];
+            findings.push(Finding::fault(Kind::NotTaken, culprits, &self.sender.party, one.entry.index, what));
+        }
+        let Some(first) = behind.first() else { return };
+        let what = format!("{} messages from here on were not taken in by {}", behind.len(), self.receiver.party);
+        let finding =
+            Finding::fault(Kind::NotTaken, self.culprits(first.entry), &self.sender.party, first.entry.index, what);
+        findings.push(finding.unless(!self.history.changed(&self.receiver.party, first.entry.session.as_deref())));
     }
 
+    /// What was taken in and never left. A sender that sent later messages has left it out.
     fn never_left(&self, sent: &[Logged<'_>], taken: &[Logged<'_>], findings: &mut Vec<Finding>) {
-        let last = sent.iter().map(|one| one.passage.sequence).max().unwrap_or(0);
-        let numbers: BTreeSet<_> = sent.iter().map(|one| one.passage.sequence).collect();
-        for one in taken.iter().filter(|one| !numbers.contains(&one.passage.sequence)) {
+        let (within, behind) = without(taken, sent);
+        for one in within {
             let Passage { sequence, kind, .. } = one.passage;
             let what = format!("message {sequence} ({kind}) of {} was taken in, but never left", self.sender.party);
-            let early = *sequence > last && ends_before(self.sender, one.entry.time);
-            let culprits = if *sequence > last { self.culprits(one.entry) } else { vec![self.sender.party.as_str()] };
-            let finding = Finding::fault(Kind::NeverLeft, culprits, &self.receiver.party, one.entry.index, what);
-            findings.push(finding.unless(early));
+            let culprits = [self.sender.party.as_str()];
+            findings.push(Finding::fault(Kind::NeverLeft, culprits, &self.receiver.party, one.entry.index, what));
         }
+        let Some(first) = behind.first() else { return };
+        let what = format!("{} messages of {} from here on never left", behind.len(), self.sender.party);
+        let finding =
+            Finding::fault(Kind::NeverLeft, self.culprits(first.entry), &self.receiver.party, first.entry.index, what);
+        let last = behind.last().map_or(i64::MAX, |last| last.entry.time);
+        findings.push(finding.unless(ends_before(self.sender, last)));
     }
+}
+
+/// Messages of one log that the other lacks: those before its last one, and those behind it.
+fn without<'a, 'b>(stream: &'b [Logged<'a>], other: &[Logged<'_>]) -> (Vec<&'b Logged<'a>>, Vec<&'b Logged<'a>>) {
+    let known: BTreeSet<_> = other.iter().map(|one| one.passage.sequence).collect();
+    let last = known.last().copied().unwrap_or(0);
+    let missing = stream.iter().filter(|one| !known.contains(&one.passage.sequence));
+    missing.partition(|one| one.passage.sequence < last)
 }

@@ -292,6 +292,20 @@ fn lied(party: &str, kind: Kind, lie: impl Fn(&Body) -> Option<Vec<Body>>) {
     assert!(named, "{kind:?} by {party}: {faults:#?}");
 }
 
+#[test]
+fn messages_that_one_log_leaves_out_name_its_owner() {
+    let third = |body: &Body, out: bool| match body {
+        Body::Egress(passage) => out && passage.sequence == 3,
+        Body::Ingress(passage) => !out && passage.sequence == 3,
+        _ => false,
+    };
+    lied("bank-2", Kind::NotTaken, dropped(|body| third(body, false)));
+    lied("bank-2", Kind::NeverLeft, dropped(|body| third(body, true)));
+    lied(PLATFORM, Kind::NotTaken, dropped(|body| third(body, false)));
+    lied(PLATFORM, Kind::NeverLeft, dropped(|body| third(body, true)));
+    lied("bank-1", Kind::Stream, dropped(|body| third(body, true)));
+}
+
 /// Writes the entry with something else in it.
 macro_rules! changed {
     ($entry:pat => $change:expr) => {
