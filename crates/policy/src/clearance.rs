@@ -377,7 +377,7 @@ impl<'a> Clearance<'a> {
             State::Exhausted => return Err(Condition::Exhausted),
         }
         if let Fetch::Periodic { every_days, .. } = self.register.scope_at(entry.scope).fetch
-            && question.time < entry.last_use.saturating_add(i64::from(every_days) * 24 * 60 * 60 * 1000)
+            && question.time < entry.last_use.saturating_add(i64::from(every_days) * Day::MILLISECONDS)
         {
             return Err(Condition::TooSoon);
         }

@@ -2,9 +2,6 @@
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// Milliseconds of a day.
-const DAY_MS: i64 = 86_400_000;
-
 /// A day; documents carry it as `YYYY-MM-DD`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Day(i64);
@@ -15,9 +12,12 @@ pub struct Day(i64);
 pub struct NotADay(String);
 
 impl Day {
+    /// Milliseconds of a day.
+    pub const MILLISECONDS: i64 = 86_400_000;
+
     /// The day of a moment, Unix milliseconds.
     pub fn of(time: i64) -> Self {
-        Self(time.div_euclid(DAY_MS))
+        Self(time.div_euclid(Self::MILLISECONDS))
     }
 
     /// Days from this one to `later`; negative if that one is earlier.

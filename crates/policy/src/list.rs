@@ -9,7 +9,7 @@
 mod difference;
 mod history;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use difference::{Change, difference};
 pub use history::{HistoryError, ListHistory};

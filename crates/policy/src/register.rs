@@ -14,7 +14,7 @@ use tally_crypto::transcript::Digest;
 use crate::consent::{CLOCK_SKEW, Consent, Days, Fetch, Mode};
 use crate::event::{EventKind, VerifiedEvent};
 use crate::verify::VerifiedConsent;
-use crate::{Form, Level, Purpose};
+use crate::{Day, Form, Level, Purpose};
 
 /// Consents and their events, in order of arrival.
 #[derive(Debug, Default)]
@@ -316,7 +316,7 @@ impl Register {
             State::Expired => entry.not_after,
             State::Exhausted => entry.last_use,
         };
-        Some(ended + i64::from(self.scopes[entry.scope as usize].data_life_days) * 24 * 60 * 60 * 1000)
+        Some(ended + i64::from(self.scopes[entry.scope as usize].data_life_days) * Day::MILLISECONDS)
     }
 
     /// The consents of `subject` for `grantee`.

@@ -9,7 +9,7 @@ use tally_crypto::transcript::Digest;
 use tally_data::Dictionary;
 use tally_model::text::Text;
 use tally_model::{CoarsePlan, ReasonBasis, SelectionPlan};
-use tally_policy::{Form, Level, Purpose};
+use tally_policy::{Day, Form, Level, Purpose};
 use tally_protocol::aggregation::NoiseTerms;
 use tally_protocol::alignment::Engine as AlignmentEngine;
 use tally_protocol::session::{
@@ -24,8 +24,6 @@ use crate::store::{OperatorRole, SessionRecord};
 
 /// Label under which operators sign the digest of a contract that they approve.
 pub(crate) const APPROVAL_LABEL: &str = "session-approval";
-
-const DAY_MS: i64 = 86_400_000;
 
 /// A session template: `models/templates/*.toml`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -246,7 +244,7 @@ impl Engine {
             noise: template.noise,
             patience_seconds: template.patience_seconds,
             created,
-            expires: created + i64::from(template.expires_days) * DAY_MS,
+            expires: created + i64::from(template.expires_days) * Day::MILLISECONDS,
             retention_days: template.retention_days,
             seed: random,
         })

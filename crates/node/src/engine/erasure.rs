@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tally_audit::Body;
 use tally_crypto::sign::Envelope;
 use tally_crypto::transcript::Digest;
+use tally_policy::Day;
 
 use super::step::Step;
 use super::{Engine, now};
@@ -18,9 +19,6 @@ pub(crate) const CERTIFICATE_TYPE: &str = "application/vnd.in-toto+json";
 
 /// The predicate of a certificate.
 const PREDICATE: &str = "https://tallystick.dev/erasure-certificate/v1";
-
-/// Milliseconds of a day.
-const DAY: i64 = 24 * 60 * 60 * 1000;
 
 impl Engine {
     /// Deletes what is due; what was deleted, and under which certificates.
@@ -49,7 +47,7 @@ impl Engine {
 
     /// Once a day.
     pub(super) fn erase_nightly(&mut self) -> Result<(), Failure> {
-        if now() - self.last_erasure < DAY {
+        if now() - self.last_erasure < Day::MILLISECONDS {
             return Ok(());
         }
         let done = self.erase_due()?;
@@ -74,7 +72,7 @@ impl Engine {
 
     /// Openings of entries older than the configured years.
     fn openings_due(&self) -> Result<Vec<u64>, Failure> {
-        let oldest = now() - i64::from(self.config.retention.openings_days) * DAY;
+        let oldest = now() - i64::from(self.config.retention.openings_days) * Day::MILLISECONDS;
         let mut due = Vec::new();
         for entry in self.store.openings_before(self.ledger.size())? {
             let bytes = self.store.entry(entry)?;

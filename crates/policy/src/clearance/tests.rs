@@ -1,4 +1,5 @@
 use super::*;
+use crate::list::tests::field;
 use crate::*;
 use tally_crypto::seed::Seed;
 use tally_crypto::sign::SigningKey;
@@ -9,22 +10,6 @@ const ENTERPRISE: [u8; 32] = [2; 32];
 
 fn key(seed: [u8; 32]) -> SigningKey {
     SigningKey::from_seed(&Seed::new(seed))
-}
-
-fn field(name: &str, level: Level, forms: &[Form]) -> ListField {
-    ListField {
-        name: name.into(),
-        title: Text::new(name, name),
-        owner: "tax".into(),
-        category: "tax".into(),
-        level,
-        kind: FieldKind::Numeric,
-        forms: forms.to_vec(),
-        purposes: vec![Purpose::JointModelling],
-        from: None,
-        until: None,
-        refresh_days: 30,
-    }
 }
 
 fn list(fields: Vec<ListField>) -> Result<SignedList, ListError> {

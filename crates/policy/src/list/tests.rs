@@ -8,7 +8,7 @@ fn key(seed: u8) -> SigningKey {
     SigningKey::from_seed(&Seed::new([seed; 32]))
 }
 
-fn field(name: &str, level: Level, forms: &[Form]) -> ListField {
+pub(crate) fn field(name: &str, level: Level, forms: &[Form]) -> ListField {
     ListField {
         name: name.into(),
         title: Text::new("字段", name),
