@@ -26,10 +26,7 @@ struct Trial {
 impl Trial {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let root = folder.path().join("city");
-        let (seed, enterprises) = (SEED.to_string(), ENTERPRISES.to_string());
-        done(&["demo", "--seed", &seed, "--enterprises", &enterprises, "--keep", text(&root)]);
-        let trial = Self { left: Left::start(&root, 3), _folder: folder };
+        let trial = Self { left: Left::of_demo(folder.path(), SEED, ENTERPRISES), _folder: folder };
         NODES.iter().for_each(|node| trial.import(node, "2026-06-30"));
         trial
     }

@@ -25,11 +25,8 @@ const SEED: u64 = 7;
 impl Trial {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let root = folder.path().join("city");
-        let (seed, enterprises) = (SEED.to_string(), ENTERPRISES.to_string());
-        done(&["demo", "--seed", &seed, "--enterprises", &enterprises, "--keep", text(&root)]);
         let city = City::generate(&Options { seed: SEED, enterprises: ENTERPRISES, banks: 3, consent_rate: 0.85 });
-        Self { left: Left::start(&root, 3), city, _folder: folder }
+        Self { left: Left::of_demo(folder.path(), SEED, ENTERPRISES), city, _folder: folder }
     }
 
     /// Applicants of a bank: identifier and own fields.

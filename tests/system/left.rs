@@ -15,6 +15,14 @@ pub(crate) struct Left {
 }
 
 impl Left {
+    /// Runs the demo of a city with three banks below `folder`, and starts its nodes again.
+    pub(crate) fn of_demo(folder: &Path, seed: u64, enterprises: usize) -> Self {
+        let root = folder.join("city");
+        let (seed, enterprises) = (seed.to_string(), enterprises.to_string());
+        done(&["demo", "--seed", &seed, "--enterprises", &enterprises, "--keep", text(&root)]);
+        Self::start(&root, 3)
+    }
+
     pub(crate) fn start(root: &Path, banks: usize) -> Self {
         let names = std::iter::once("platform".to_owned()).chain(bank_names(banks));
         let secret = root.join("secret");

@@ -24,11 +24,8 @@ struct Trial {
 impl Trial {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let root = folder.path().join("city");
-        let (seed, enterprises) = (SEED.to_string(), ENTERPRISES.to_string());
-        done(&["demo", "--seed", &seed, "--enterprises", &enterprises, "--keep", text(&root)]);
         let city = City::generate(&Options { seed: SEED, enterprises: ENTERPRISES, banks: 3, consent_rate: 0.85 });
-        Self { left: Left::start(&root, 3), city, _folder: folder }
+        Self { left: Left::of_demo(folder.path(), SEED, ENTERPRISES), city, _folder: folder }
     }
 
     fn node(&self, name: &str) -> PathBuf {
