@@ -168,6 +168,7 @@ fn two_cohorts_train_together_and_leave_with_their_enterprise() {
     trial.approved("bank-1", &during);
     trial.approved("bank-2", &during);
     trial.approved("bank-3", &during);
+    trial.left.wait("platform", &during, &["approved", "aligned", "prepared", "trained"]);
     trial.left.stop("bank-3");
     trial.revoke(&trial.applicant(2));
     trial.left.go_on("bank-3");

@@ -1,7 +1,8 @@
 //! Write-ahead: a message may leave only with the receipt of a durable entry.
 //!
-//! A [`Receipt`] has private fields. It comes from [`Ledger::receipt`], which knows only entries that [`Batch::commit`] has
-//! seen written or that were read back from the store.
+//! A [`Receipt`] has private fields. It comes from [`Ledger::receipt`], which knows only entries that were read back from the
+//! store or that [`Ledger::settle`] has seen become durable. Entries of several steps are staged one after another and become
+//! durable together: the disk is waited for once.
 
 use std::collections::BTreeMap;
 
@@ -37,6 +38,16 @@ pub struct Ledger {
     leaves: Vec<Digest>,
     sessions: BTreeMap<String, (u64, Digest)>,
     time: i64,
+    staged: Vec<(Entry, Digest)>,
+    ahead: Head,
+}
+
+/// Where the next entry goes, with the sessions that have moved on.
+#[derive(Clone, Debug)]
+struct Head {
+    size: u64,
+    sessions: BTreeMap<String, (u64, Digest)>,
+    time: i64,
 }
 
 /// Why a log cannot go on.
@@ -69,6 +80,8 @@ impl Ledger {
             leaves: Vec::new(),
             sessions: BTreeMap::new(),
             time: i64::MIN,
+            staged: Vec::new(),
+            ahead: Head { size: 0, sessions: BTreeMap::new(), time: i64::MIN },
         }
     }
 
@@ -79,12 +92,18 @@ impl Ledger {
     pub fn replay(&mut self, bytes: &[u8]) -> Result<(), LedgerError> {
         let entry = Entry::decode(bytes).map_err(|reason| LedgerError::Entry(self.size(), reason))?;
         self.take(&entry, leaf_hash(bytes));
+        self.look_ahead();
         Ok(())
     }
 
     /// Durable entries.
     pub fn size(&self) -> u64 {
         self.frontier.size()
+    }
+
+    /// Durable and staged entries: the place of the next one.
+    pub fn next(&self) -> u64 {
+        self.ahead.size
     }
 
     /// Root over the durable entries.
@@ -98,13 +117,30 @@ impl Ledger {
         Some(Receipt { index, leaf })
     }
 
-    /// Begins a batch of entries that become durable together.
+    /// Begins a batch of entries that are staged together, after those that are staged already.
     pub fn batch(&mut self) -> Batch<'_> {
-        Batch { next: self.clone_head(), entries: Vec::new(), ledger: self }
+        let next = Head { sessions: BTreeMap::new(), ..self.ahead };
+        Batch { next, entries: Vec::new(), ledger: self }
     }
 
-    fn clone_head(&self) -> Head {
-        Head { size: self.size(), sessions: BTreeMap::new(), time: self.time }
+    /// Has `commit` make everything staged durable; then it is part of the log.
+    ///
+    /// # Errors
+    /// Passes on the failure of `commit`; nothing is staged any more then.
+    pub fn settle<E>(&mut self, commit: impl FnOnce() -> Result<(), E>) -> Result<(), E> {
+        let staged = std::mem::take(&mut self.staged);
+        let outcome = commit();
+        if outcome.is_ok() {
+            for (entry, leaf) in &staged {
+                self.take(entry, *leaf);
+            }
+        }
+        self.look_ahead();
+        outcome
+    }
+
+    fn look_ahead(&mut self) {
+        self.ahead = Head { size: self.size(), sessions: BTreeMap::new(), time: self.time };
     }
 
     fn take(&mut self, entry: &Entry, leaf: Digest) {
@@ -124,16 +160,10 @@ pub struct Batch<'a> {
     entries: Vec<(Entry, Vec<u8>)>,
 }
 
-struct Head {
-    size: u64,
-    sessions: BTreeMap<String, (u64, Digest)>,
-    time: i64,
-}
-
 impl Batch<'_> {
     /// Place of its first entry in the log.
     pub fn first(&self) -> u64 {
-        self.ledger.size()
+        self.ledger.next()
     }
 
     /// Adds an entry; its place in the log.
@@ -143,8 +173,10 @@ impl Batch<'_> {
     pub fn append(&mut self, session: Option<&str>, time: i64, actor: &str, body: Body) -> Result<u64, LedgerError> {
         // A clock that goes back must not break the order of the log.
         let time = time.max(self.next.time);
-        let known =
-            session.map(|name| self.next.sessions.get(name).or_else(|| self.ledger.sessions.get(name)).copied());
+        let known = session.map(|name| {
+            let [ahead, durable] = [&self.ledger.ahead.sessions, &self.ledger.sessions];
+            self.next.sessions.get(name).or_else(|| ahead.get(name)).or_else(|| durable.get(name)).copied()
+        });
         let entry = Entry {
             v: 1,
             index: self.next.size,
@@ -169,16 +201,29 @@ impl Batch<'_> {
         Ok(self.next.size - 1)
     }
 
-    /// Has `write` make the entries durable, with whatever else belongs to them; then they are part of the log.
+    /// Has `write` lay the entries down in the transaction that [`Ledger::settle`] will commit.
     ///
     /// # Errors
     /// Passes on the failure of `write`; the ledger is then as it was.
-    pub fn commit<E>(self, write: impl FnOnce(&[Vec<u8>]) -> Result<(), E>) -> Result<(), E> {
-        let (entries, bytes): (Vec<_>, Vec<_>) = self.entries.into_iter().unzip();
+    pub fn stage<E>(mut self, write: impl FnOnce(&[Vec<u8>]) -> Result<(), E>) -> Result<(), E> {
+        self.lay(write)
+    }
+
+    /// Stages and settles a batch that is a transaction of its own.
+    ///
+    /// # Errors
+    /// Passes on the failure of `write`; the ledger is then as it was.
+    pub fn commit<E>(mut self, write: impl FnOnce(&[Vec<u8>]) -> Result<(), E>) -> Result<(), E> {
+        self.lay(write)?;
+        self.ledger.settle(|| Ok(()))
+    }
+
+    fn lay<E>(&mut self, write: impl FnOnce(&[Vec<u8>]) -> Result<(), E>) -> Result<(), E> {
+        let (entries, bytes): (Vec<_>, Vec<_>) = std::mem::take(&mut self.entries).into_iter().unzip();
         write(&bytes)?;
-        for (entry, bytes) in entries.iter().zip(&bytes) {
-            self.ledger.take(entry, leaf_hash(bytes));
-        }
+        self.ledger.staged.extend(entries.into_iter().zip(bytes.iter().map(|bytes| leaf_hash(bytes))));
+        self.ledger.ahead.sessions.append(&mut self.next.sessions);
+        (self.ledger.ahead.size, self.ledger.ahead.time) = (self.next.size, self.next.time);
         Ok(())
     }
 }
@@ -198,17 +243,19 @@ mod tests {
         let mut batch = ledger.batch();
         assert_eq!(batch.append(Some("s"), 5, "n", body(1)), Ok(0));
         assert_eq!(batch.append(Some("s"), 4, "n", body(2)), Ok(1));
-        assert_eq!(batch.commit(|_| Err("disk full")), Err("disk full"));
-        assert_eq!(ledger.receipt(0), None);
-        let mut batch = ledger.batch();
-        batch.append(Some("s"), 5, "n", body(1)).unwrap();
-        batch.append(Some("s"), 4, "n", body(2)).unwrap();
-        batch
-            .commit(|bytes| {
-                stored.extend_from_slice(bytes);
-                Ok::<_, ()>(())
-            })
-            .unwrap();
+        assert_eq!(batch.stage(|_| Err("disk full")), Err("disk full"));
+        assert_eq!(ledger.next(), 0);
+        let mut lay = |bytes: &[Vec<u8>]| -> Result<(), ()> {
+            stored = [stored.as_slice(), bytes].concat();
+            Ok(())
+        };
+        for (time, n) in [(5, 1), (4, 2)] {
+            let mut batch = ledger.batch();
+            batch.append(Some("s"), time, "n", body(n)).unwrap();
+            batch.stage(&mut lay).unwrap();
+        }
+        assert_eq!((ledger.next(), ledger.size(), ledger.receipt(0)), (2, 0, None));
+        ledger.settle(|| Ok::<_, ()>(())).unwrap();
         assert!(ledger.receipt(1).is_some());
         let second = Entry::decode(&stored[1]).unwrap();
         assert_eq!((second.seq, second.prev, second.time), (Some(1), ledger.receipt(0).map(|r| r.leaf()), 5));
@@ -217,12 +264,28 @@ mod tests {
     }
 
     #[test]
+    fn what_did_not_become_durable_is_not_in_the_log() {
+        let mut ledger = Ledger::recover("n", []).unwrap();
+        let mut batch = ledger.batch();
+        batch.append(Some("s"), 5, "n", body(1)).unwrap();
+        batch.stage(|_| Ok::<_, ()>(())).unwrap();
+        assert_eq!(ledger.settle(|| Err("disk full")), Err("disk full"));
+        assert_eq!((ledger.next(), ledger.size(), ledger.receipt(0)), (0, 0, None));
+        let mut batch = ledger.batch();
+        let mut text = String::new();
+        assert_eq!(batch.append(Some("s"), 1, "n", body(3)), Ok(0));
+        batch.stage(|bytes| String::from_utf8(bytes[0].clone()).map(|line| text = line)).unwrap();
+        let entry = Entry::decode(text.as_bytes()).unwrap();
+        assert_eq!((entry.seq, entry.prev, entry.time), (Some(0), None, 1));
+    }
+
+    #[test]
     fn unknown_fields_are_refused() {
         let mut ledger = Ledger::recover("n", []).unwrap();
         let mut batch = ledger.batch();
         batch.append(None, 1, "n", body(1)).unwrap();
         let mut text = String::new();
-        batch.commit(|bytes| String::from_utf8(bytes[0].clone()).map(|line| text = line)).unwrap();
+        batch.stage(|bytes| String::from_utf8(bytes[0].clone()).map(|line| text = line)).unwrap();
         assert!(Entry::decode(text.as_bytes()).is_ok());
         assert!(Entry::decode(text.replacen("{", "{\"name\":\"x\",", 1).as_bytes()).is_err());
         assert!(Entry::decode(text.replace("\"v\":1", "\"v\": 1").as_bytes()).is_err());

@@ -62,7 +62,8 @@ impl PublishedLog {
     /// Writes tiles and checkpoint for every durable entry.
     pub(crate) fn publish(&mut self, store: &Store, ledger: &Ledger) -> Result<(), Failure> {
         while self.publisher.size() < ledger.size() {
-            let entries = store.entries(self.publisher.size(), PAGE)?;
+            let most = PAGE.min(ledger.size() - self.publisher.size());
+            let entries = store.entries(self.publisher.size(), most)?;
             if entries.is_empty() {
                 return Err(failure::internal("the store has fewer entries than the ledger"));
             }
@@ -86,13 +87,10 @@ pub(crate) fn recover(store: &Store, name: &str) -> Result<Ledger, Failure> {
     }
 }
 
-/// Commits a step's transaction with its entries; only then they have receipts.
-pub(crate) fn commit(store: &Store, batch: Batch<'_>) -> Result<(), Failure> {
+/// Lays the entries of a step down in the open transaction.
+pub(crate) fn stage(store: &Store, batch: Batch<'_>) -> Result<(), Failure> {
     let first = batch.first();
-    batch.commit(|entries: &[Vec<u8>]| {
-        store.append_entries(first, entries)?;
-        store.commit()
-    })
+    batch.stage(|entries: &[Vec<u8>]| store.append_entries(first, entries))
 }
 
 fn failed(error: PublishError) -> Failure {

@@ -45,10 +45,10 @@ impl ConsentArguments {
         sign(&city, &file, self.count).map_err(failure::unwritable)?;
         let directory = platform(root)?;
         let mut engine = open(&directory)?;
-        engine.answer(Command::ListImport { path: root.join("inputs/list.json") })?;
+        engine.ask(Command::ListImport { path: root.join("inputs/list.json") })?;
 
         let begun = Instant::now();
-        let answer = engine.answer(Command::ConsentImport { path: file })?;
+        let answer = engine.ask(Command::ConsentImport { path: file })?;
         let import_s = begun.elapsed().as_secs_f64();
         drop(engine);
         let begun = Instant::now();

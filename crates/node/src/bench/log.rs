@@ -121,7 +121,8 @@ impl Bench {
                 let session = format!("session-{}", index % 7);
                 batch.append((index > 0).then_some(&session), now(), NODE, body(index)).map_err(failure::internal)?;
             }
-            log::commit(&store, batch)?;
+            log::stage(&store, batch)?;
+            ledger.settle(|| store.commit())?;
             let last = ledger.size() == arguments.entries;
             if last || tick.elapsed() >= TICK {
                 let start = Instant::now();

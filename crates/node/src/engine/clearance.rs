@@ -227,7 +227,7 @@ impl Engine {
     /// A bank's data set for a session: the one that is named, or the only one with labels.
     pub(super) fn choose_dataset(&self, record: &SessionRecord, named: Option<String>) -> Result<String, Failure> {
         let contract = self.contract_of(record)?;
-        let mut labelled: Vec<_> = self.store.datasets()?.into_iter().filter(|info| info.labelled).collect();
+        let mut labelled: Vec<_> = self.store.datasets()?.iter().filter(|info| info.labelled).cloned().collect();
         let info = match named {
             Some(name) => labelled.into_iter().find(|info| info.name == name).ok_or_else(|| {
                 failure::data(format!("there is no labelled data set `{name}` here: see `tallystick dataset show`"))

@@ -131,7 +131,7 @@ impl Engine {
 
     /// What is registered under a name.
     pub(super) fn known_dataset(&self, name: &str) -> Result<DatasetInfo, Failure> {
-        self.store.datasets()?.into_iter().find(|info| info.name == name).ok_or_else(|| {
+        self.store.datasets()?.iter().find(|info| info.name == name).cloned().ok_or_else(|| {
             failure::data(format!("data set `{name}` is not here: import it with `tallystick dataset import`"))
         })
     }
@@ -145,7 +145,8 @@ impl Engine {
     /// The day of a contract's data set as it is here now, with cohorts the latest of them, from which scores are given; not
     /// known at a bank.
     pub(super) fn day_of_data(&self, terms: &Contract) -> Option<Day> {
-        let info = self.known_dataset(&terms.snapshot.dataset).ok().filter(|_| self.is_platform())?;
+        let datasets = self.store.datasets().ok().filter(|_| self.is_platform())?;
+        let info = datasets.iter().find(|info| info.name == terms.snapshot.dataset)?;
         info.cohorts.last().copied().or_else(|| day(&info.as_of).ok())
     }
 
@@ -173,8 +174,9 @@ impl Engine {
 
     /// Titles of the banks' fields.
     pub(super) fn field_titles(&self) -> Result<BTreeMap<String, Text>, Failure> {
-        let fields = self.store.datasets()?.into_iter().flat_map(|info| info.dictionary.fields);
-        Ok(fields.map(|field| (field.name, field.title)).collect())
+        let fields = self.store.datasets()?;
+        let fields = fields.iter().flat_map(|info| &info.dictionary.fields);
+        Ok(fields.map(|field| (field.name.clone(), field.title.clone())).collect())
     }
 
     /// The canonical spelling of an identifier as this node's data sets spell theirs.

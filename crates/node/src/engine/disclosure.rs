@@ -102,8 +102,9 @@ impl Engine {
     /// How many binned fields of an enterprise a bank holds after a session, with those that it got earlier; as far as this
     /// node knows, which at a bank is the session's alone.
     pub(super) fn vector_held(&self, terms: &Contract, grantee: &str, fields: &[&str]) -> Result<usize, Failure> {
-        let earlier = self.store.disclosed(grantee, &terms.snapshot.dataset)?;
-        let held = earlier.iter().flat_map(|one| &one.tables).map(|(name, _)| name.as_str());
+        let earlier = self.store.disclosed_fields()?;
+        let earlier = earlier.get(&(grantee.to_owned(), terms.snapshot.dataset.clone()));
+        let held = earlier.into_iter().flatten().map(String::as_str);
         let held = held.chain(fields.iter().copied()).collect::<BTreeSet<_>>().len();
         // Codes of several days, laid together, may tell an enterprise from all others whatever the fields.
         Ok(if cohorts(terms).len() > 1 { held.max(IDENTIFYING_FIELDS) } else { held })

@@ -213,7 +213,7 @@ impl Engine {
     /// The data sets that hold the value, with the right one in its place.
     fn corrected(&self, case: &Case, value: &str) -> Result<Vec<(DatasetInfo, Dataset)>, Failure> {
         let mut changed = Vec::new();
-        for mut info in self.store.datasets()? {
+        for mut info in self.store.datasets()?.iter().cloned() {
             let mut dataset = self.store.dataset(&info.name)?;
             let rows = dataset.rows_of(&case.subject);
             let column = dataset.columns.iter_mut().find(|column| column.name == case.field);

@@ -2,6 +2,7 @@
 
 use tally_net::{Event, Incoming};
 
+use super::group::Outward;
 use super::step::Step;
 use super::{Engine, book, fatal};
 use crate::failure::Failure;
@@ -57,8 +58,8 @@ impl Engine {
                 Ok(()) => {}
             }
         }
-        if let Some(link) = self.link.as_ref().filter(|_| message.sequence <= last + 1) {
-            link.acknowledge(peer, message.sequence);
+        if message.sequence <= last + 1 {
+            self.group.hold(Outward::Acknowledgement { peer: peer.into(), sequence: message.sequence });
         }
         Ok(())
     }

@@ -1,8 +1,9 @@
 //! The engine: one thread that owns the store, the log and the sessions of a node.
 //!
-//! Every piece of work (a message, a command, a tick) is one [`Step`]: it begins a transaction, changes state, collects log
-//! entries and messages, and commits all of it together. Messages leave only after the commit, each with the receipt of
-//! the log entry that covers it. A node killed at any moment starts again from what was committed: sessions are rebuilt by
+//! Every piece of work (a message, a command, a tick) is one [`Step`]: it changes state, collects log entries and messages,
+//! and is kept as a whole or not at all. Steps that wait for the engine at the same time are one [`Group`], committed as one
+//! transaction; messages, acknowledgements and answers leave only after the commit, each message with the receipt of the log
+//! entry that covers it. A node killed at any moment starts again from what was committed: sessions are rebuilt by
 //! replaying their journals, unacknowledged messages are sent again, byte for byte.
 
 mod approval;
@@ -13,6 +14,7 @@ mod datasets;
 mod disclosure;
 mod disputes;
 mod erasure;
+mod group;
 mod import;
 mod letters;
 mod lists;
@@ -86,6 +88,7 @@ pub(crate) struct Engine {
     last_sweep: Instant,
     last_erasure: i64,
     link: Option<Link>,
+    group: group::Group,
     log: PublishedLog,
     witnessing: witness::Witnessing,
     last_publication: Instant,
@@ -115,6 +118,7 @@ impl Engine {
             last_sweep: Instant::now(),
             last_erasure: 0,
             link: None,
+            group: group::Group::default(),
             log,
             witnessing,
             last_publication: Instant::now(),
@@ -124,13 +128,15 @@ impl Engine {
             store,
         };
         engine.check_identity()?;
+        engine.gather()?;
         engine.load_registers()?;
         engine.load_disputes()?;
-        if engine.ledger.size() == 0 {
+        if engine.ledger.next() == 0 {
             engine.step(Engine::record_genesis)?;
         }
         engine.publish()?;
         engine.resume_sessions()?;
+        engine.commit()?;
         Ok(engine)
     }
 
@@ -141,31 +147,63 @@ impl Engine {
     pub(crate) fn run(mut self, link: Link, work: &Receiver<Work>) -> Result<(), Failure> {
         self.link = Some(link);
         loop {
-            match work.recv_timeout(Duration::from_millis(50)) {
-                Ok(Work::Net(event)) => self.happen(event)?,
-                Ok(Work::Control(command, reply)) => self.obey(command, reply)?,
-                Ok(Work::Stop) | Err(RecvTimeoutError::Disconnected) => break,
-                Err(RecvTimeoutError::Timeout) => {}
-            }
+            let next = work.recv_timeout(Duration::from_millis(50));
+            self.gather()?;
+            let stop = match next {
+                Ok(next) => self.work_off(next, work)?,
+                Err(RecvTimeoutError::Timeout) => false,
+                Err(RecvTimeoutError::Disconnected) => true,
+            };
+            self.gather()?;
             self.tick()?;
+            self.commit()?;
+            if stop {
+                return self.publish();
+            }
         }
-        self.publish()
+    }
+
+    /// Takes in what waits, as long as the group has room; whether the node shall stop.
+    fn work_off(&mut self, first: Work, work: &Receiver<Work>) -> Result<bool, Failure> {
+        let mut next = Ok(first);
+        while let Ok(piece) = next {
+            self.gather()?;
+            match piece {
+                Work::Net(event) => self.happen(event)?,
+                Work::Control(command, reply) => self.obey(command, reply)?,
+                Work::Stop => return Ok(true),
+            }
+            if !self.group.has_room() {
+                break;
+            }
+            next = work.try_recv();
+        }
+        Ok(false)
     }
 
     fn obey(&mut self, command: Command, reply: Reply) -> Result<(), Failure> {
-        let answer = match command {
-            Command::Score(order) => match self.begin_score(order, reply.clone()) {
-                Ok(()) => return Ok(()),
-                Err(failure) => Err(failure),
-            },
-            command => self.answer(command),
-        };
-        // The one who asked may have gone; the work is done all the same.
-        let _ = reply.send(answer);
-        Ok(())
+        if let Command::Score(order) = command {
+            if let Err(failure) = self.begin_score(order, reply.clone()) {
+                self.group.hold(group::Outward::Reply(reply, Err(failure)));
+            }
+            return Ok(());
+        }
+        self.commit()?;
+        self.gather()?;
+        let answer = self.answer(command);
+        self.group.hold(group::Outward::Reply(reply, answer));
+        self.commit()
     }
 
-    pub(crate) fn answer(&mut self, command: Command) -> Result<Value, Failure> {
+    /// Answers a command of this process, durably.
+    pub(crate) fn ask(&mut self, command: Command) -> Result<Value, Failure> {
+        self.gather()?;
+        let answer = self.answer(command);
+        self.commit()?;
+        answer
+    }
+
+    fn answer(&mut self, command: Command) -> Result<Value, Failure> {
         match command {
             Command::Status => self.status(),
             Command::OperatorAdd { name, key, role } => {
@@ -218,14 +256,16 @@ impl Engine {
             self.erase_nightly()?;
         }
         let due = Duration::from_secs(self.config.log.checkpoint_seconds.into());
-        if self.ledger.size() > self.log.size() && self.last_publication.elapsed() >= due {
+        if self.ledger.next() > self.log.size() && self.last_publication.elapsed() >= due {
             self.publish()?;
         }
         Ok(())
     }
 
-    /// Writes tiles and checkpoint for every durable entry.
+    /// Writes tiles and checkpoint for every entry.
     fn publish(&mut self) -> Result<(), Failure> {
+        self.commit()?;
+        self.gather()?;
         if !self.directory.config().exists() {
             let text = format!("{}: the node's directory is gone", self.directory.path().display());
             return Err(failure::unwritable(text));

@@ -126,19 +126,21 @@ impl Engine {
 
     /// A model by its digest, the digest's first digits, or its session; the champion where nothing is named.
     pub(super) fn find_model(&self, named: Option<&str>) -> Result<ModelRecord, Failure> {
-        let mut models = self.store.models()?;
+        let models = self.store.models()?;
         let Some(named) = named else {
-            let champion = models.into_iter().find(|record| record.state == ModelState::Champion);
-            return champion.ok_or_else(|| failure::data("there is no champion here: name a model, see `model list`"));
+            let champion = models.iter().find(|record| record.state == ModelState::Champion);
+            return champion
+                .cloned()
+                .ok_or_else(|| failure::data("there is no champion here: name a model, see `model list`"));
         };
         let fits = |record: &ModelRecord| {
             record.session == named || (named.len() >= 6 && record.model.to_string().starts_with(named))
         };
-        models.retain(fits);
-        match (models.pop(), models.is_empty()) {
-            (Some(record), true) => Ok(record),
+        let mut found = models.iter().filter(|record| fits(record));
+        match (found.next(), found.next()) {
+            (Some(record), None) => Ok(record.clone()),
             (None, _) => Err(failure::data(format!("model `{named}` is not known here: see `tallystick model list`"))),
-            (Some(_), false) => Err(failure::usage(format!("`{named}` fits several models: give more digits"))),
+            (Some(_), Some(_)) => Err(failure::usage(format!("`{named}` fits several models: give more digits"))),
         }
     }
 
@@ -178,8 +180,8 @@ impl Engine {
         let change = ModelChange { time: now(), state: new, operator: Some(operator.into()), reason };
         let others = self.store.models()?;
         self.step(|engine, step| {
-            let before = others.into_iter().filter(|other| new == ModelState::Champion && other.model != model);
-            for mut other in before.filter(|other| other.state == ModelState::Champion) {
+            let before = others.iter().filter(|other| new == ModelState::Champion && other.model != model);
+            for mut other in before.filter(|other| other.state == ModelState::Champion).cloned() {
                 other.state = ModelState::Challenger;
                 other.changes.push(ModelChange { state: ModelState::Challenger, reason: None, ..change.clone() });
                 step.record(Some(&other.session), operator, book::model_state(&other.model, "challenger"));

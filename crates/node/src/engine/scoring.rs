@@ -1,6 +1,7 @@
 //! Online scoring: the bank asks, the platform checks consent, counts the use and adds its points, the bank gives reasons.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -9,9 +10,10 @@ use tally_crypto::transcript::{Digest, commit};
 use tally_model::{Fitted, Golden, Scorecard, Scoring as _};
 use tally_policy::{Cleared, Form, Purpose, State};
 use tally_protocol::scoring::{PointsLost, ScoreOutcome, ScoreRequest, ScoreResponse};
-use tally_protocol::session::{Holder, PlatformHalf};
+use tally_protocol::session::{Holder, PlatformHalf, SealedContract};
 
 use super::clearance::Application;
+use super::group::Outward;
 use super::step::Step;
 use super::{Engine, book, now};
 use crate::control::{Reply, ScoreOrder};
@@ -21,6 +23,7 @@ use crate::store::{ModelState, SessionRecord};
 /// A released model, ready to score.
 pub(super) struct Model {
     digest: Digest,
+    contract: Arc<SealedContract>,
     fitted: Fitted,
     side: Side,
 }
@@ -81,7 +84,8 @@ impl Engine {
             return Ok(());
         }
         let side = if self.is_platform() { self.platform_side(record)? } else { self.bank_side()? };
-        let model = Model { digest: fit.digest(), fitted: fit, side };
+        let contract = Arc::new(self.contract_of(record)?);
+        let model = Model { digest: fit.digest(), contract, fitted: fit, side };
         self.models.insert(record.session.clone(), model);
         Ok(())
     }
@@ -154,9 +158,8 @@ impl Engine {
             return Err(failure::usage("applicants are scored at a bank's node"));
         }
         let session = self.choose_model(order.session.as_deref())?;
-        let record = self.known_session(&session)?;
-        let contract = self.contract_of(&record)?;
         let model = &self.models[&session];
+        let contract = Arc::clone(&model.contract);
         let own = own_codes(&model.fitted, contract.terms(), &order)?;
         let platform = contract.terms().platform().map(|platform| platform.name.clone()).unwrap_or_default();
         if !self.connected.contains_key(&platform) {
@@ -219,22 +222,21 @@ impl Engine {
     fn decide_score(&mut self, step: &mut Step, peer: &str, request: &ScoreRequest) -> Result<ScoreOutcome, Failure> {
         let refuse = |code: &str, reason: String| Ok(ScoreOutcome::Refused { code: code.into(), reason });
         let known = self.models.get(&request.session).filter(|model| model.digest == request.model);
-        if known.is_none() {
+        let Some(model) = known else {
             return refuse("unknown-model", "this model was not released here, or is not fit to serve".into());
-        }
-        if self.find_model(Some(&request.session))?.state == ModelState::Retired {
-            return refuse("model-retired", "the platform has retired this model".into());
-        }
-        let record = self.known_session(&request.session)?;
-        let contract = self.contract_of(&record)?;
-        if contract.terms().party(peer).is_none() {
-            return refuse("not-a-party", format!("{peer} is no party of the session that made the model"));
-        }
+        };
+        let contract = Arc::clone(&model.contract);
         // A scorecard's points tell of no field by itself; of trees the codes travel.
-        let form = match &self.models[&request.session].fitted {
+        let form = match &model.fitted {
             Fitted::Scorecard(_) => Form::Sealed,
             Fitted::Trees(_) => Form::Binned,
         };
+        if self.find_model(Some(&request.session))?.state == ModelState::Retired {
+            return refuse("model-retired", "the platform has retired this model".into());
+        }
+        if contract.terms().party(peer).is_none() {
+            return refuse("not-a-party", format!("{peer} is no party of the session that made the model"));
+        }
         let asked = Application {
             grantee: peer,
             session: &request.session,
@@ -305,8 +307,7 @@ impl Engine {
             held.result = Some(result.clone());
             self.store.put_score(&response.request, &self.subject_tag(&held.subject), &consent, &held)?;
         }
-        // The one who asked may have gone.
-        let _ = reply.send(answer);
+        self.group.hold(Outward::Reply(reply, answer));
         Ok(())
     }
 
@@ -326,8 +327,7 @@ impl Engine {
     pub(super) fn complete(&self, held: &Held, request: &str, outcome: &ScoreOutcome) -> Result<Value, Failure> {
         let gone = || failure::refused("no score (unknown-model): the model went out of use meanwhile");
         let model = self.models.get(&held.session).ok_or_else(gone)?;
-        let contract = self.contract_of(&self.known_session(&held.session)?)?;
-        let terms = contract.terms();
+        let terms = model.contract.terms();
         let own = terms.fields_of(Holder::Banks).map(|field| field.name.as_str());
         let strange = || failure::refused("the platform answered for another kind of model");
         if let Some(consent) = consent_of(outcome) {
@@ -395,7 +395,7 @@ impl Engine {
         for request in late {
             if let Some(waiting) = self.waiting_scores.remove(&request) {
                 let text = format!("no score: the platform did not answer within {} s; try again", PATIENCE.as_secs());
-                let _ = waiting.reply.send(Err(failure::retry(text)));
+                self.group.hold(Outward::Reply(waiting.reply, Err(failure::retry(text))));
             }
         }
     }

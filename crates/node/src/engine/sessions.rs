@@ -85,7 +85,7 @@ impl Engine {
     /// Starts the machine of an approved session with this node's cleared data.
     pub(super) fn start(&mut self, step: &mut Step, mut record: SessionRecord) -> Result<(), Failure> {
         let datasets = self.store.datasets()?;
-        let dataset = datasets.into_iter().find(|info| record.dataset.as_ref() == Some(&info.name));
+        let dataset = datasets.iter().find(|info| record.dataset.as_ref() == Some(&info.name));
         record.data_version = dataset.map(|info| info.commitment);
         let input = if self.is_platform() {
             self.platform_data(step, &mut record).map(|data| Input::PlatformData(data.into_inner()))

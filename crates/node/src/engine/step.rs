@@ -1,9 +1,9 @@
-//! One step: what happens together becomes durable together.
+//! One step: what belongs together happens together, or not at all.
 
 use tally_audit::Body;
 use tally_crypto::transcript::Digest;
-use tally_net::Outgoing;
 
+use super::group::Outward;
 use super::{Engine, now};
 use crate::failure::{self, Failure};
 use crate::store::Letter;
@@ -17,7 +17,7 @@ pub(super) struct Step {
     letters: Vec<Letter>,
     /// Sessions whose machines were moved: they are rebuilt from their journals if the step fails.
     touched: Vec<String>,
-    /// Consents used: the register in memory counts them once the step is durable.
+    /// Consents used: the register in memory counts them once the step is kept.
     uses: Vec<Digest>,
 }
 
@@ -51,40 +51,39 @@ impl Step {
         self.uses.push(consent);
     }
 
-    /// Adds a message that leaves after the commit.
+    /// Adds a message that leaves once the step is durable.
     pub(super) fn post(&mut self, letter: Letter) {
         self.letters.push(letter);
     }
 }
 
 impl Engine {
-    /// Runs one step: all of it is committed, or none.
+    /// Runs one step: all of it is kept in the group, or none.
     pub(super) fn step<T>(
         &mut self,
         work: impl FnOnce(&mut Self, &mut Step) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
-        self.store.begin()?;
+        self.store.begin_step()?;
         let mut step = Step {
             now: now(),
             entries: Vec::new(),
-            first: self.ledger.size(),
+            first: self.ledger.next(),
             letters: Vec::new(),
             touched: Vec::new(),
             uses: Vec::new(),
         };
-        let done = work(self, &mut step).and_then(|value| self.commit(&mut step).map(|()| value));
+        let done = work(self, &mut step).and_then(|value| self.keep(&mut step).map(|()| value));
         match done {
             Ok(value) => {
                 for consent in &step.uses {
                     self.register.count_use(consent, 1, step.now);
                 }
-                for letter in step.letters {
-                    self.dispatch(letter);
-                }
+                self.group.count_step();
+                self.group.hold_all(step.letters.into_iter().map(Outward::Letter));
                 Ok(value)
             }
             Err(failure) => {
-                self.store.rollback();
+                self.undo_step()?;
                 for session in step.touched {
                     self.live.remove(&session);
                 }
@@ -93,20 +92,12 @@ impl Engine {
         }
     }
 
-    fn commit(&mut self, step: &mut Step) -> Result<(), Failure> {
+    fn keep(&mut self, step: &mut Step) -> Result<(), Failure> {
         let mut batch = self.ledger.batch();
         for entry in step.entries.drain(..) {
             batch.append(entry.session.as_deref(), step.now, &entry.actor, entry.body).map_err(failure::internal)?;
         }
-        crate::log::commit(&self.store, batch)
-    }
-
-    /// Hands a durable message to the network; what cannot leave now leaves when the peer is back.
-    pub(super) fn dispatch(&self, letter: Letter) {
-        let (Some(link), Some(receipt)) = (&self.link, self.ledger.receipt(letter.entry)) else { return };
-        let outgoing = Outgoing::new(letter.sequence, &letter.session, &letter.kind, letter.body, &receipt);
-        if link.send(&letter.peer, outgoing).is_err() {
-            tracing::debug!(peer = letter.peer, sequence = letter.sequence, "the peer is away; the message waits");
-        }
+        crate::log::stage(&self.store, batch)?;
+        self.store.keep_step()
     }
 }

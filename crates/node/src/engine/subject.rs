@@ -39,7 +39,7 @@ impl Engine {
     /// The values that this node's data sets hold.
     fn held(&self, subject: &str) -> Result<Vec<Value>, Failure> {
         let mut held = Vec::new();
-        for info in self.store.datasets()? {
+        for info in self.store.datasets()?.iter() {
             let dataset = self.store.dataset(&info.name)?;
             let disputed = self.disputed_fields(subject);
             held.extend(dataset.rows_of(subject).into_iter().map(|row| {

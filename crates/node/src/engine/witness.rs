@@ -14,6 +14,7 @@ use tally_audit::policy::Policy;
 use tally_audit::witness::{Answer, Collector, LogKey, Progress, SplitView, Witness};
 use tally_crypto::transcript::Digest;
 
+use super::group::Outward;
 use super::{Engine, book, now};
 use crate::config::Config;
 use crate::directory::Directory;
@@ -84,9 +85,7 @@ impl Engine {
                 refusal.answer
             }
         };
-        if let Some(link) = &self.link {
-            link.answer_to_cosign(peer, answer.status(), answer.content_type(), answer.body().into_bytes());
-        }
+        self.group.hold(Outward::Cosignature { peer: peer.into(), answer });
         Ok(())
     }
 

@@ -1,5 +1,8 @@
 //! What each bank has got of the platform's data: fields with their bins, and row sets.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use tally_crypto::transcript::Digest;
 use tally_protocol::session::BinTable;
@@ -18,9 +21,13 @@ pub(crate) struct Disclosed {
     pub(crate) rows: Digest,
 }
 
+/// Names of the fields that were released, by grantee and data set.
+pub(super) type Fields = BTreeMap<(String, String), BTreeSet<String>>;
+
 impl Store {
     /// Notes a release that is about to leave.
     pub(crate) fn put_disclosed(&self, grantee: &str, dataset: &str, release: &Disclosed) -> Result<(), Failure> {
+        self.disclosed.forget();
         let bytes = serde_json::to_vec(release).map_err(failure::internal)?;
         let sealed = self.vault.seal("disclosure", &format!("{}/{grantee}", release.session), &bytes)?;
         let statement = "INSERT INTO disclosure (session, grantee, dataset, sealed) VALUES (?1, ?2, ?3, ?4)";
@@ -36,6 +43,22 @@ impl Store {
             serde_json::from_slice(&bytes).map_err(failure::internal)
         };
         rows.into_iter().map(open).collect()
+    }
+
+    /// Names of the fields that were released, by grantee and data set.
+    pub(crate) fn disclosed_fields(&self) -> Result<Arc<Fields>, Failure> {
+        self.disclosed.or_read(|| {
+            let mut fields = Fields::new();
+            let places = self.rows("SELECT DISTINCT grantee, dataset FROM disclosure", [], |row| {
+                Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))
+            })?;
+            for (grantee, dataset) in places {
+                let releases = self.disclosed(&grantee, &dataset)?;
+                let names = releases.into_iter().flat_map(|release| release.tables).map(|(name, _)| name);
+                fields.insert((grantee, dataset), names.collect());
+            }
+            Ok(fields)
+        })
     }
 
     /// Keeps a set of rows under its digest.

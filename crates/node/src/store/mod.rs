@@ -1,10 +1,11 @@
-//! The node's store: one SQLite file, written in one transaction a step.
+//! The node's store: one SQLite file, written in one transaction for a group of steps.
 //!
 //! Everything that a step causes (log entries, journal, messages to send, uses counted) is committed together or not at
-//! all; messages leave only after the commit. Whatever names an enterprise or carries a value is sealed ([`Vault`]).
+//! all; a step is a savepoint of its group's transaction. Messages leave only after the commit. Whatever names an enterprise or carries a value is sealed ([`Vault`]).
 
 mod consents;
 mod disclosures;
+mod kept;
 mod letters;
 mod records;
 mod subjects;
@@ -22,6 +23,7 @@ use std::path::Path;
 use rusqlite::Connection;
 use tally_crypto::seed::Seed;
 
+use self::kept::Kept;
 use crate::failure::{self, Failure};
 
 /// Version of `schema.sql`.
@@ -31,6 +33,9 @@ const SCHEMA_VERSION: i64 = 4;
 pub(crate) struct Store {
     connection: Connection,
     vault: Vault,
+    models: Kept<Vec<ModelRecord>>,
+    datasets: Kept<Vec<DatasetInfo>>,
+    disclosed: Kept<disclosures::Fields>,
 }
 
 impl Store {
@@ -62,24 +67,41 @@ impl Store {
             let text = format!("{}: schema version {version}, this build reads {SCHEMA_VERSION}", path.display());
             return Err(failure::misconfigured(text));
         }
-        Ok(Self { connection, vault: Vault::new(key) })
+        let (models, datasets, disclosed) = Default::default();
+        Ok(Self { connection, vault: Vault::new(key), models, datasets, disclosed })
     }
 
-    /// Begins a step's transaction.
+    /// Begins a transaction.
     pub(crate) fn begin(&self) -> Result<(), Failure> {
         self.run("BEGIN IMMEDIATE")
     }
 
-    /// Makes the step durable.
+    /// Makes the transaction durable.
     pub(crate) fn commit(&self) -> Result<(), Failure> {
         self.run("COMMIT")
     }
 
-    /// Forgets the step.
-    pub(crate) fn rollback(&self) {
-        if let Err(failure) = self.run("ROLLBACK") {
-            tracing::warn!(%failure, "rollback");
-        }
+    /// True within a transaction.
+    pub(crate) fn is_open(&self) -> bool {
+        !self.connection.is_autocommit()
+    }
+
+    /// Begins a step within the transaction.
+    pub(crate) fn begin_step(&self) -> Result<(), Failure> {
+        self.run_cached("SAVEPOINT step")
+    }
+
+    /// Keeps the step.
+    pub(crate) fn keep_step(&self) -> Result<(), Failure> {
+        self.run_cached("RELEASE step")
+    }
+
+    /// Undoes the step, not the transaction, unless a full or failing disk has undone all of it.
+    pub(crate) fn undo_step(&self) -> Result<(), Failure> {
+        self.models.forget();
+        self.datasets.forget();
+        self.disclosed.forget();
+        if self.is_open() { self.run("ROLLBACK TO step; RELEASE step") } else { Ok(()) }
     }
 
     /// Adds log entries from `first` on.
@@ -101,6 +123,10 @@ impl Store {
     pub(crate) fn entry(&self, number: u64) -> Result<Vec<u8>, Failure> {
         let entry: Option<Vec<u8>> = self.column("SELECT leaf FROM entry WHERE number = ?1", [number])?.pop();
         entry.ok_or_else(|| failure::data(format!("the log has no entry {number}")))
+    }
+
+    fn run_cached(&self, statement: &str) -> Result<(), Failure> {
+        self.execute(statement, []).map(drop)
     }
 
     fn run(&self, statement: &str) -> Result<(), Failure> {

@@ -1,6 +1,7 @@
 //! Operators, lists, data sets, consents, sessions and their journals.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use tally_crypto::sign::{Envelope, VerifyKey};
@@ -173,16 +174,19 @@ impl Store {
     }
 
     pub(crate) fn put_model(&self, record: &ModelRecord) -> Result<(), Failure> {
+        self.models.forget();
         let statement = "INSERT OR REPLACE INTO model (digest, record) VALUES (?1, ?2)";
         self.execute(statement, (record.model.as_bytes(), text(record)?)).map(drop)
     }
 
     /// Released models, the oldest first.
-    pub(crate) fn models(&self) -> Result<Vec<ModelRecord>, Failure> {
-        let records: Vec<String> = self.column("SELECT record FROM model", [])?;
-        let mut records: Vec<ModelRecord> = records.iter().map(|record| parse(record)).collect::<Result<_, _>>()?;
-        records.sort_by_key(|record| record.released);
-        Ok(records)
+    pub(crate) fn models(&self) -> Result<Arc<Vec<ModelRecord>>, Failure> {
+        self.models.or_read(|| {
+            let records: Vec<String> = self.column("SELECT record FROM model", [])?;
+            let mut records: Vec<ModelRecord> = records.iter().map(|record| parse(record)).collect::<Result<_, _>>()?;
+            records.sort_by_key(|record| record.released);
+            Ok(records)
+        })
     }
 
     pub(crate) fn put_list(&self, version: u32, envelope: &Envelope, now: i64) -> Result<(), Failure> {
@@ -197,15 +201,19 @@ impl Store {
     }
 
     pub(crate) fn put_dataset(&self, info: &DatasetInfo, dataset: &Dataset) -> Result<(), Failure> {
+        self.datasets.forget();
         let bytes = postcard::to_allocvec(dataset).map_err(failure::internal)?;
         let sealed = self.vault.seal("dataset", &info.name, &bytes)?;
         let statement = "INSERT OR REPLACE INTO dataset (name, info, sealed) VALUES (?1, ?2, ?3)";
         self.execute(statement, (&info.name, text(info)?, sealed)).map(drop)
     }
 
-    pub(crate) fn datasets(&self) -> Result<Vec<DatasetInfo>, Failure> {
-        let infos: Vec<String> = self.column("SELECT info FROM dataset ORDER BY name", [])?;
-        infos.iter().map(|info| parse(info)).collect()
+    /// Every data set, by name.
+    pub(crate) fn datasets(&self) -> Result<Arc<Vec<DatasetInfo>>, Failure> {
+        self.datasets.or_read(|| {
+            let infos: Vec<String> = self.column("SELECT info FROM dataset ORDER BY name", [])?;
+            infos.iter().map(|info| parse(info)).collect()
+        })
     }
 
     pub(crate) fn dataset(&self, name: &str) -> Result<Dataset, Failure> {

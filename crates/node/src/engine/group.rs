@@ -1,0 +1,133 @@
+//! A group of steps: the disk is waited for once, and only then anything is said.
+//!
+//! The engine takes what waits for it, a few milliseconds' worth, into one transaction. Each step is a savepoint of it. What
+//! a step says outwards (a message, an acknowledgement, an answer, a cosignature) is held, in order, until the transaction is
+//! durable. If that fails, nothing has been said, and the node stops: it starts again from what is durable. Commands of
+//! operators have groups of their own, so that an import that fills the disk fails alone.
+
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tally_audit::witness::Answer;
+use tally_net::Outgoing;
+
+use super::Engine;
+use crate::control::Reply;
+use crate::failure::{self, Failure};
+use crate::store::Letter;
+
+/// How long a group takes in further work before it settles.
+const LONGEST: Duration = Duration::from_millis(4);
+
+/// What is said once the group is durable.
+pub(super) enum Outward {
+    /// A message to a peer.
+    Letter(Letter),
+    /// Everything of this peer up to this number is durable.
+    Acknowledgement { peer: String, sequence: u64 },
+    /// The answer to a command.
+    Reply(Reply, Result<Value, Failure>),
+    /// The answer of this node as a witness.
+    Cosignature { peer: String, answer: Answer },
+}
+
+/// What the open group has to say.
+#[derive(Default)]
+pub(super) struct Group {
+    began: Option<Instant>,
+    /// Steps that were kept.
+    steps: usize,
+    held: Vec<Outward>,
+}
+
+impl Group {
+    /// Holds something back until the group is durable.
+    pub(super) fn hold(&mut self, outward: Outward) {
+        self.held.push(outward);
+    }
+
+    /// Holds several things, in order.
+    pub(super) fn hold_all(&mut self, outward: impl IntoIterator<Item = Outward>) {
+        self.held.extend(outward);
+    }
+
+    /// Counts a step that was kept.
+    pub(super) fn count_step(&mut self) {
+        self.steps += 1;
+    }
+
+    /// True while it may take in further work.
+    pub(super) fn has_room(&self) -> bool {
+        self.began.is_none_or(|began| began.elapsed() < LONGEST)
+    }
+}
+
+impl Engine {
+    /// Begins a group, unless one is open.
+    pub(super) fn gather(&mut self) -> Result<(), Failure> {
+        if self.group.began.is_none() {
+            self.store.begin()?;
+            (self.group.began, self.group.steps) = (Some(Instant::now()), 0);
+        }
+        Ok(())
+    }
+
+    /// Undoes a step. Where the store has undone the whole transaction and nothing else was in it, the group begins anew;
+    /// otherwise it cannot be committed any more.
+    pub(super) fn undo_step(&mut self) -> Result<(), Failure> {
+        self.store.undo_step()?;
+        if self.store.is_open() || self.group.steps > 0 { Ok(()) } else { self.store.begin() }
+    }
+
+    /// Makes the open group durable, then says what it has to say.
+    ///
+    /// # Errors
+    /// Nothing of the group has happened then; the engine must not go on.
+    pub(super) fn commit(&mut self) -> Result<(), Failure> {
+        if self.group.began.take().is_none() {
+            return Ok(());
+        }
+        let held = std::mem::take(&mut self.group.held);
+        let store = &self.store;
+        let durable = self.ledger.settle(|| match store.is_open() {
+            true => store.commit(),
+            false => Err(failure::unwritable("the store has undone its transaction: check the disk")),
+        });
+        for outward in held {
+            match &durable {
+                Ok(()) => self.say(outward),
+                Err(failure) => decline(outward, failure),
+            }
+        }
+        durable
+    }
+
+    fn say(&self, outward: Outward) {
+        match (outward, &self.link) {
+            (Outward::Letter(letter), _) => self.dispatch(letter),
+            (Outward::Acknowledgement { peer, sequence }, Some(link)) => link.acknowledge(&peer, sequence),
+            (Outward::Cosignature { peer, answer }, Some(link)) => {
+                link.answer_to_cosign(&peer, answer.status(), answer.content_type(), answer.body().into_bytes());
+            }
+            // Whoever asked may have gone; the work is done all the same.
+            (Outward::Reply(reply, answer), _) => drop(reply.send(answer)),
+            (_, None) => {}
+        }
+    }
+
+    /// Hands a durable message to the network; what cannot leave now leaves when the peer is back.
+    pub(super) fn dispatch(&self, letter: Letter) {
+        let (Some(link), Some(receipt)) = (&self.link, self.ledger.receipt(letter.entry)) else { return };
+        let outgoing = Outgoing::new(letter.sequence, &letter.session, &letter.kind, letter.body, &receipt);
+        if link.send(&letter.peer, outgoing).is_err() {
+            tracing::debug!(peer = letter.peer, sequence = letter.sequence, "the peer is away; the message waits");
+        }
+    }
+}
+
+/// An answer about what did not become durable is the failure.
+fn decline(outward: Outward, failure: &Failure) {
+    if let Outward::Reply(reply, _) = outward {
+        drop(reply.send(Err(failure.clone())));
+    }
+}
