@@ -3,8 +3,10 @@
 #![cfg(test)]
 
 mod align;
+mod api;
 mod audit;
 mod bad_input;
+mod caller;
 mod cohorts;
 mod consents;
 mod demo;
@@ -14,4 +16,5 @@ mod lists;
 mod operator;
 mod program;
 mod releases;
+mod schema;
 mod witness;

@@ -248,6 +248,40 @@ pub enum Body {
         purpose: String,
         /// The model.
         model: Digest,
+        /// Bank: pseudonym of the caller of its scoring service who asked.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        caller: Option<Digest>,
+    },
+    /// A token of the scoring service was given out, under operators' signatures.
+    #[serde(rename = "token.issue")]
+    TokenIssue {
+        /// SHA-256 of the token.
+        token: Digest,
+        /// Pseudonym of the caller that holds it.
+        caller: Digest,
+        /// What it allows.
+        scopes: Vec<String>,
+        /// When it ends, Unix milliseconds.
+        expires: i64,
+        /// Short names of the keys that signed.
+        keys: Vec<String>,
+    },
+    /// A token was ended.
+    #[serde(rename = "token.revoke")]
+    TokenRevoke {
+        /// SHA-256 of the token.
+        token: Digest,
+    },
+    /// Calls of the scoring service that asked nobody for anything: refused, or answered from what was kept.
+    #[serde(rename = "api.call")]
+    ApiCall {
+        /// Pseudonym of the caller, where it showed who it is.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        caller: Option<Digest>,
+        /// Code of the refusal, or `replayed`.
+        outcome: String,
+        /// How many: refusals by the limits are counted together, so that a flood does not fill the log.
+        count: u64,
     },
     /// The platform decided whether data may be used.
     #[serde(rename = "decision")]

@@ -227,6 +227,9 @@ fn events(log: &VerifiedLog) -> Vec<Events> {
             Body::Export { allow, .. } => (if *allow { "export" } else { "export-refused" }.into(), 1),
             Body::Refusal { what, .. } => (format!("refused-{what}"), 1),
             Body::AuditAccess { .. } => ("audit-access".into(), 1),
+            Body::TokenIssue { .. } => ("token-issue".into(), 1),
+            Body::TokenRevoke { .. } => ("token-revoke".into(), 1),
+            Body::ApiCall { outcome, count, .. } => (format!("api-{outcome}"), *count),
             _ => continue,
         };
         *months.entry(month(entry.time)).or_default().entry(kind).or_default() += count;

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::api::ApiSection;
 use crate::failure::{Failure, FailureKind};
 
 /// The whole file; unknown keys are refused.
@@ -26,6 +27,9 @@ pub(crate) struct Config {
     /// How long records are kept.
     #[serde(default)]
     pub(crate) retention: RetentionSection,
+    /// Bank: the scoring service; none if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) api: Option<ApiSection>,
 }
 
 /// Who a node is.
@@ -158,6 +162,11 @@ impl Config {
             Err("session.approvals is 1 or 2")?;
         }
         check_name(&config.node.name)?;
+        match &config.api {
+            Some(_) if config.node.role == Role::Platform => Err("applicants are scored at a bank: remove [api]")?,
+            Some(api) => api.check()?,
+            None => {}
+        }
         Ok(config)
     }
 }

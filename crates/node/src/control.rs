@@ -7,14 +7,15 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tally_crypto::sign::{Signature, VerifyKey};
 use tally_crypto::transcript::Digest;
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
+use crate::api::TokenTerms;
 use crate::failure::{self, Failure};
 use crate::store::OperatorRole;
 
@@ -191,6 +192,26 @@ pub enum Command {
     },
     /// Scores one applicant.
     Score(ScoreOrder),
+    /// An operator's signature under a token of the scoring service.
+    TokenIssue {
+        /// What the token allows.
+        terms: TokenTerms,
+        /// Who signs.
+        operator: String,
+        /// The operator's signature over the terms.
+        signature: Signature,
+    },
+    /// Lists tokens, without what they are.
+    TokenList,
+    /// Ends a token.
+    TokenRevoke {
+        /// Its name.
+        name: String,
+        /// Who ends it.
+        operator: String,
+        /// The operator's signature over the name.
+        signature: Signature,
+    },
     /// Writes tiles and a checkpoint for every durable entry.
     LogPublish,
 }
@@ -257,7 +278,9 @@ enum Answer {
 }
 
 /// Where the engine leaves the answer to a command.
-pub(crate) type Reply = SyncSender<Result<Value, Failure>>;
+///
+/// One answer a command; a thread or a task may wait for it.
+pub(crate) type Reply = UnboundedSender<Result<Value, Failure>>;
 
 /// Listens on the socket; every command goes to `submit` with the place for its answer.
 ///
@@ -289,9 +312,9 @@ fn converse(stream: UnixStream, submit: impl Fn(Command, Reply)) {
         let Ok(line) = line else { return };
         let answer = match serde_json::from_str(&line) {
             Ok(command) => {
-                let (reply, answer) = sync_channel(1);
+                let (reply, mut answer) = unbounded_channel();
                 submit(command, reply);
-                answer.recv().unwrap_or_else(|_| Err(failure::unavailable("the node is stopping")))
+                answer.blocking_recv().unwrap_or_else(|| Err(failure::unavailable("the node is stopping")))
             }
             Err(error) => Err(failure::usage(format!("the node does not know this command: {error}"))),
         };

@@ -10,6 +10,12 @@ pub struct Failure {
     pub kind: FailureKind,
     /// The sentence.
     pub message: String,
+    /// A code for programs, where the scoring service has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// The member of the request that is wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub field: Option<String>,
 }
 
 /// Kinds of failure; the numbers follow `sysexits.h`.
@@ -56,7 +62,19 @@ impl FailureKind {
 impl Failure {
     /// A failure of `kind`.
     pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into() }
+        Self { kind, message: message.into(), code: None, field: None }
+    }
+
+    /// The same with a code for programs.
+    #[must_use]
+    pub(crate) fn coded(self, code: &str) -> Self {
+        Self { code: Some(code.into()), ..self }
+    }
+
+    /// The same with the member of the request that is wrong.
+    #[must_use]
+    pub(crate) fn about(self, field: impl Into<String>) -> Self {
+        Self { field: Some(field.into()), ..self }
     }
 }
 
@@ -66,7 +84,7 @@ macro_rules! kinds {
         $(
             #[doc = concat!("A failure of kind [`FailureKind::", stringify!($kind), "`].")]
             pub(crate) fn $name(message: impl ToString) -> Failure {
-                Failure { kind: FailureKind::$kind, message: message.to_string() }
+                Failure::new(FailureKind::$kind, message.to_string())
             }
         )*
     };

@@ -10,6 +10,7 @@
 //! | `demo` | a platform and its banks on one machine |
 
 mod align;
+mod api;
 mod bench;
 mod cli;
 mod config;

@@ -1,9 +1,11 @@
 //! `tallystick serve`: opens the node, connects it, works until it is told to stop.
 
+use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 
 use tally_net::{Dialer, Event, Link, Listener, Tls};
 
+use crate::api::{self, ApiSection, Gate, ServerTls, Service};
 use crate::config::{Config, Role};
 use crate::control;
 use crate::directory::Directory;
@@ -20,6 +22,7 @@ pub(crate) fn serve(directory: Directory, passphrase: &[u8], until_stdin_closes:
     let keys = NodeKeys::read(&directory.node_keys(), passphrase)?;
     let tls = read_tls(&directory, &config, &keys)?;
     let registry_parties = registry_parties(&directory, &config)?;
+    let scoring = config.api.as_ref().map(|section| scoring_tls(&directory, section, &tls)).transpose()?;
     let engine = Engine::open(directory.clone(), config.clone(), keys)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -35,7 +38,10 @@ pub(crate) fn serve(directory: Directory, passphrase: &[u8], until_stdin_closes:
     let link = connect(&runtime, &config, tls, registry_parties, sender.clone())?;
     if let Some(address) = link.local_address() {
         tracing::info!(%address, "listening");
-        write_address(&directory, &address.to_string())?;
+        write_address(&directory, "address", &address.to_string())?;
+    }
+    if let (Some(section), Some(scoring)) = (&config.api, &scoring) {
+        serve_scores(&runtime, &directory, section, scoring, engine.gate(), sender.clone())?;
     }
     if until_stdin_closes {
         stop_with_parent(sender.clone());
@@ -92,9 +98,36 @@ fn connect(
     .map_err(|error| failure::misconfigured(format!("{}: {error}", config.node.name)))
 }
 
-/// Where a platform listens, for whoever let the system choose the port.
-fn write_address(directory: &Directory, address: &str) -> Result<(), Failure> {
-    let path = directory.path().join("address");
+/// PEM texts of the scoring service: its own certificate, or the node's.
+fn scoring_tls(directory: &Directory, section: &ApiSection, node: &Tls) -> Result<ServerTls, Failure> {
+    let read = |path: &std::path::Path| {
+        let path = directory.resolve(path);
+        std::fs::read_to_string(&path).map_err(|error| failure::misconfigured(format!("{}: {error}", path.display())))
+    };
+    let (certificate, key) = match (&section.certificate, &section.key) {
+        (Some(certificate), Some(key)) => (read(certificate)?, read(key)?),
+        _ => (node.cert_pem.clone(), node.key_pem.clone()),
+    };
+    Ok(ServerTls { certificate, key, client_ca: section.client_ca.as_deref().map(read).transpose()? })
+}
+
+fn serve_scores(
+    runtime: &tokio::runtime::Runtime,
+    directory: &Directory,
+    section: &ApiSection,
+    tls: &ServerTls,
+    gate: Arc<Gate>,
+    sender: Sender<Work>,
+) -> Result<(), Failure> {
+    let service = Arc::new(Service::new(section, gate, sender));
+    let address = api::listen(runtime.handle(), &section.listen, tls.config()?, api::router(service))?;
+    tracing::info!(%address, "scoring service");
+    write_address(directory, "api.address", &address.to_string())
+}
+
+/// Where the node listens, for whoever let the system choose the port.
+fn write_address(directory: &Directory, file: &str, address: &str) -> Result<(), Failure> {
+    let path = directory.path().join(file);
     std::fs::write(&path, address).map_err(|error| failure::unwritable(format!("{}: {error}", path.display())))
 }
 

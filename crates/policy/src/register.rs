@@ -258,6 +258,12 @@ impl Register {
         Some(&self.entries[place as usize].subject)
     }
 
+    /// Until when a consent holds, Unix milliseconds; `None` if it is not here.
+    pub fn not_after(&self, digest: &Digest) -> Option<i64> {
+        let place = *self.by_digest.get(digest)?;
+        Some(self.entries[place as usize].not_after)
+    }
+
     /// To whom a consent is; `None` if it is not here.
     pub fn grantee(&self, digest: &Digest) -> Option<&str> {
         let place = *self.by_digest.get(digest)?;

@@ -211,6 +211,7 @@ impl<'a> World<'a> {
             applicant: commit("applicant", &salt, b"91330100AAAAAAAA2X"),
             purpose: "loan-underwriting".into(),
             model: digest("model"),
+            caller: None,
         };
         self.own(bank, asked.clone());
         self.send(bank, PLATFORM, "score-request", "score");

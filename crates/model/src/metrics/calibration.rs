@@ -56,6 +56,43 @@ pub fn reliability(scores: &ScoreCells, bands: usize) -> Vec<ReliabilityBand> {
         .collect()
 }
 
+/// A reliability band and the log-odds between which it lies.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CalibratedBand {
+    /// Lower end; minus infinity for the lowest.
+    pub low: f64,
+    /// Upper end; infinity for the highest.
+    pub high: f64,
+    /// What was expected and observed in it.
+    pub rows: ReliabilityBand,
+}
+
+/// The reliability table with the ends of its bands.
+pub fn calibrated(scores: &ScoreCells, bands: usize) -> Vec<CalibratedBand> {
+    let Some(histogram) = scores.histogram() else { return Vec::new() };
+    let cells = histogram.bands(bands).into_iter().map(|band| band.cells);
+    let last = histogram.cells().len();
+    let ended = cells.zip(reliability(scores, bands)).map(|(cells, rows)| CalibratedBand {
+        low: if cells.start == 0 { f64::NEG_INFINITY } else { scores.ends(cells.start).0 },
+        high: if cells.end == last { f64::INFINITY } else { scores.ends(cells.end - 1).1 },
+        rows,
+    });
+    ended.collect()
+}
+
+impl CalibratedBand {
+    /// The band that a probability of bad falls into; one where no row was, into the band below.
+    pub fn of(bands: &[Self], probability: f64) -> Option<&Self> {
+        let log_odds = libm::log(probability / (1.0 - probability));
+        bands.get(bands.partition_point(|band| band.low <= log_odds).saturating_sub(1))
+    }
+
+    /// Probabilities of bad between which it lies.
+    pub fn probabilities(&self) -> (f64, f64) {
+        (logistic(self.low), logistic(self.high))
+    }
+}
+
 /// Hosmer-Lemeshow test over a reliability table: `sum (O - E)^2 / (E (1 - E / n))`.
 ///
 /// Two degrees of freedom are lost on the rows that the model was fitted on, none on hold-out rows.

@@ -30,7 +30,9 @@ mod stability;
 #[cfg(test)]
 mod tests;
 
-pub use calibration::{ReliabilityBand, Resolved, brier, hosmer_lemeshow, log_loss, reliability};
+pub use calibration::{
+    CalibratedBand, ReliabilityBand, Resolved, brier, calibrated, hosmer_lemeshow, log_loss, reliability,
+};
 pub use cutoff::{CutOff, cut_offs};
 pub use estimate::{Estimate, Test};
 pub use evaluation::{Evaluation, Segment, by_segment};

@@ -336,3 +336,21 @@ proptest! {
         }
     }
 }
+
+/// Bands tile the line, hold every row once, and a probability finds the band that its log-odds lie in.
+#[test]
+fn calibrated_bands_are_found_by_probability() {
+    let grid = ScoreGrid { low: -4.0, step: 0.5, cells: 18 };
+    let words: Vec<i64> = (0..18).flat_map(|cell| [40 - 2 * cell, 1 + cell]).collect();
+    let scores = ScoreCells::released(grid, &(0..18).collect::<Vec<_>>(), &words);
+    let bands = calibrated(&scores, 5);
+    assert_eq!(bands.len(), 5);
+    assert_eq!((bands[0].low, bands[4].high), (f64::NEG_INFINITY, f64::INFINITY));
+    assert!(bands.windows(2).all(|two| two[0].high == two[1].low && two[0].rows.observed.value < two[1].rows.observed.value));
+    assert_eq!(bands.iter().map(|band| band.rows.rows.rows()).sum::<i64>(), scores.rows().rows());
+    for z in [-9.0, -3.7, -1.2, 0.1, 2.4, 9.0] {
+        let found = CalibratedBand::of(&bands, 1.0 / (1.0 + libm::exp(-z))).unwrap();
+        assert!(found.low <= z && z < found.high, "{z}: {found:?}");
+    }
+    assert!(CalibratedBand::of(&[], 0.5).is_none());
+}

@@ -10,6 +10,7 @@ mod model;
 mod node;
 mod session;
 mod subject;
+mod token;
 mod words;
 
 pub(crate) use audit::audit;
@@ -103,6 +104,9 @@ enum Verb {
     /// Score applicants with a released model.
     #[command(subcommand)]
     Score(session::ScoreVerb),
+    /// Tokens of the scoring service.
+    #[command(subcommand)]
+    Token(token::TokenVerb),
     /// Measure what operations cost on this machine.
     #[command(subcommand)]
     Bench(crate::bench::BenchVerb),
@@ -156,6 +160,7 @@ pub fn main() -> ExitCode {
         Verb::Align(arguments) => arguments.run(language, json),
         Verb::Model(verb) => verb.run(language),
         Verb::Score(verb) => verb.run(language),
+        Verb::Token(verb) => verb.run(),
         Verb::Audit(verb) => verb.run(language),
     };
     match outcome {

@@ -134,12 +134,13 @@ pub(super) fn model_state(model: &Digest, state: &str) -> Body {
     Body::ModelState { model: *model, state: state.into() }
 }
 
-pub(super) fn score_request(request: &ScoreRequest, applicant: Digest) -> Body {
+pub(super) fn score_request(request: &ScoreRequest, applicant: Digest, caller: Option<Digest>) -> Body {
     Body::ScoreRequest {
         request: name_of(&request.request),
         applicant,
         purpose: request.purpose.to_string(),
         model: request.model,
+        caller,
     }
 }
 

@@ -184,7 +184,7 @@ impl Engine {
         let codes = self.store.datasets()?.iter().all(|info| info.credit_codes);
         kind_of(codes)
             .canonical(identifier)
-            .map_err(|error| failure::data(format!("the applicant's identifier: {error}")))
+            .map_err(|error| failure::data(format!("the applicant's identifier: {error}")).about("applicant"))
     }
 }
 

@@ -8,6 +8,7 @@
 
 mod approval;
 mod book;
+mod calls;
 mod clearance;
 mod consents;
 mod datasets;
@@ -25,6 +26,7 @@ mod scoring;
 mod sessions;
 mod step;
 mod subject;
+mod tokens;
 mod witness;
 
 use std::collections::BTreeMap;
@@ -38,6 +40,7 @@ use tally_crypto::sign::SigningKey;
 use tally_net::{Event, Link};
 use tally_policy::{ListHistory, Register};
 
+use crate::api::Gate;
 use crate::config::{Config, Role};
 use crate::control::{Command, Reply};
 use crate::directory::Directory;
@@ -47,11 +50,13 @@ use crate::log::{self, PublishedLog};
 use crate::store::Store;
 
 pub(crate) use approval::APPROVAL_LABEL;
+pub(crate) use calls::{Call, Key, Served, code_of};
 pub(crate) use clearance::{bank_rows, platform_column, platform_rows};
 pub(crate) use datasets::dictionary_of;
 pub(crate) use models::{MODEL_LABEL, change_digest};
 pub(crate) use sample::sampled;
 use sessions::Live;
+pub(crate) use tokens::{TOKEN_LABEL, revocation_digest};
 
 /// How often consents and list entries that have expired are looked for among running sessions.
 const SWEEP: Duration = Duration::from_secs(60);
@@ -62,6 +67,8 @@ pub(crate) enum Work {
     Net(Event),
     /// A command, and where its answer goes.
     Control(Command, Reply),
+    /// A call of the scoring service, and where its answer goes.
+    Serve(Call, Reply),
     /// The node shall stop.
     Stop,
 }
@@ -92,6 +99,7 @@ pub(crate) struct Engine {
     log: PublishedLog,
     witnessing: witness::Witnessing,
     last_publication: Instant,
+    gate: Arc<Gate>,
 }
 
 impl Engine {
@@ -122,6 +130,7 @@ impl Engine {
             log,
             witnessing,
             last_publication: Instant::now(),
+            gate: Arc::new(Gate::new(keys.storage())),
             directory,
             config,
             keys,
@@ -131,6 +140,7 @@ impl Engine {
         engine.gather()?;
         engine.load_registers()?;
         engine.load_disputes()?;
+        engine.load_tokens()?;
         if engine.ledger.next() == 0 {
             engine.step(Engine::record_genesis)?;
         }
@@ -171,6 +181,7 @@ impl Engine {
             match piece {
                 Work::Net(event) => self.happen(event)?,
                 Work::Control(command, reply) => self.obey(command, reply)?,
+                Work::Serve(call, reply) => self.attend(call, reply),
                 Work::Stop => return Ok(true),
             }
             if !self.group.has_room() {
@@ -183,7 +194,7 @@ impl Engine {
 
     fn obey(&mut self, command: Command, reply: Reply) -> Result<(), Failure> {
         if let Command::Score(order) = command {
-            if let Err(failure) = self.begin_score(order, reply.clone()) {
+            if let Err(failure) = self.begin_score(order, None, reply.clone()) {
                 self.group.hold(group::Outward::Reply(reply, Err(failure)));
             }
             return Ok(());
@@ -242,6 +253,9 @@ impl Engine {
             Command::ModelChange { model, state, operator, reason, signature } => {
                 self.change_model(model, &state, &operator, reason, &signature)
             }
+            Command::TokenIssue { terms, operator, signature } => self.issue_token(&terms, &operator, &signature),
+            Command::TokenList => self.list_tokens(),
+            Command::TokenRevoke { name, operator, signature } => self.revoke_token(&name, &operator, &signature),
             Command::Score(_) => Err(failure::internal("scores are answered later")),
             Command::LogPublish => self.publish().map(|()| serde_json::json!({ "entries": self.log.size() })),
         }
@@ -250,10 +264,12 @@ impl Engine {
     fn tick(&mut self) -> Result<(), Failure> {
         self.lose_patience()?;
         self.give_up_scores();
+        self.log_refused_calls()?;
         if self.last_sweep.elapsed() >= SWEEP {
             self.last_sweep = Instant::now();
             self.look_again()?;
             self.erase_nightly()?;
+            self.store.forget_calls(now())?;
         }
         let due = Duration::from_secs(self.config.log.checkpoint_seconds.into());
         if self.ledger.next() > self.log.size() && self.last_publication.elapsed() >= due {
@@ -278,6 +294,11 @@ impl Engine {
     /// The consents of this node.
     pub(crate) fn register(&self) -> &Register {
         &self.register
+    }
+
+    /// Who may call the scoring service; the service asks it, this engine fills it.
+    pub(crate) fn gate(&self) -> Arc<Gate> {
+        self.gate.clone()
     }
 
     fn me(&self) -> &str {

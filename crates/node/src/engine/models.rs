@@ -129,9 +129,9 @@ impl Engine {
         let models = self.store.models()?;
         let Some(named) = named else {
             let champion = models.iter().find(|record| record.state == ModelState::Champion);
-            return champion
-                .cloned()
-                .ok_or_else(|| failure::data("there is no champion here: name a model, see `model list`"));
+            return champion.cloned().ok_or_else(|| {
+                failure::data("there is no champion here: name a model, see `model list`").coded("unknown-model")
+            });
         };
         let fits = |record: &ModelRecord| {
             record.session == named || (named.len() >= 6 && record.model.to_string().starts_with(named))
@@ -139,7 +139,10 @@ impl Engine {
         let mut found = models.iter().filter(|record| fits(record));
         match (found.next(), found.next()) {
             (Some(record), None) => Ok(record.clone()),
-            (None, _) => Err(failure::data(format!("model `{named}` is not known here: see `tallystick model list`"))),
+            (None, _) => {
+                let text = format!("model `{named}` is not known here: see `tallystick model list`");
+                Err(failure::data(text).coded("unknown-model"))
+            }
             (Some(_), Some(_)) => Err(failure::usage(format!("`{named}` fits several models: give more digits"))),
         }
     }

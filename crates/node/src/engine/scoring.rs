@@ -7,11 +7,13 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tally_crypto::transcript::{Digest, commit};
+use tally_model::metrics::CalibratedBand;
 use tally_model::{Fitted, Golden, Scorecard, Scoring as _};
 use tally_policy::{Cleared, Form, Purpose, State};
 use tally_protocol::scoring::{PointsLost, ScoreOutcome, ScoreRequest, ScoreResponse};
 use tally_protocol::session::{Holder, PlatformHalf, SealedContract};
 
+use super::calls::{Asked, Served};
 use super::clearance::Application;
 use super::group::Outward;
 use super::step::Step;
@@ -24,8 +26,10 @@ use crate::store::{ModelState, SessionRecord};
 pub(super) struct Model {
     digest: Digest,
     contract: Arc<SealedContract>,
-    fitted: Fitted,
+    pub(super) fitted: Fitted,
     side: Side,
+    /// What was observed on hold-out rows, by bands of log-odds.
+    pub(super) bands: Vec<CalibratedBand>,
 }
 
 enum Side {
@@ -35,9 +39,9 @@ enum Side {
 
 /// A score that waits for the platform's answer.
 pub(super) struct Waiting {
-    reply: Reply,
-    deadline: Instant,
-    held: Held,
+    pub(super) reply: Reply,
+    pub(super) deadline: Instant,
+    pub(super) held: Held,
 }
 
 /// What a bank keeps of a score, to give it again if a value turns out to have been wrong.
@@ -50,6 +54,9 @@ pub(super) struct Held {
     reasons: usize,
     /// What was answered last.
     pub(super) result: Option<Value>,
+    /// The call of the scoring service that it answers.
+    #[serde(default)]
+    pub(super) asked: Option<Asked>,
 }
 
 impl Held {
@@ -85,7 +92,8 @@ impl Engine {
         }
         let side = if self.is_platform() { self.platform_side(record)? } else { self.bank_side()? };
         let contract = Arc::new(self.contract_of(record)?);
-        let model = Model { digest: fit.digest(), contract, fitted: fit, side };
+        let bands = super::calls::bands(&fit);
+        let model = Model { digest: fit.digest(), contract, bands, fitted: fit, side };
         self.models.insert(record.session.clone(), model);
         Ok(())
     }
@@ -153,7 +161,12 @@ impl Engine {
     }
 
     /// Bank: begins a score; the answer follows when the platform has answered.
-    pub(super) fn begin_score(&mut self, order: ScoreOrder, reply: Reply) -> Result<(), Failure> {
+    pub(super) fn begin_score(
+        &mut self,
+        order: ScoreOrder,
+        served: Option<&Served>,
+        reply: Reply,
+    ) -> Result<(), Failure> {
         if self.is_platform() {
             return Err(failure::usage("applicants are scored at a bank's node"));
         }
@@ -163,7 +176,8 @@ impl Engine {
         let own = own_codes(&model.fitted, contract.terms(), &order)?;
         let platform = contract.terms().platform().map(|platform| platform.name.clone()).unwrap_or_default();
         if !self.connected.contains_key(&platform) {
-            return Err(failure::retry(format!("no score: {platform} is out of reach; try again when it is back")));
+            return Err(failure::retry(format!("no score: {platform} is out of reach; try again when it is back"))
+                .coded("peer-unreachable"));
         }
         let random: [u8; 16] = super::random_bytes()?;
         let request = ScoreRequest {
@@ -175,16 +189,22 @@ impl Engine {
             application: order.application.as_deref().map(tally_policy::application_digest),
         };
         let applicant = commit("applicant", &random, request.subject.as_bytes());
+        let subject = request.subject.clone();
+        let caller = served.map(|served| served.caller);
+        let mut held =
+            Held { session: session.clone(), subject, own, reasons: order.reasons, result: None, asked: None };
         self.step(|engine, step| {
             let me = engine.me().to_owned();
-            let entry = step.record(Some(&session), &me, book::score_request(&request, applicant));
+            let entry = step.record(Some(&session), &me, book::score_request(&request, applicant, caller));
             engine.store.put_opening(entry, &engine.subject_tag(&request.subject), &random, &request.subject)?;
+            held.asked = served.map(|served| served.asked(entry));
+            if let Some(key) = served.and_then(|served| served.key.as_ref()) {
+                engine.keep_call(key, &request.request, &held)?;
+            }
             engine.write(step, &platform, &session, "score-request", "score", request.encode())
         })?;
-        let deadline = Instant::now() + PATIENCE;
-        let subject = request.subject;
-        let waiting =
-            Waiting { reply, deadline, held: Held { session, subject, own, reasons: order.reasons, result: None } };
+        let deadline = served.map_or_else(|| Instant::now() + PATIENCE, |served| served.deadline);
+        let waiting = Waiting { reply, deadline, held };
         self.waiting_scores.insert(request.request, waiting);
         Ok(())
     }
@@ -192,14 +212,15 @@ impl Engine {
     fn choose_model(&self, session: Option<&str>) -> Result<String, Failure> {
         let record = self.find_model(session)?;
         if record.state == ModelState::Retired {
-            return Err(failure::refused(format!("no score (model-retired): model {} is retired", record.model)));
+            return Err(failure::refused(format!("no score (model-retired): model {} is retired", record.model))
+                .coded("model-retired"));
         }
         if let Some(fault) = self.unfit.get(&record.session) {
             let text = format!(
                 "no score (model-unfit): model {} does not reproduce its golden vectors: {fault}",
                 record.model
             );
-            return Err(failure::refused(text));
+            return Err(failure::refused(text).coded("model-unfit"));
         }
         Ok(record.session)
     }
@@ -211,7 +232,7 @@ impl Engine {
         let session = request.session.clone();
         let applicant = applicant_commitment(&request)
             .ok_or_else(|| failure::refused(format!("{peer} sent a score request with a malformed name")))?;
-        step.record(Some(&session), peer, book::score_request(&request, applicant));
+        step.record(Some(&session), peer, book::score_request(&request, applicant, None));
         let outcome = self.decide_score(step, peer, &request)?;
         let me = self.me().to_owned();
         step.record(Some(&session), &me, book::score_response(&request.request, &outcome));
@@ -298,16 +319,24 @@ impl Engine {
     pub(super) fn score_response(&mut self, step: &mut Step, peer: &str, body: &[u8]) -> Result<(), Failure> {
         let response = ScoreResponse::decode(body)
             .ok_or_else(|| failure::refused(format!("{peer} sent something that is not a score response")))?;
-        let Some(Waiting { reply, mut held, .. }) = self.waiting_scores.remove(&response.request) else {
-            return Ok(());
+        let (reply, mut held) = match self.waiting_scores.remove(&response.request) {
+            Some(Waiting { reply, held, .. }) => (Some(reply), held),
+            None => match self.late_call(&response.request)? {
+                Some(held) => (None, held),
+                None => return Ok(()),
+            },
         };
-        step.record(Some(&held.session), peer, book::score_response(&response.request, &response.outcome));
+        let entry = step.record(Some(&held.session), peer, book::score_response(&response.request, &response.outcome));
         let answer = self.complete(&held, &response.request, &response.outcome);
         if let (Ok(result), Some(consent)) = (&answer, consent_of(&response.outcome)) {
             held.result = Some(result.clone());
             self.store.put_score(&response.request, &self.subject_tag(&held.subject), &consent, &held)?;
         }
-        self.group.hold(Outward::Reply(reply, answer));
+        let answer = match held.asked.clone() {
+            Some(asked) => self.answer_call(&response.request, held, &asked, answer, entry)?,
+            None => answer,
+        };
+        self.group.hold_all(reply.map(|reply| Outward::Reply(reply, answer)));
         Ok(())
     }
 
@@ -318,14 +347,16 @@ impl Engine {
             return Ok(());
         }
         let code = state.map_or("no-consent".into(), |state| state.to_string());
-        Err(failure::refused(format!(
+        let text = format!(
             "no score ({code}): the platform answered under a consent that is not in force here: import the consents anew"
-        )))
+        );
+        Err(failure::refused(text).coded(&code))
     }
 
     /// Bank: the score that the platform's part completes.
     pub(super) fn complete(&self, held: &Held, request: &str, outcome: &ScoreOutcome) -> Result<Value, Failure> {
-        let gone = || failure::refused("no score (unknown-model): the model went out of use meanwhile");
+        let gone =
+            || failure::refused("no score (unknown-model): the model went out of use meanwhile").coded("unknown-model");
         let model = self.models.get(&held.session).ok_or_else(gone)?;
         let terms = model.contract.terms();
         let own = terms.fields_of(Holder::Banks).map(|field| field.name.as_str());
@@ -333,16 +364,17 @@ impl Engine {
         if let Some(consent) = consent_of(outcome) {
             self.check_consent(&consent, &held.subject)?;
         }
-        let (score, probability, mut lost, withheld) = match (&model.fitted, outcome) {
+        let (score, probability, parts, mut lost, withheld) = match (&model.fitted, outcome) {
             (_, ScoreOutcome::Refused { code, reason }) => {
-                return Err(failure::refused(format!("no score ({code}): {reason}")));
+                return Err(failure::refused(format!("no score ({code}): {reason}")).coded(code));
             }
             (Fitted::Scorecard(fit), ScoreOutcome::Scored { points, lost, withheld, .. }) => {
                 let scorecard = Scorecard::new(fit);
                 let (own_points, mut all) = points_of(&scorecard, own, &held.own);
                 all.extend(lost.iter().cloned());
                 let score = scorecard.base_points() + own_points + points;
-                (score, scorecard.probability(score), all, withheld)
+                let parts = json!({ "base": scorecard.base_points(), "bank": own_points, "platform": points });
+                (score, scorecard.probability(score), parts, all, withheld)
             }
             (Fitted::Trees(fit), ScoreOutcome::Coded { codes, withheld, .. }) => {
                 let all: Vec<u16> = held.own.iter().chain(codes).copied().collect();
@@ -357,7 +389,7 @@ impl Engine {
                     points: (factor * log_odds).round() as i64,
                 });
                 let score = (offset - factor * log_odds).round() as i64;
-                (score, fit.probability(log_odds), lost.collect(), withheld)
+                (score, fit.probability(log_odds), Value::Null, lost.collect(), withheld)
             }
             _ => return Err(strange()),
         };
@@ -376,6 +408,7 @@ impl Engine {
             "request": request,
             "score": score,
             "probability": probability,
+            "points": parts,
             "reasons": reasons.collect::<Vec<_>>(),
             "session": held.session,
             "model": model.digest,
@@ -395,7 +428,7 @@ impl Engine {
         for request in late {
             if let Some(waiting) = self.waiting_scores.remove(&request) {
                 let text = format!("no score: the platform did not answer within {} s; try again", PATIENCE.as_secs());
-                self.group.hold(Outward::Reply(waiting.reply, Err(failure::retry(text))));
+                self.group.hold(Outward::Reply(waiting.reply, Err(failure::retry(text).coded("timeout"))));
             }
         }
     }
@@ -435,10 +468,8 @@ fn own_codes(
 ) -> Result<Vec<u16>, Failure> {
     let known: Vec<_> = terms.fields_of(Holder::Banks).map(|field| field.name.as_str()).collect();
     if let Some(unknown) = order.fields.keys().find(|name| !known.contains(&name.as_str())) {
-        return Err(failure::data(format!(
-            "field `{unknown}` is not a bank field of this model: it takes {}",
-            known.join(", ")
-        )));
+        let text = format!("field `{unknown}` is not a bank field of this model: it takes {}", known.join(", "));
+        return Err(failure::data(text).about(format!("fields.{unknown}")));
     }
     let code = |(place, terms): (usize, &tally_protocol::session::FieldTerms)| match order
         .fields
@@ -452,6 +483,7 @@ fn own_codes(
         value => category_code(&terms.categories, value).ok_or_else(|| {
             let expected = if terms.categories.is_empty() { "a number".into() } else { terms.categories.join(", ") };
             failure::data(format!("field `{}` of the applicant: expected {expected}, or null", terms.name))
+                .about(format!("fields.{}", terms.name))
         }),
     };
     terms.fields_of(Holder::Banks).enumerate().map(code).collect()

@@ -3,6 +3,7 @@
 //! Everything that a step causes (log entries, journal, messages to send, uses counted) is committed together or not at
 //! all; a step is a savepoint of its group's transaction. Messages leave only after the commit. Whatever names an enterprise or carries a value is sealed ([`Vault`]).
 
+mod calls;
 mod consents;
 mod disclosures;
 mod kept;
@@ -27,7 +28,7 @@ use self::kept::Kept;
 use crate::failure::{self, Failure};
 
 /// Version of `schema.sql`.
-const SCHEMA_VERSION: i64 = 4;
+const SCHEMA_VERSION: i64 = 5;
 
 /// An open store.
 pub(crate) struct Store {

@@ -1,4 +1,4 @@
--- Version 4. Columns named `sealed` are AES-256-GCM under the node's storage key, bound to their table and row.
+-- Version 5. Columns named `sealed` are AES-256-GCM under the node's storage key, bound to their table and row.
 CREATE TABLE entry (number INTEGER PRIMARY KEY, leaf BLOB NOT NULL) STRICT;
 CREATE TABLE operator (name TEXT PRIMARY KEY, key TEXT NOT NULL, role TEXT NOT NULL, added INTEGER NOT NULL) STRICT;
 CREATE TABLE list (version INTEGER PRIMARY KEY, envelope TEXT NOT NULL, imported INTEGER NOT NULL) STRICT;
@@ -18,6 +18,12 @@ CREATE TABLE dispute (number INTEGER PRIMARY KEY, subject BLOB NOT NULL, sealed 
 -- Scores that were given: at the bank what is needed to give them again, at the platform to whom.
 CREATE TABLE score (request TEXT PRIMARY KEY, subject BLOB NOT NULL, consent BLOB NOT NULL, sealed BLOB NOT NULL) STRICT;
 CREATE INDEX score_of_subject ON score (subject);
+-- Tokens of the scoring service: terms, signatures, and the SHA-256 of what was given out.
+CREATE TABLE token (name TEXT PRIMARY KEY, record TEXT NOT NULL) STRICT;
+-- Calls with an idempotency key: digest of the body, the request to the platform, and what was answered.
+CREATE TABLE call (key BLOB PRIMARY KEY, body BLOB NOT NULL, request TEXT NOT NULL, expires INTEGER NOT NULL,
+    sealed BLOB NOT NULL) STRICT;
+CREATE INDEX call_of_request ON call (request);
 -- Certificates of what was deleted.
 CREATE TABLE certificate (number INTEGER PRIMARY KEY, envelope TEXT NOT NULL) STRICT;
 CREATE TABLE session (id TEXT PRIMARY KEY, record TEXT NOT NULL) STRICT;

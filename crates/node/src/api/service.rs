@@ -1,0 +1,198 @@
+//! What a call goes through, whichever protocol brought it.
+
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tally_crypto::transcript::Digest;
+use tokio::sync::Semaphore;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+use super::gate::{Caller, Gate, Shown};
+use super::limit::{Limit, Rate};
+use super::problem::{Code, Problem};
+use super::request::ScoreRequest;
+use super::section::ApiSection;
+use super::token::Scope;
+use crate::control::Command;
+use crate::engine::{self, Call, Key, Served, Work};
+use crate::failure::Failure;
+
+/// Beyond the caller's deadline: the engine answers by itself at the deadline, unless it is busy.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// How long the engine may take to say how it is.
+const PROBE: Duration = Duration::from_secs(2);
+
+/// The service.
+pub(crate) struct Service {
+    section: ApiSection,
+    gate: Arc<Gate>,
+    submit: Sender<Work>,
+    in_flight: Arc<Semaphore>,
+    callers: Mutex<Limit<Digest>>,
+    enterprises: Mutex<Limit<String>>,
+    began: Instant,
+}
+
+/// What a caller gets.
+#[derive(Debug)]
+pub(crate) struct Scored {
+    /// The answer.
+    pub(crate) answer: Value,
+    /// It was given before, under the same idempotency key.
+    pub(crate) replayed: bool,
+}
+
+type Answer = UnboundedReceiver<Result<Value, Failure>>;
+
+impl Service {
+    /// A service in front of the engine behind `submit`.
+    pub(crate) fn new(section: &ApiSection, gate: Arc<Gate>, submit: Sender<Work>) -> Self {
+        let rate = |of: super::section::RateSection| Rate::per_minute(of.per_minute, of.burst);
+        Self {
+            section: section.clone(),
+            gate,
+            submit,
+            in_flight: Arc::new(Semaphore::new(section.in_flight as usize)),
+            callers: Mutex::new(Limit::new(rate(section.caller))),
+            enterprises: Mutex::new(Limit::new(rate(section.enterprise))),
+            began: Instant::now(),
+        }
+    }
+
+    /// The caller, if it may do this and has not called too often.
+    pub(crate) async fn admit(&self, shown: Shown<'_>, scope: Scope) -> Result<Caller, Problem> {
+        let caller = self
+            .gate
+            .caller(shown, &self.section.certificates, engine::now())
+            .inspect_err(|problem| self.gate.count_refused(None, problem.code))?;
+        self.take(&self.callers, &caller, caller.pseudonym, "this caller has made too many calls")?;
+        if !caller.may(scope) {
+            let problem = Problem::new(Code::Forbidden, format!("the caller does not have the scope `{scope}`"));
+            return Err(self.refuse(&caller, problem).await);
+        }
+        Ok(caller)
+    }
+
+    /// A refusal that is in the log.
+    pub(crate) async fn refuse(&self, caller: &Caller, problem: Problem) -> Problem {
+        let call = Call::Refused { caller: caller.pseudonym, code: problem.code.as_str().into() };
+        match tokio::time::timeout(self.patience(), self.ask(call).recv()).await {
+            Ok(Some(Ok(_))) => problem,
+            Ok(Some(Err(failure))) => failure.into(),
+            Ok(None) => stopping(),
+            Err(_) => Problem::new(Code::Overloaded, "the node has no time to log the refusal"),
+        }
+    }
+
+    /// Scores an applicant.
+    pub(crate) async fn score(
+        &self,
+        caller: &Caller,
+        request: &ScoreRequest,
+        key: Option<&str>,
+    ) -> Result<Scored, Problem> {
+        let applicant = request.applicant.trim().to_owned();
+        self.take(&self.enterprises, caller, applicant, "this enterprise is asked about too often")?;
+        let models = if request.challenger.is_some() { 2 } else { 1 };
+        let permit = self.in_flight.clone().try_acquire_many_owned(models).map_err(|_| {
+            self.gate.count_refused(Some(caller.pseudonym), Code::Overloaded);
+            Problem::new(Code::Overloaded, "as many scores are under way as the node takes on")
+        })?;
+        let deadline = Instant::now() + self.patience();
+        let body = request.digest();
+        let begin = |model: Option<String>, part: &str| {
+            let name = |key: &str| {
+                Digest::of("tallystick/api-key/v1", &[caller.pseudonym.as_bytes(), key.as_bytes(), part.as_bytes()])
+            };
+            let key = key.map(|key| Key { name: name(key), body });
+            let (order, consent) = (request.order(model), request.consent);
+            let served = Served { order, caller: caller.pseudonym, consent, key, deadline };
+            self.ask(Call::Score(Box::new(served)))
+        };
+        let mut champion = begin(request.model.clone(), "");
+        let mut challenger = request.challenger.clone().map(|model| begin(Some(model), "challenger"));
+        // The permit is kept until the engine has answered, whether or not the caller still waits.
+        let both = tokio::spawn(async move {
+            let first = champion.recv().await;
+            let second = match &mut challenger {
+                Some(answer) => Some(answer.recv().await),
+                None => None,
+            };
+            drop(permit);
+            (first, second)
+        });
+        let Ok(Ok((first, second))) = tokio::time::timeout_at((deadline + GRACE).into(), both).await else {
+            return Err(Problem::new(Code::Timeout, "the node did not answer in time"));
+        };
+        let mut scored = told(first)?;
+        if let Some(second) = second {
+            scored.answer["challenger"] = match told(second) {
+                Ok(second) => second.answer,
+                Err(problem) => json!({ "problem": problem.to_json() }),
+            };
+        }
+        Ok(scored)
+    }
+
+    /// Whether a score could be had now; if not, why.
+    pub(crate) async fn ready(&self) -> Result<(), Problem> {
+        let (reply, mut answer) = unbounded_channel();
+        // The engine has stopped if nobody receives; the answer then ends too.
+        let _ = self.submit.send(Work::Control(Command::Status, reply));
+        let status = match tokio::time::timeout(PROBE, answer.recv()).await {
+            Ok(Some(Ok(status))) => status,
+            Ok(Some(Err(failure))) => return Err(failure.into()),
+            Ok(None) => return Err(stopping()),
+            Err(_) => return Err(Problem::new(Code::Overloaded, "the engine is busy")),
+        };
+        let none = |name: &str| status[name].as_array().is_none_or(Vec::is_empty);
+        if none("peers") {
+            return Err(Problem::new(Code::PeerUnreachable, "the platform is out of reach"));
+        }
+        if none("models") {
+            return Err(Problem::new(Code::UnknownModel, "no model serves here yet"));
+        }
+        Ok(())
+    }
+
+    fn ask(&self, call: Call) -> Answer {
+        let (reply, answer) = unbounded_channel();
+        // As above.
+        let _ = self.submit.send(Work::Serve(call, reply));
+        answer
+    }
+
+    fn take<K: std::hash::Hash + Eq>(
+        &self,
+        limit: &Mutex<Limit<K>>,
+        caller: &Caller,
+        of: K,
+        why: &str,
+    ) -> Result<(), Problem> {
+        let now = u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        let taken = limit.lock().unwrap_or_else(PoisonError::into_inner).take(of, now);
+        taken.map_err(|wait| {
+            self.gate.count_refused(Some(caller.pseudonym), Code::RateLimited);
+            Problem::limited(why, wait)
+        })
+    }
+
+    fn patience(&self) -> Duration {
+        Duration::from_millis(self.section.deadline_ms.into())
+    }
+}
+
+fn told(answer: Option<Result<Value, Failure>>) -> Result<Scored, Problem> {
+    let mut answer = answer.ok_or_else(stopping)??;
+    Ok(match answer.get_mut("replayed") {
+        Some(kept) => Scored { answer: kept.take(), replayed: true },
+        None => Scored { answer, replayed: false },
+    })
+}
+
+fn stopping() -> Problem {
+    Problem::new(Code::Overloaded, "the node is stopping")
+}

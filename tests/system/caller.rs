@@ -1,0 +1,119 @@
+//! A bank's own system that calls the scoring service: its certificates, and an HTTPS client.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose};
+use serde_json::Value;
+use ureq::Agent;
+use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
+
+/// The bank's own authority for its systems.
+pub(crate) struct Authority {
+    issuer: CertifiedIssuer<'static, KeyPair>,
+}
+
+/// A certificate with its key, PEM.
+pub(crate) struct Pair {
+    pub(crate) certificate: String,
+    pub(crate) key: String,
+}
+
+/// What came back.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) media_type: String,
+    pub(crate) retry_after: Option<u64>,
+    pub(crate) replayed: bool,
+    pub(crate) body: Value,
+}
+
+/// A client.
+#[derive(Clone)]
+pub(crate) struct Caller {
+    agent: Agent,
+    root: String,
+    token: Option<String>,
+}
+
+impl Authority {
+    pub(crate) fn new() -> Self {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, "Bank systems");
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        Self { issuer: CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap() }
+    }
+
+    pub(crate) fn pem(&self) -> String {
+        self.issuer.pem()
+    }
+
+    /// A certificate for a server on this machine and a client called `name`.
+    pub(crate) fn issue(&self, name: &str) -> Pair {
+        let mut params = CertificateParams::new(["127.0.0.1".to_owned(), "localhost".to_owned()]).unwrap();
+        params.distinguished_name.push(DnType::CommonName, name);
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        Pair { certificate: certificate.pem(), key: key.serialize_pem() }
+    }
+}
+
+impl Caller {
+    /// A client of the node in `directory` that trusts `authority` and shows `pair`.
+    pub(crate) fn new(directory: &Path, authority: &Authority, pair: Option<&Pair>) -> Self {
+        let root = Certificate::from_pem(authority.pem().as_bytes()).unwrap();
+        let own = pair.map(|pair| {
+            let certificate = Certificate::from_pem(pair.certificate.as_bytes()).unwrap();
+            let key = PrivateKey::from_pem(pair.key.as_bytes()).unwrap();
+            ClientCert::new_with_certs(&[certificate], key)
+        });
+        let tls = TlsConfig::builder().root_certs(RootCerts::new_with_certs(&[root])).client_cert(own).build();
+        let agent = Agent::config_builder()
+            .tls_config(tls)
+            .http_status_as_error(false)
+            .timeout_global(Some(Duration::from_secs(30)))
+            .build()
+            .new_agent();
+        let address = std::fs::read_to_string(directory.join("api.address")).unwrap();
+        Self { agent, root: format!("https://{address}"), token: None }
+    }
+
+    pub(crate) fn with(&self, token: &str) -> Self {
+        Self { token: Some(token.into()), ..self.clone() }
+    }
+
+    pub(crate) fn get(&self, path: &str) -> Result<(u16, String), ureq::Error> {
+        let mut response = self.agent.get(format!("{}{path}", self.root)).call()?;
+        Ok((response.status().as_u16(), response.body_mut().read_to_string()?))
+    }
+
+    pub(crate) fn score(&self, request: &Value) -> Answer {
+        self.post(&request.to_string(), None)
+    }
+
+    /// The same under an idempotency key.
+    pub(crate) fn score_once(&self, request: &Value, key: &str) -> Answer {
+        self.post(&request.to_string(), Some(key))
+    }
+
+    pub(crate) fn post(&self, body: &str, key: Option<&str>) -> Answer {
+        let mut request = self.agent.post(format!("{}/v1/scores", self.root)).content_type("application/json");
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        if let Some(key) = key {
+            request = request.header("idempotency-key", format!("\"{key}\""));
+        }
+        let mut response = request.send(body).unwrap();
+        let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        Answer {
+            status: response.status().as_u16(),
+            media_type: header("content-type").unwrap_or_default(),
+            retry_after: header("retry-after").and_then(|text| text.parse().ok()),
+            replayed: header("idempotency-replayed").is_some(),
+            body: serde_json::from_str(&response.body_mut().read_to_string().unwrap()).unwrap(),
+        }
+    }
+}
