@@ -346,7 +346,11 @@ fn calibrated_bands_are_found_by_probability() {
     let bands = calibrated(&scores, 5);
     assert_eq!(bands.len(), 5);
     assert_eq!((bands[0].low, bands[4].high), (f64::NEG_INFINITY, f64::INFINITY));
-    assert!(bands.windows(2).all(|two| two[0].high == two[1].low && two[0].rows.observed.value < two[1].rows.observed.value));
+    assert!(
+        bands
+            .windows(2)
+            .all(|two| two[0].high == two[1].low && two[0].rows.observed.value < two[1].rows.observed.value)
+    );
     assert_eq!(bands.iter().map(|band| band.rows.rows.rows()).sum::<i64>(), scores.rows().rows());
     for z in [-9.0, -3.7, -1.2, 0.1, 2.4, 9.0] {
         let found = CalibratedBand::of(&bands, 1.0 / (1.0 + libm::exp(-z))).unwrap();

@@ -9,6 +9,7 @@
 //! reference, never a decision.
 
 mod gate;
+mod grpc;
 mod limit;
 mod openapi;
 mod problem;
@@ -27,3 +28,9 @@ pub(crate) use section::ApiSection;
 pub(crate) use server::{ServerTls, listen};
 pub(crate) use service::Service;
 pub use token::{Scope, TokenTerms};
+
+/// Code generated from `proto/tallystick/v1/scoring.proto`.
+#[allow(missing_docs, unreachable_pub, clippy::all, clippy::unwrap_used)] // generated, not ours to document
+pub mod wire {
+    tonic::include_proto!("tallystick.v1");
+}

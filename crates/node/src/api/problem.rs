@@ -5,9 +5,9 @@ use serde_json::{Value, json};
 use crate::engine::code_of;
 use crate::failure::Failure;
 
-/// Codes, their HTTP status, gRPC status and title.
+/// Codes, their HTTP status and title.
 macro_rules! codes {
-    ($($name:ident $text:literal $status:literal $grpc:ident $title:literal;)*) => {
+    ($($name:ident $text:literal $status:literal $title:literal;)*) => {
         /// Why there is no score.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub(crate) enum Code {
@@ -37,28 +37,28 @@ macro_rules! codes {
 }
 
 codes! {
-    BadRequest "bad-request" 400 InvalidArgument "the request is not well formed";
-    Unauthorized "unauthorized" 401 Unauthenticated "the caller did not show who it is";
-    Forbidden "forbidden" 403 PermissionDenied "the caller may not do this";
-    NoConsent "no-consent" 403 PermissionDenied "there is no consent in force";
-    ConsentRevoked "consent-revoked" 403 PermissionDenied "the consent was revoked";
-    ConsentPaused "consent-paused" 403 PermissionDenied "the consent is paused";
-    ConsentExpired "consent-expired" 403 PermissionDenied "the consent has expired";
-    ConsentExhausted "consent-exhausted" 403 PermissionDenied "every use that the consent allows now is taken";
-    ConsentScope "consent-scope" 403 PermissionDenied "the consent does not reach to what the model reads";
-    OutOfPurpose "out-of-purpose" 403 PermissionDenied "the purpose is not one that consent and sharing list allow";
-    NotListed "not-listed" 403 PermissionDenied "the sharing list does not allow it";
-    NotFound "not-found" 404 NotFound "there is nothing here";
-    UnknownEnterprise "unknown-enterprise" 404 NotFound "the platform holds no data on this enterprise";
-    UnknownModel "unknown-model" 404 NotFound "the model is not known";
-    ModelRetired "model-retired" 410 FailedPrecondition "the model is retired";
-    ModelUnfit "model-unfit" 503 FailedPrecondition "the model does not reproduce what it gave at its release";
-    Conflict "conflict" 409 Aborted "the request conflicts with another one";
-    RateLimited "rate-limited" 429 ResourceExhausted "too many calls";
-    Overloaded "overloaded" 503 Unavailable "the node has too much to do";
-    PeerUnreachable "peer-unreachable" 503 Unavailable "the platform is out of reach";
-    Timeout "timeout" 504 DeadlineExceeded "the platform did not answer in time";
-    Internal "internal" 500 Internal "the node failed";
+    BadRequest "bad-request" 400 "the request is not well formed";
+    Unauthorized "unauthorized" 401 "the caller did not show who it is";
+    Forbidden "forbidden" 403 "the caller may not do this";
+    NoConsent "no-consent" 403 "there is no consent in force";
+    ConsentRevoked "consent-revoked" 403 "the consent was revoked";
+    ConsentPaused "consent-paused" 403 "the consent is paused";
+    ConsentExpired "consent-expired" 403 "the consent has expired";
+    ConsentExhausted "consent-exhausted" 403 "every use that the consent allows now is taken";
+    ConsentScope "consent-scope" 403 "the consent does not reach to what the model reads";
+    OutOfPurpose "out-of-purpose" 403 "the purpose is not one that consent and sharing list allow";
+    NotListed "not-listed" 403 "the sharing list does not allow it";
+    NotFound "not-found" 404 "there is nothing here";
+    UnknownEnterprise "unknown-enterprise" 404 "the platform holds no data on this enterprise";
+    UnknownModel "unknown-model" 404 "the model is not known";
+    ModelRetired "model-retired" 410 "the model is retired";
+    ModelUnfit "model-unfit" 503 "the model does not reproduce what it gave at its release";
+    Conflict "conflict" 409 "the request conflicts with another one";
+    RateLimited "rate-limited" 429 "too many calls";
+    Overloaded "overloaded" 503 "the node has too much to do";
+    PeerUnreachable "peer-unreachable" 503 "the platform is out of reach";
+    Timeout "timeout" 504 "the platform did not answer in time";
+    Internal "internal" 500 "the node failed";
 }
 
 /// A refusal.

@@ -54,8 +54,17 @@ impl ScoreRequest {
     /// # Errors
     /// Names the member that is wrong.
     pub(crate) fn parse(body: &[u8]) -> Result<Self, Problem> {
-        let mut members: Map<String, Value> = serde_json::from_slice(body)
-            .map_err(|error| Problem::of_field("body", format!("no JSON object: {error}")))?;
+        let value =
+            serde_json::from_slice(body).map_err(|error| Problem::of_field("body", format!("no JSON: {error}")))?;
+        Self::of(value)
+    }
+
+    /// Reads a JSON object.
+    ///
+    /// # Errors
+    /// Names the member that is wrong.
+    pub(crate) fn of(value: Value) -> Result<Self, Problem> {
+        let Value::Object(mut members) = value else { return Err(Problem::of_field("body", "expected an object")) };
         let request = Self {
             applicant: required(&mut members, "applicant")?,
             purpose: required(&mut members, "purpose")?,

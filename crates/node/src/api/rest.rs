@@ -12,12 +12,12 @@ use axum::routing::{get, post};
 use axum::{Extension, Router};
 
 use super::gate::Shown;
-use super::openapi;
 use super::problem::{Code, PROBLEM_JSON, Problem};
 use super::request::ScoreRequest;
 use super::server::Identity;
 use super::service::{Scored, Service};
 use super::token::Scope;
+use super::{grpc, openapi};
 
 /// Longest body.
 const BODY_BYTES: usize = 64 * 1024;
@@ -30,6 +30,7 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
     Router::new()
         .route("/v1/scores", post(score))
         .route("/v1/openapi.json", get(|| async { json(StatusCode::OK, "application/json", openapi::text()) }))
+        .route_service(grpc::PATH, grpc::server(service.clone()))
         .route("/livez", get(|| async { "alive\n" }))
         .route("/readyz", get(ready))
         .fallback(|| async { Problem::new(Code::NotFound, "see /v1/openapi.json") })

@@ -79,11 +79,7 @@ impl Served {
 
 /// What was observed on hold-out rows, by bands of log-odds.
 pub(super) fn bands(fit: &Fitted) -> Vec<CalibratedBand> {
-    let validation = match fit {
-        Fitted::Scorecard(fit) => &fit.validation,
-        Fitted::Trees(fit) => &fit.validation,
-    };
-    calibrated(&validation.joint, BANDS)
+    calibrated(&fit.validation().joint, BANDS)
 }
 
 impl Engine {
