@@ -5,8 +5,11 @@ use std::time::Duration;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose};
 use serde_json::Value;
+use tally_node::scoring as wire;
+use tonic::transport::{ClientTlsConfig, Endpoint, Identity};
 use ureq::Agent;
 use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
+use wire::scoring_client::ScoringClient;
 
 /// The bank's own authority for its systems.
 pub(crate) struct Authority {
@@ -82,6 +85,28 @@ impl Caller {
 
     pub(crate) fn with(&self, token: &str) -> Self {
         Self { token: Some(token.into()), ..self.clone() }
+    }
+
+    /// The same service over gRPC, one call.
+    pub(crate) fn score_over_grpc(
+        &self,
+        authority: &Authority,
+        pair: &Pair,
+        request: wire::ScoreRequest,
+    ) -> Result<wire::ScoreAnswer, tonic::Status> {
+        let tls = ClientTlsConfig::new()
+            .ca_certificate(tonic::transport::Certificate::from_pem(authority.pem()))
+            .identity(Identity::from_pem(&pair.certificate, &pair.key))
+            .domain_name("localhost");
+        let endpoint = Endpoint::from_shared(self.root.clone()).unwrap().tls_config(tls).unwrap();
+        let mut request = tonic::Request::new(request);
+        if let Some(token) = &self.token {
+            request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
+        }
+        tokio::runtime::Runtime::new().unwrap().block_on(async {
+            let mut client = ScoringClient::new(endpoint.connect().await.unwrap());
+            client.score(request).await.map(tonic::Response::into_inner)
+        })
     }
 
     pub(crate) fn get(&self, path: &str) -> Result<(u16, String), ureq::Error> {

@@ -97,6 +97,12 @@ impl Left {
         served.take().unwrap().kill();
     }
 
+    /// Sends a node's process a signal.
+    pub(crate) fn signal(&self, node: &str, signal: &str) {
+        let (_, served) = self.nodes.iter().find(|(name, _)| name == node).unwrap();
+        served.as_ref().unwrap().signal(signal);
+    }
+
     /// Lets a node finish: its log is published.
     pub(crate) fn stop_gently(&mut self, node: &str) {
         let (_, served) = self.nodes.iter_mut().find(|(name, _)| name == node).unwrap();

@@ -66,6 +66,12 @@ impl Served {
 }
 
 impl Served {
+    /// `kill -STOP`, `kill -CONT`.
+    pub(crate) fn signal(&self, signal: &str) {
+        let (signal, process) = (format!("-{signal}"), self.0.id().to_string());
+        let _ = Command::new("kill").args([signal, process]).status();
+    }
+
     /// `kill -9`.
     pub(crate) fn kill(mut self) {
         let _ = self.0.kill();
@@ -74,6 +80,8 @@ impl Served {
 
 impl Drop for Served {
     fn drop(&mut self) {
+        // One that is stopped would not see the end of its input.
+        self.signal("CONT");
         drop(self.0.stdin.take());
         let _ = self.0.wait();
     }

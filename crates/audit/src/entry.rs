@@ -272,13 +272,17 @@ pub enum Body {
         /// SHA-256 of the token.
         token: Digest,
     },
-    /// Calls of the scoring service that asked nobody for anything: refused, or answered from what was kept.
+    /// Calls of the scoring service that asked the platform for nothing: refused, answered from what was kept, or by the bank's
+    /// own model.
     #[serde(rename = "api.call")]
     ApiCall {
         /// Pseudonym of the caller, where it showed who it is.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         caller: Option<Digest>,
-        /// Code of the refusal, or `replayed`.
+        /// Salted commitment to the applicant, where the bank's own model answered.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        applicant: Option<Digest>,
+        /// Code of the refusal, `replayed`, or `fallback`.
         outcome: String,
         /// How many: refusals by the limits are counted together, so that a flood does not fill the log.
         count: u64,

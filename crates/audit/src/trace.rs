@@ -232,7 +232,9 @@ impl Disclosed {
             return false;
         }
         let (label, committed) = match &entry.body {
-            Body::ScoreRequest { applicant, .. } => ("applicant", applicant),
+            Body::ScoreRequest { applicant, .. } | Body::ApiCall { applicant: Some(applicant), .. } => {
+                ("applicant", applicant)
+            }
             Body::Decision { subject, .. } | Body::Dispute { subject, .. } => ("subject", subject),
             _ => return false,
         };

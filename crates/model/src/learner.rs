@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use tally_crypto::transcript::Digest;
 
-use crate::baseline::BaselineError;
+use crate::baseline::{BankOnly, BaselineError};
 use crate::boosted::{self, BoostedFit, BoostedPlan, Booster};
 use crate::contribution::ContributionError;
 use crate::fit::{Fit, RoundRecord, Scorecard};
@@ -82,6 +82,17 @@ impl Course {
         match self {
             Self::Scorecard(plan) => crate::bank_only(plan, table),
             Self::Trees(plan) => boosted::bank_only(plan, table),
+        }
+    }
+
+    /// A bank's own model itself, to be kept; `None` for trees.
+    ///
+    /// # Errors
+    /// Fails where the rows do not fit the plan.
+    pub fn bank_only_model(&self, table: &Table) -> Result<Option<BankOnly>, BaselineError> {
+        match self {
+            Self::Scorecard(plan) => BankOnly::fit(plan, table).map(Some),
+            Self::Trees(_) => Ok(None),
         }
     }
 }

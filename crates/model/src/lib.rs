@@ -39,7 +39,7 @@ pub mod text;
 mod trainer;
 mod woe;
 
-pub use baseline::{BaselineError, bank_only};
+pub use baseline::{BankOnly, BaselineError, OwnField, bank_only};
 pub use card::{CardRow, Meaning, card_csv};
 pub use coarse::{CoarsePlan, Trend};
 pub use contribution::{ContributionError, contribution};

@@ -4,6 +4,8 @@
 //! |---|---|
 //! | [`control`] | what a running node can be told |
 //! | `engine` | how a step becomes durable before anything leaves |
+//! | `api` | scoring as a service |
+//! | [`scoring`] | its messages over gRPC |
 //! | `align` | one alignment between two parties, outside any session |
 //! | `bench` | what operations cost |
 //! | `cli` | the verbs |
@@ -27,4 +29,5 @@ mod secret;
 mod serve;
 mod store;
 
+pub use api::wire as scoring;
 pub use cli::main;

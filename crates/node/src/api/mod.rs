@@ -27,7 +27,7 @@ pub(crate) use rest::router;
 pub(crate) use section::ApiSection;
 pub(crate) use server::{ServerTls, listen};
 pub(crate) use service::Service;
-pub use token::{Scope, TokenTerms};
+pub(crate) use token::{Scope, TokenTerms};
 
 /// Code generated from `proto/tallystick/v1/scoring.proto`.
 #[allow(missing_docs, unreachable_pub, clippy::all, clippy::unwrap_used)] // generated, not ours to document

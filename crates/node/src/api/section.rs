@@ -34,6 +34,8 @@ pub(crate) struct ApiSection {
     pub(crate) idempotency_hours: u32,
     /// Days for which a score may be used, unless its consent ends earlier.
     pub(crate) validity_days: u32,
+    /// The same of a fallback, which rests on nothing of the platform.
+    pub(crate) fallback_validity_days: u32,
     /// Scores of one caller.
     pub(crate) caller: RateSection,
     /// Scores of one enterprise.
@@ -63,6 +65,7 @@ impl Default for ApiSection {
             deadline_ms: 10_000,
             idempotency_hours: 24,
             validity_days: 30,
+            fallback_validity_days: 7,
             caller: RateSection { per_minute: 60_000, burst: 1000 },
             enterprise: RateSection { per_minute: 6, burst: 6 },
         }
@@ -80,6 +83,7 @@ impl ApiSection {
             ((100..=60_000).contains(&self.deadline_ms), "api.deadline_ms is from 100 to 60000"),
             ((1..=720).contains(&self.idempotency_hours), "api.idempotency_hours is from 1 to 720"),
             ((1..=366).contains(&self.validity_days), "api.validity_days is from 1 to 366"),
+            ((1..=366).contains(&self.fallback_validity_days), "api.fallback_validity_days is from 1 to 366"),
             (rates.iter().all(|rate| rate.per_minute > 0 && rate.burst > 0), "rates of [api] are at least 1"),
             (
                 self.certificates.is_empty() || self.client_ca.is_some(),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use tally_protocol::aggregation::{NoiseTerms, epsilon};
-use tally_protocol::session::{Contract, Holder, SealedContract};
+use tally_protocol::session::{Contract, Fallback, Holder, SealedContract};
 
 use super::node::read_text;
 use super::{Language, NodeArgument, Printed, disclosure, words};
@@ -263,9 +263,24 @@ fn in_words(sealed: &SealedContract, language: Language) -> Result<String, Failu
             colluders
         ),
         format!("{}: {}", label("noise", "噪声"), noise_in_words(terms.noise, label)),
+        format!(
+            "{}: {}",
+            label("platform out of reach", "平台不可达时"),
+            fallback_in_words(terms.scoring.fallback, label)
+        ),
         format!("{}: {} {}", label("data kept", "数据保存"), terms.retention_days, label("days", "天")),
     ];
     Ok(lines.join("\n"))
+}
+
+fn fallback_in_words(fallback: Fallback, label: impl Fn(&'static str, &'static str) -> &'static str) -> &'static str {
+    match fallback {
+        Fallback::None => label("no score", "不出分"),
+        Fallback::BankOnly => label(
+            "the bank's own model answers on its own fields, marked as fallback; no consent is used",
+            "由银行自有模型以自有字段代评并注明，不使用授权",
+        ),
+    }
 }
 
 fn noise_in_words(noise: Option<NoiseTerms>, label: impl Fn(&'static str, &'static str) -> &'static str) -> String {

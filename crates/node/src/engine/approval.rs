@@ -14,7 +14,7 @@ use tally_protocol::aggregation::NoiseTerms;
 use tally_protocol::alignment::Engine as AlignmentEngine;
 use tally_protocol::session::{
     AlignmentTerms, Contract, Fault, FieldTerms, Holder, JudgingTerms, Limits, ListReference, ModelTerms, Party,
-    PartyRole, Recompute, RowColumns, SampleTerms, SealedContract, Stage, TreeTerms,
+    PartyRole, Recompute, RowColumns, SampleTerms, ScoringTerms, SealedContract, Stage, TreeTerms,
 };
 
 use super::step::Step;
@@ -75,6 +75,8 @@ pub(crate) struct Template {
     recompute: Recompute,
     #[serde(default)]
     noise: Option<NoiseTerms>,
+    #[serde(default)]
+    scoring: ScoringTerms,
     patience_seconds: u32,
     expires_days: u32,
     retention_days: u32,
@@ -242,6 +244,7 @@ impl Engine {
             },
             sample: template.sample.clone().map(|sample| SampleTerms { snapshot: data.as_of.clone(), ..sample }),
             noise: template.noise,
+            scoring: template.scoring,
             patience_seconds: template.patience_seconds,
             created,
             expires: created + i64::from(template.expires_days) * Day::MILLISECONDS,

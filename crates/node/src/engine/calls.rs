@@ -66,8 +66,9 @@ pub(super) struct Asked {
 
 /// A call under a key, as the store keeps it.
 #[derive(Debug, Serialize, Deserialize)]
-struct Kept {
-    held: Held,
+pub(super) struct Kept {
+    /// What an answer of the platform completes; absent where it was not asked.
+    held: Option<Held>,
     answer: Option<Value>,
 }
 
@@ -116,7 +117,13 @@ impl Engine {
             let subject = self.canonical(&served.order.id)?;
             self.check_relied_on(consent, &subject)?;
         }
-        self.begin_score(served.order.clone(), Some(served), reply.clone())
+        match self.begin_score(served.order.clone(), Some(served), reply.clone()) {
+            // Nothing was sent, so no consent can have been used.
+            Err(failure) if failure.code.as_deref() == Some("peer-unreachable") => {
+                self.fall_back(served, reply, failure)
+            }
+            begun => begun,
+        }
     }
 
     /// Answers a call whose key is known, or waits on; false if the key is new.
@@ -137,8 +144,10 @@ impl Engine {
             return Err(failure::retry(text).coded("conflict"));
         }
         // Asked before, not answered in time: the message is on its way, and is not asked again.
-        let waiting = Waiting { reply: reply.clone(), deadline: served.deadline, held: kept.held };
-        self.waiting_scores.insert(request, waiting);
+        if let Some(held) = kept.held {
+            let waiting = Waiting { reply: reply.clone(), deadline: served.deadline, held };
+            self.waiting_scores.insert(request, waiting);
+        }
         Ok(true)
     }
 
@@ -169,16 +178,24 @@ impl Engine {
     }
 
     pub(super) fn keep_call(&self, key: &Key, request: &str, held: &Held) -> Result<(), Failure> {
-        let kept = Kept { held: held.clone(), answer: None };
+        self.keep_under(key, request, &Kept { held: Some(held.clone()), answer: None })
+    }
+
+    /// Keeps an answer that nobody else has to complete.
+    pub(super) fn keep_answer(&self, key: &Key, request: &str, answer: &Value) -> Result<(), Failure> {
+        self.keep_under(key, request, &Kept { held: None, answer: Some(answer.clone()) })
+    }
+
+    fn keep_under(&self, key: &Key, request: &str, kept: &Kept) -> Result<(), Failure> {
         let hours = self.config.api.clone().unwrap_or_default().idempotency_hours;
         let expires = now() + i64::from(hours) * 3_600_000;
-        self.store.put_call(&key.name, &key.body, request, expires, &kept)
+        self.store.put_call(&key.name, &key.body, request, expires, kept)
     }
 
     /// What was held for a call that nobody waits for any more, if it has a key.
     pub(super) fn late_call(&self, request: &str) -> Result<Option<Held>, Failure> {
         let kept = self.store.call_of::<Kept>(request)?;
-        Ok(kept.filter(|kept| kept.answer.is_none()).map(|kept| kept.held))
+        Ok(kept.filter(|kept| kept.answer.is_none()).and_then(|kept| kept.held))
     }
 
     /// The answer of the service from the score; kept where it has a key, unless it is a refusal, which may be asked again.
@@ -193,7 +210,9 @@ impl Engine {
         let answer = scored.and_then(|score| self.told_in_full(&held, asked, &score, entry));
         if let Some(key) = &asked.key {
             match &answer {
-                Ok(answer) => self.store.answer_call(key, request, &Kept { held, answer: Some(answer.clone()) })?,
+                Ok(answer) => {
+                    self.store.answer_call(key, request, &Kept { held: Some(held), answer: Some(answer.clone()) })?
+                }
                 Err(_) => self.store.forget_call(key)?,
             }
         }
@@ -234,10 +253,7 @@ impl Engine {
             "valid_until": moment(ends.map_or(oldest, |ends| ends.min(oldest))),
             "fallback": false,
             "reference_only": true,
-            "notice": {
-                "zh": "评分仅供参考，是否授信由银行自行决定。",
-                "en": "The score is for reference only: the bank decides.",
-            },
+            "notice": notice(),
         }))
     }
 
@@ -255,7 +271,7 @@ impl Engine {
     }
 
     fn log_call(&mut self, caller: Digest, outcome: &str) -> Result<(), Failure> {
-        let body = Body::ApiCall { caller: Some(caller), outcome: outcome.into(), count: 1 };
+        let body = Body::ApiCall { caller: Some(caller), applicant: None, outcome: outcome.into(), count: 1 };
         let me = self.me().to_owned();
         self.step(|_, step| {
             step.record(None, &me, body);
@@ -273,11 +289,19 @@ impl Engine {
         let me = self.me().to_owned();
         self.step(|_, step| {
             for ((caller, code), count) in refused {
-                step.record(None, &me, Body::ApiCall { caller, outcome: code.into(), count });
+                step.record(None, &me, Body::ApiCall { caller, applicant: None, outcome: code.into(), count });
             }
             Ok(())
         })
     }
+}
+
+/// Said with every score.
+pub(super) fn notice() -> Value {
+    json!({
+        "zh": "评分仅供参考，是否授信由银行自行决定。",
+        "en": "The score is for reference only: the bank decides.",
+    })
 }
 
 /// The code of a failure that has none of its own.
@@ -291,6 +315,6 @@ pub(crate) fn code_of(kind: FailureKind) -> &'static str {
 }
 
 /// RFC 3339, to the second.
-fn moment(time: i64) -> String {
+pub(super) fn moment(time: i64) -> String {
     jiff::Timestamp::from_second(time.div_euclid(1000)).map(|time| time.to_string()).unwrap_or_default()
 }

@@ -15,6 +15,7 @@ mod datasets;
 mod disclosure;
 mod disputes;
 mod erasure;
+mod fallback;
 mod group;
 mod import;
 mod letters;

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tally_crypto::transcript::{Digest, commit};
 use tally_model::metrics::CalibratedBand;
-use tally_model::{Fitted, Golden, Scorecard, Scoring as _};
+use tally_model::{BankOnly, Fitted, Golden, Scorecard, Scoring as _};
 use tally_policy::{Cleared, Form, Purpose, State};
 use tally_protocol::scoring::{PointsLost, ScoreOutcome, ScoreRequest, ScoreResponse};
 use tally_protocol::session::{Holder, PlatformHalf, SealedContract};
@@ -33,8 +33,28 @@ pub(super) struct Model {
 }
 
 enum Side {
-    Bank { titles: BTreeMap<String, tally_model::text::Text> },
-    Platform { half: PlatformHalf, rows: BTreeMap<String, Vec<u16>> },
+    Bank {
+        titles: Titles,
+        /// The bank's own model, where the contract lets it answer.
+        own: Option<BankOnly>,
+    },
+    Platform {
+        half: PlatformHalf,
+        rows: BTreeMap<String, Vec<u16>>,
+    },
+}
+
+/// Names of fields for people.
+pub(super) type Titles = BTreeMap<String, tally_model::text::Text>;
+
+impl Model {
+    /// The bank's own model, where it may answer, and the names of fields.
+    pub(super) fn own(&self) -> Option<(&BankOnly, &Titles)> {
+        match &self.side {
+            Side::Bank { titles, own } => own.as_ref().map(|own| (own, titles)),
+            Side::Platform { .. } => None,
+        }
+    }
 }
 
 /// A score that waits for the platform's answer.
@@ -90,7 +110,7 @@ impl Engine {
             self.unfit.insert(record.session.clone(), fault);
             return Ok(());
         }
-        let side = if self.is_platform() { self.platform_side(record)? } else { self.bank_side()? };
+        let side = if self.is_platform() { self.platform_side(record)? } else { self.bank_side(record)? };
         let contract = Arc::new(self.contract_of(record)?);
         let bands = super::calls::bands(&fit);
         let model = Model { digest: fit.digest(), contract, bands, fitted: fit, side };
@@ -127,8 +147,8 @@ impl Engine {
         Ok(())
     }
 
-    fn bank_side(&self) -> Result<Side, Failure> {
-        Ok(Side::Bank { titles: self.titles()? })
+    fn bank_side(&self, record: &SessionRecord) -> Result<Side, Failure> {
+        Ok(Side::Bank { titles: self.titles()?, own: self.kept_bank_only(&record.session)? })
     }
 
     /// Names of fields for people: of this node's data sets, and of the sharing list.
@@ -173,7 +193,7 @@ impl Engine {
         let session = self.choose_model(order.session.as_deref())?;
         let model = &self.models[&session];
         let contract = Arc::clone(&model.contract);
-        let own = own_codes(&model.fitted, contract.terms(), &order)?;
+        let own = own_codes(|place, number| model.fitted.code(place, number), contract.terms(), &order)?;
         let platform = contract.terms().platform().map(|platform| platform.name.clone()).unwrap_or_default();
         if !self.connected.contains_key(&platform) {
             return Err(failure::retry(format!("no score: {platform} is out of reach; try again when it is back"))
@@ -209,7 +229,7 @@ impl Engine {
         Ok(())
     }
 
-    fn choose_model(&self, session: Option<&str>) -> Result<String, Failure> {
+    pub(super) fn choose_model(&self, session: Option<&str>) -> Result<String, Failure> {
         let record = self.find_model(session)?;
         if record.state == ModelState::Retired {
             return Err(failure::refused(format!("no score (model-retired): model {} is retired", record.model))
@@ -397,7 +417,7 @@ impl Engine {
         lost.sort_by(|a, b| b.points.cmp(&a.points).then_with(|| a.field.cmp(&b.field)));
         lost.truncate(held.reasons);
         let titles = match &model.side {
-            Side::Bank { titles } => Some(titles),
+            Side::Bank { titles, .. } => Some(titles),
             Side::Platform { .. } => None,
         };
         let reasons = lost.into_iter().map(|reason| {
@@ -461,8 +481,8 @@ fn points_of<'a>(scorecard: &Scorecard, names: impl Iterator<Item = &'a str>, co
 }
 
 /// Codes of the bank's own fields of an applicant, in contract order, which is the trainer's.
-fn own_codes(
-    fitted: &Fitted,
+pub(super) fn own_codes(
+    code_of: impl Fn(usize, f64) -> u16,
     terms: &tally_protocol::session::Contract,
     order: &ScoreOrder,
 ) -> Result<Vec<u16>, Failure> {
@@ -477,9 +497,7 @@ fn own_codes(
         .unwrap_or(&Value::Null)
     {
         Value::Null => Ok(0),
-        Value::Number(number) if terms.categories.is_empty() => {
-            Ok(fitted.code(place, number.as_f64().unwrap_or(f64::NAN)))
-        }
+        Value::Number(number) if terms.categories.is_empty() => Ok(code_of(place, number.as_f64().unwrap_or(f64::NAN))),
         value => category_code(&terms.categories, value).ok_or_else(|| {
             let expected = if terms.categories.is_empty() { "a number".into() } else { terms.categories.join(", ") };
             failure::data(format!("field `{}` of the applicant: expected {expected}, or null", terms.name))

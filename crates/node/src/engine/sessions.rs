@@ -352,6 +352,7 @@ impl Engine {
             let own = super::reports::own_evaluation(fit, table)?;
             let own = serde_json::to_vec(&own).map_err(failure::internal)?;
             self.store.put_result(&record.session, "own", &own)?;
+            self.keep_bank_only(record, table)?;
         }
         Ok(())
     }

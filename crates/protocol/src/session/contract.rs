@@ -55,6 +55,9 @@ pub struct Contract {
     /// Noise on every released sum; none if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub noise: Option<NoiseTerms>,
+    /// What happens where the released model cannot score.
+    #[serde(default, skip_serializing_if = "ScoringTerms::is_plain")]
+    pub scoring: ScoringTerms,
     /// Seconds that the platform waits for a bank in one step before it goes on without it or stops.
     pub patience_seconds: u32,
     /// When it was written, Unix milliseconds.
@@ -65,6 +68,32 @@ pub struct Contract {
     pub retention_days: u32,
     /// Public randomness of the session.
     pub seed: Digest,
+}
+
+/// What happens where the released model cannot score.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ScoringTerms {
+    /// While the platform is out of reach.
+    pub fallback: Fallback,
+}
+
+/// What a bank answers while the platform is out of reach.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fallback {
+    /// No score.
+    #[default]
+    None,
+    /// The score of the bank's own model, on the bank's own fields, marked as such.
+    BankOnly,
+}
+
+impl ScoringTerms {
+    /// True where there is nothing to say.
+    pub fn is_plain(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// A party of the contract.
@@ -285,6 +314,8 @@ impl Contract {
         term("fields", refused.is_none(), "a level 4 field never takes part")?;
         let unbinned = self.fields_of(Holder::Platform).find(|field| field.form != Form::Binned);
         term("fields", unbinned.is_none(), "this algorithm takes the platform's fields in binned form")?;
+        let kept = self.scoring.is_plain() || self.model.algorithm == "scorecard";
+        term("scoring.fallback", kept, "a bank's own model is kept of a scorecard only")?;
         self.check_disclosures()?;
         self.model.check(self)?;
         let sample = self.sample.as_ref().map_or(Ok(()), SampleTerms::check);

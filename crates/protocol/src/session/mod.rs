@@ -58,8 +58,8 @@ mod withdrawal;
 pub use bank::{BankData, BankInput, BankSession};
 pub use bins::{BinTable, bin};
 pub use contract::{
-    AlignmentTerms, CONTRACT_TYPE, Contract, ContractError, FieldTerms, Holder, Limits, ListReference, Party,
-    PartyRole, Recompute, SealedContract, Snapshot,
+    AlignmentTerms, CONTRACT_TYPE, Contract, ContractError, Fallback, FieldTerms, Holder, Limits, ListReference, Party,
+    PartyRole, Recompute, ScoringTerms, SealedContract, Snapshot,
 };
 pub use ideal::ideal;
 pub use messages::{FromBank, FromPlatform, Stop};

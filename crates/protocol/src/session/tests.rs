@@ -115,6 +115,7 @@ fn contract(banks: usize) -> Contract {
         },
         sample: None,
         noise: None,
+        scoring: ScoringTerms::default(),
         patience_seconds: 30,
         created: 0,
         expires: 1,
