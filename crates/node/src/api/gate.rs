@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use tally_crypto::seed::Seed;
 use tally_crypto::transcript::Digest;
@@ -14,8 +15,22 @@ pub(crate) struct Gate {
     /// Names callers in the log.
     key: Seed,
     grants: RwLock<HashMap<Digest, Grant>>,
-    refused: Mutex<BTreeMap<(Option<Digest>, &'static str), u64>>,
+    refused: Mutex<Refused>,
 }
+
+/// Refusals that the log tells of in sum.
+#[derive(Debug, Default)]
+struct Refused {
+    counts: Counts,
+    /// When they were told last.
+    told: Option<Instant>,
+}
+
+/// How many, by caller and code.
+pub(crate) type Counts = BTreeMap<(Option<Digest>, &'static str), u64>;
+
+/// How often the log tells of refusals in sum.
+const TOLD: Duration = Duration::from_secs(1);
 
 /// What a token allows.
 #[derive(Clone, Debug)]
@@ -103,11 +118,17 @@ impl Gate {
     /// Counts a refusal that the log tells of in sum.
     pub(crate) fn count_refused(&self, caller: Option<Digest>, code: Code) {
         let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        *refused.entry((caller, code.as_str())).or_default() += 1;
+        *refused.counts.entry((caller, code.as_str())).or_default() += 1;
     }
 
-    /// What was counted since the last time.
-    pub(crate) fn refused_since(&self) -> BTreeMap<(Option<Digest>, &'static str), u64> {
-        std::mem::take(&mut *self.refused.lock().unwrap_or_else(PoisonError::into_inner))
+    /// What was counted since the last time, once a second.
+    pub(crate) fn refused_since(&self, now: Instant) -> Counts {
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = refused.told.is_none_or(|told| now.duration_since(told) >= TOLD);
+        if refused.counts.is_empty() || !due {
+            return Counts::new();
+        }
+        refused.told = Some(now);
+        std::mem::take(&mut refused.counts)
     }
 }

@@ -22,6 +22,9 @@ use crate::failure::Failure;
 /// Beyond the caller's deadline: the engine answers by itself at the deadline, unless it is busy.
 const GRACE: Duration = Duration::from_millis(500);
 
+/// How long the engine's word on how it is holds.
+const PROBED: Duration = Duration::from_millis(200);
+
 /// How long the engine may take to say how it is.
 const PROBE: Duration = Duration::from_secs(2);
 
@@ -34,6 +37,8 @@ pub(crate) struct Service {
     callers: Mutex<Limit<Digest>>,
     enterprises: Mutex<Limit<String>>,
     began: Instant,
+    /// What the last probe found, and when.
+    probed: tokio::sync::Mutex<Option<(Instant, Result<(), Problem>)>>,
 }
 
 /// What a caller gets.
@@ -59,6 +64,7 @@ impl Service {
             callers: Mutex::new(Limit::new(rate(section.caller))),
             enterprises: Mutex::new(Limit::new(rate(section.enterprise))),
             began: Instant::now(),
+            probed: tokio::sync::Mutex::default(),
         }
     }
 
@@ -137,8 +143,18 @@ impl Service {
         Ok(scored)
     }
 
-    /// Whether a score could be had now; if not, why.
+    /// Whether a score could be had now; if not, why. Many probes cost the engine no more than one.
     pub(crate) async fn ready(&self) -> Result<(), Problem> {
+        let mut probed = self.probed.lock().await;
+        if let Some((_, found)) = probed.as_ref().filter(|(time, _)| time.elapsed() < PROBED) {
+            return found.clone();
+        }
+        let found = self.probe().await;
+        *probed = Some((Instant::now(), found.clone()));
+        found
+    }
+
+    async fn probe(&self) -> Result<(), Problem> {
         let (reply, mut answer) = unbounded_channel();
         // The engine has stopped if nobody receives; the answer then ends too.
         let _ = self.submit.send(Work::Control(Command::Status, reply));

@@ -246,6 +246,21 @@ fn mistakes_in_the_section_are_named() {
     assert!(toml::from_str::<ApiSection>("[certificates]\ncore = [\"everything\"]").is_err());
 }
 
+/// Refusals in sum are told once a second, each once.
+#[test]
+fn refusals_are_counted_by_caller_and_code() {
+    let gate = Gate::new(Seed::new([7; 32]));
+    let start = std::time::Instant::now();
+    let caller = Some(gate.pseudonym("core"));
+    (0..1000).for_each(|_| gate.count_refused(None, Code::Unauthorized));
+    (0..3).for_each(|_| gate.count_refused(caller, Code::RateLimited));
+    let told = gate.refused_since(start);
+    assert_eq!(told, BTreeMap::from([((None, "unauthorized"), 1000), ((caller, "rate-limited"), 3)]));
+    gate.count_refused(None, Code::Unauthorized);
+    assert!(gate.refused_since(start + std::time::Duration::from_millis(900)).is_empty());
+    assert_eq!(gate.refused_since(start + std::time::Duration::from_secs(1))[&(None, "unauthorized")], 1);
+}
+
 /// The document describes what the types read and write.
 #[test]
 fn the_openapi_document_is_that_of_the_types() {

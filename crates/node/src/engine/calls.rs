@@ -10,6 +10,7 @@ use tally_model::Fitted;
 use tally_model::metrics::{CalibratedBand, calibrated};
 use tally_policy::{Day, State};
 
+use super::group::Outward;
 use super::scoring::{Held, Waiting};
 use super::{Engine, now};
 use crate::control::{Reply, ScoreOrder};
@@ -85,23 +86,18 @@ pub(super) fn bands(fit: &Fitted) -> Vec<CalibratedBand> {
 
 impl Engine {
     /// Begins what a caller asks for; a refusal is logged first.
-    pub(super) fn attend(&mut self, call: Call, reply: &Reply) -> Result<(), Failure> {
-        let (caller, failure) = match call {
-            Call::Refused { caller, code } => {
-                let logged = self.log_call(caller, &code);
-                // The one who asked may have gone, here and below.
-                let _ = reply.send(logged.map(|()| Value::Null));
-                return Ok(());
-            }
-            Call::Score(served) => match self.begin_call(&served, reply) {
-                Ok(()) => return Ok(()),
-                Err(failure) => (served.caller, failure),
+    pub(super) fn attend(&mut self, call: Call, reply: Reply) {
+        let answer = match call {
+            Call::Refused { caller, code } => self.log_call(caller, &code).map(|()| Value::Null),
+            Call::Score(served) => match self.begin_call(&served, &reply) {
+                Ok(()) => return,
+                Err(failure) => {
+                    let code = failure.code.clone().unwrap_or_else(|| code_of(failure.kind).into());
+                    self.log_call(served.caller, &code).and(Err(failure))
+                }
             },
         };
-        let code = failure.code.clone().unwrap_or_else(|| code_of(failure.kind).into());
-        let logged = self.log_call(caller, &code);
-        let _ = reply.send(logged.and(Err(failure)));
-        Ok(())
+        self.group.hold(Outward::Reply(reply, answer));
     }
 
     fn begin_call(&mut self, served: &Served, reply: &Reply) -> Result<(), Failure> {
@@ -136,7 +132,7 @@ impl Engine {
         if let Some(answer) = kept.answer {
             self.check_still(&answer)?;
             self.log_call(served.caller, "replayed")?;
-            let _ = reply.send(Ok(json!({ "replayed": answer })));
+            self.group.hold(Outward::Reply(reply.clone(), Ok(json!({ "replayed": answer }))));
             return Ok(true);
         }
         if self.waiting_scores.contains_key(&request) {
@@ -282,7 +278,7 @@ impl Engine {
     /// Calls that the limits refused since the last time, one entry a caller and code: an entry each would let a flood fill
     /// the disk, and nothing was done for them that had to be durable first.
     pub(super) fn log_refused_calls(&mut self) -> Result<(), Failure> {
-        let refused = self.gate.refused_since();
+        let refused = self.gate.refused_since(Instant::now());
         if refused.is_empty() {
             return Ok(());
         }

@@ -9,8 +9,10 @@ use tally_policy::Day;
 use tally_protocol::session::{Contract, Fallback, Holder};
 
 use super::Engine;
+use super::applicant::own_codes;
 use super::calls::{Served, moment, notice};
-use super::scoring::{Titles, own_codes};
+use super::group::Outward;
+use super::scoring::Titles;
 use crate::control::Reply;
 use crate::failure::{self, Failure};
 use crate::store::SessionRecord;
@@ -37,11 +39,9 @@ impl Engine {
     /// Answers by the bank's own model, or fails as `unreachable` says.
     pub(super) fn fall_back(&mut self, served: &Served, reply: &Reply, unreachable: Failure) -> Result<(), Failure> {
         let session = self.choose_model(served.order.session.as_deref())?;
-        let contract = self.contract_of(&self.known_session(&session)?)?;
-        let Some((own, titles)) = self.models.get(&session).and_then(super::scoring::Model::own) else {
-            return Err(unreachable);
-        };
-        let mut answer = scored(own, titles, contract.terms(), served)?;
+        let model = &self.models[&session];
+        let Some((own, titles)) = model.own() else { return Err(unreachable) };
+        let mut answer = scored(own, titles, model.contract.terms(), served)?;
         let record = self.find_model(Some(&session))?;
         answer["model"] = json!({
             "digest": own.digest(),
@@ -76,8 +76,7 @@ impl Engine {
             }
             Ok(answer)
         })?;
-        // The one who asked may have gone.
-        let _ = reply.send(Ok(answer));
+        self.group.hold(Outward::Reply(reply.clone(), Ok(answer)));
         Ok(())
     }
 }

@@ -6,6 +6,7 @@
 //! entry that covers it. A node killed at any moment starts again from what was committed: sessions are rebuilt by
 //! replaying their journals, unacknowledged messages are sent again, byte for byte.
 
+mod applicant;
 mod approval;
 mod book;
 mod calls;

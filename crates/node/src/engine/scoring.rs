@@ -13,6 +13,7 @@ use tally_policy::{Cleared, Form, Purpose, State};
 use tally_protocol::scoring::{PointsLost, ScoreOutcome, ScoreRequest, ScoreResponse};
 use tally_protocol::session::{Holder, PlatformHalf, SealedContract};
 
+use super::applicant::own_codes;
 use super::calls::{Asked, Served};
 use super::clearance::Application;
 use super::group::Outward;
@@ -25,8 +26,8 @@ use crate::store::{ModelState, SessionRecord};
 /// A released model, ready to score.
 pub(super) struct Model {
     digest: Digest,
-    contract: Arc<SealedContract>,
-    pub(super) fitted: Fitted,
+    pub(super) contract: Arc<SealedContract>,
+    fitted: Fitted,
     side: Side,
     /// What was observed on hold-out rows, by bands of log-odds.
     pub(super) bands: Vec<CalibratedBand>,
@@ -478,41 +479,4 @@ fn points_of<'a>(scorecard: &Scorecard, names: impl Iterator<Item = &'a str>, co
         lost.push(PointsLost { field: name.into(), points: scorecard.points_lost(field, *code) });
     }
     (points, lost)
-}
-
-/// Codes of the bank's own fields of an applicant, in contract order, which is the trainer's.
-pub(super) fn own_codes(
-    code_of: impl Fn(usize, f64) -> u16,
-    terms: &tally_protocol::session::Contract,
-    order: &ScoreOrder,
-) -> Result<Vec<u16>, Failure> {
-    let known: Vec<_> = terms.fields_of(Holder::Banks).map(|field| field.name.as_str()).collect();
-    if let Some(unknown) = order.fields.keys().find(|name| !known.contains(&name.as_str())) {
-        let text = format!("field `{unknown}` is not a bank field of this model: it takes {}", known.join(", "));
-        return Err(failure::data(text).about(format!("fields.{unknown}")));
-    }
-    let code = |(place, terms): (usize, &tally_protocol::session::FieldTerms)| match order
-        .fields
-        .get(&terms.name)
-        .unwrap_or(&Value::Null)
-    {
-        Value::Null => Ok(0),
-        Value::Number(number) if terms.categories.is_empty() => Ok(code_of(place, number.as_f64().unwrap_or(f64::NAN))),
-        value => category_code(&terms.categories, value).ok_or_else(|| {
-            let expected = if terms.categories.is_empty() { "a number".into() } else { terms.categories.join(", ") };
-            failure::data(format!("field `{}` of the applicant: expected {expected}, or null", terms.name))
-                .about(format!("fields.{}", terms.name))
-        }),
-    };
-    terms.fields_of(Holder::Banks).enumerate().map(code).collect()
-}
-
-fn category_code(categories: &[String], value: &Value) -> Option<u16> {
-    let text = match value {
-        Value::String(text) => text.clone(),
-        Value::Number(number) => number.to_string(),
-        _ => return None,
-    };
-    let place = categories.iter().position(|category| *category == text)?;
-    u16::try_from(place + 1).ok()
 }
