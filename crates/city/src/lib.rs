@@ -4,17 +4,20 @@
 //! |---|---|
 //! | [`City`] | enterprises, books and files; generated, or split from given data |
 //! | [`ca`] | certificates and the signed registry |
+//! | [`SystemsAuthority`] | certificates of a bank's own systems |
 
 pub mod ca;
 mod documents;
 mod fields;
 mod generate;
 mod given;
+mod systems;
 mod table;
 
 pub use documents::{consent_digest, consent_event, consent_id, event_of, signed_consent, signed_list};
 pub use generate::Options;
 pub use given::GivenError;
+pub use systems::{SystemsAuthority, SystemsPair};
 
 use std::path::Path;
 

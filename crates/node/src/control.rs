@@ -192,6 +192,8 @@ pub enum Command {
     },
     /// Scores one applicant.
     Score(ScoreOrder),
+    /// Scores rows of a file.
+    ScoreBatch(BatchOrder),
     /// An operator's signature under a token of the scoring service.
     TokenIssue {
         /// What the token allows.
@@ -263,6 +265,36 @@ pub struct ScoreOrder {
     /// Reasons wanted.
     #[serde(default = "three")]
     pub reasons: usize,
+}
+
+/// Rows of a file to score: each is asked about once, however often the order is repeated.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BatchOrder {
+    /// Random name of the run.
+    pub batch: String,
+    /// Session that made the model, or its digest; the champion if absent.
+    #[serde(default)]
+    pub model: Option<String>,
+    /// Why the bank asks.
+    pub purpose: tally_policy::Purpose,
+    /// Reasons wanted.
+    pub reasons: usize,
+    /// The rows, by their number in the file.
+    pub rows: Vec<(u64, BatchApplicant)>,
+}
+
+/// An applicant of a file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BatchApplicant {
+    /// The applicant's identifier.
+    pub id: String,
+    /// Number of the loan application.
+    #[serde(default)]
+    pub application: Option<String>,
+    /// The bank's own fields.
+    pub fields: std::collections::BTreeMap<String, Value>,
 }
 
 fn three() -> usize {

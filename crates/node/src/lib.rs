@@ -7,12 +7,14 @@
 //! | `api` | scoring as a service |
 //! | [`scoring`] | its messages over gRPC |
 //! | `align` | one alignment between two parties, outside any session |
+//! | `batch` | files of applicants, scored |
 //! | `bench` | what operations cost |
 //! | `cli` | the verbs |
 //! | `demo` | a platform and its banks on one machine |
 
 mod align;
 mod api;
+mod batch;
 mod bench;
 mod cli;
 mod config;

@@ -183,7 +183,7 @@ fn body(index: u64) -> Body {
 }
 
 /// Median milliseconds of an fdatasync after four kilobytes.
-fn median_sync(folder: &Path) -> std::io::Result<f64> {
+pub(super) fn median_sync(folder: &Path) -> std::io::Result<f64> {
     use std::io::Write as _;
     let mut file = tempfile::tempfile_in(folder)?;
     let mut times = Vec::new();

@@ -9,6 +9,7 @@ mod consent;
 mod floor;
 mod log;
 mod rounds;
+mod scoring;
 mod training;
 
 use clap::Subcommand;
@@ -29,6 +30,8 @@ pub(crate) enum BenchVerb {
     Log(log::LogArguments),
     /// Training rounds of real nodes.
     Rounds(rounds::RoundsArguments),
+    /// Scores through a bank's scoring service, under load.
+    Scoring(scoring::ScoringArguments),
     /// Boosted trees on one node's rows.
     Training(training::TrainingArguments),
 }
@@ -42,6 +45,7 @@ impl BenchVerb {
             Self::Consent(arguments) => arguments.run(),
             Self::Log(arguments) => arguments.run(),
             Self::Rounds(arguments) => arguments.run(),
+            Self::Scoring(arguments) => arguments.run(),
             Self::Training(arguments) => arguments.run(),
         }
     }

@@ -9,6 +9,7 @@ use tally_protocol::session::{Contract, Fallback, Holder, SealedContract};
 
 use super::node::read_text;
 use super::{Language, NodeArgument, Printed, disclosure, words};
+use crate::batch::Batch;
 use crate::control::{Command, ScoreOrder};
 use crate::directory::Directory;
 use crate::failure::{self, Failure};
@@ -345,19 +346,26 @@ pub(super) enum ScoreVerb {
         #[arg(long, value_name = "FILE", default_value = "-")]
         request: PathBuf,
     },
-    /// Score a CSV file of applicants; writes one line each, with the error where there is no score.
+    /// Score a file of applicants, CSV or Parquet: one row each, with the error where there is no score. After an interruption
+    /// the same command goes on, and asks about no row twice.
     Batch {
         #[command(flatten)]
         node: NodeArgument,
-        /// Applicants: a column `id` and the bank's own fields.
+        /// Applicants: columns `id`, `application` if there is one, and the bank's own fields; Parquet by the ending .parquet.
         #[arg(long, value_name = "FILE")]
         input: PathBuf,
-        /// Where the scores go.
+        /// Where the scores go; Parquet by the ending .parquet.
         #[arg(long, value_name = "FILE")]
         output: PathBuf,
         /// Why the bank asks.
         #[arg(long, default_value = "loan-underwriting")]
         purpose: String,
+        /// The model, by its digest or session; the champion if absent.
+        #[arg(long, value_name = "MODEL")]
+        model: Option<String>,
+        /// Reasons wanted.
+        #[arg(long, default_value_t = 4, value_name = "N")]
+        reasons: usize,
     },
 }
 
@@ -375,8 +383,11 @@ impl ScoreVerb {
                 let value = node.tell(&Command::Score(order))?;
                 Ok(Printed { text: score_in_words(&value, language), value, holds: true })
             }
-            Self::Batch { node, input, output, purpose } => {
-                batch(&node.node, &input, &output, &purpose).map(words::plain)
+            Self::Batch { node, input, output, purpose, model, reasons } => {
+                let purpose = serde_json::from_value(json!(purpose)).map_err(|_| {
+                    failure::usage(format!("`{purpose}` is not a purpose: loan-underwriting, pre-screening, …"))
+                })?;
+                Batch { node: node.node, input, output, purpose, model, reasons }.run().map(words::plain)
             }
         }
     }
@@ -393,40 +404,6 @@ pub(crate) fn score_in_words(score: &Value, language: Language) -> String {
         .collect();
     let probability = score["probability"].as_f64().unwrap_or_default() * 100.0;
     format!("{}  {probability:.2} %  {}", score["score"], reasons.join("; "))
-}
-
-fn batch(node: &Path, input: &Path, output: &Path, purpose: &str) -> Result<Value, Failure> {
-    let purpose = serde_json::from_value(json!(purpose))
-        .map_err(|_| failure::usage(format!("`{purpose}` is not a purpose: loan-underwriting, pre-screening, …")))?;
-    let bad = |error: csv::Error| failure::data(format!("{}: {error}", input.display()));
-    let mut reader = csv::Reader::from_path(input).map_err(bad)?;
-    let header = reader.headers().map_err(bad)?.clone();
-    let id = header.iter().position(|column| column == "id");
-    let id = id.ok_or_else(|| failure::data(format!("{}: the header has no column `id`", input.display())))?;
-    let cannot = |error: csv::Error| failure::unwritable(format!("{}: {error}", output.display()));
-    let mut writer = csv::Writer::from_path(output).map_err(cannot)?;
-    writer.write_record(["id", "score", "probability", "reasons", "error"]).map_err(cannot)?;
-    let (mut scored, mut failed) = (0, 0);
-    for record in reader.records() {
-        let record = record.map_err(bad)?;
-        let order = applicant(&header, &record, id, purpose);
-        let line = match crate::control::tell(node, &Command::Score(order)) {
-            Ok(value) => {
-                scored += 1;
-                let codes: Vec<_> =
-                    value["reasons"].as_array().into_iter().flatten().filter_map(|r| r["field"].as_str()).collect();
-                [value["score"].to_string(), value["probability"].to_string(), codes.join(" "), String::new()]
-            }
-            Err(failure) if failure.kind == crate::failure::FailureKind::Unavailable => return Err(failure),
-            Err(failure) => {
-                failed += 1;
-                [String::new(), String::new(), String::new(), failure.message]
-            }
-        };
-        writer.write_record(std::iter::once(&record[id]).chain(line.iter().map(String::as_str))).map_err(cannot)?;
-    }
-    writer.flush().map_err(|error| cannot(error.into()))?;
-    Ok(json!({ "scored": scored, "without_score": failed, "output": output }))
 }
 
 /// An applicant from a row of a CSV file.

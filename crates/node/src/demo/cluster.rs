@@ -10,23 +10,23 @@ use crate::control::{self, Command};
 use crate::failure::{self, Failure};
 
 /// A node process; it stops when the demo does, since it reads the end of its standard input.
-pub(super) struct Node {
+pub(crate) struct Node {
     /// Party name.
-    pub(super) name: String,
+    pub(crate) name: String,
     /// Its directory.
-    pub(super) directory: PathBuf,
+    pub(crate) directory: PathBuf,
     secret: PathBuf,
     child: Option<Child>,
 }
 
 impl Node {
     /// A node that is not running yet.
-    pub(super) fn new(name: &str, directory: &Path, secret: &Path) -> Self {
+    pub(crate) fn new(name: &str, directory: &Path, secret: &Path) -> Self {
         Self { name: name.into(), directory: directory.into(), secret: secret.into(), child: None }
     }
 
     /// Starts the process and waits until it answers.
-    pub(super) fn start(&mut self) -> Result<(), Failure> {
+    pub(crate) fn start(&mut self) -> Result<(), Failure> {
         let log = self.directory.join("serve.log");
         let cannot = |error: std::io::Error| failure::internal(format!("cannot start {}: {error}", self.name));
         let output = std::fs::OpenOptions::new().create(true).append(true).open(&log).map_err(cannot)?;
@@ -59,12 +59,17 @@ impl Node {
     }
 
     /// Tells the node to do something, as an operator would.
-    pub(super) fn tell(&self, command: &Command) -> Result<Value, Failure> {
+    pub(crate) fn tell(&self, command: &Command) -> Result<Value, Failure> {
         control::tell(&self.directory, command)
     }
 
+    /// Processor time of the process so far, seconds; `None` where it does not run or the system does not say.
+    pub(crate) fn cpu_seconds(&self) -> Option<f64> {
+        crate::process::cpu_seconds_of(self.child.as_ref()?.id())
+    }
+
     /// kill -9.
-    pub(super) fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             // A process that has ended already is as dead as we want it.
             let _ = child.kill();
@@ -73,7 +78,7 @@ impl Node {
     }
 
     /// Lets the node finish what it does and stop.
-    pub(super) fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         let Some(mut child) = self.child.take() else { return };
         drop(child.stdin.take());
         let deadline = Instant::now() + Duration::from_secs(10);

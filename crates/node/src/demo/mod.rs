@@ -19,7 +19,9 @@ use crate::cli::Language;
 use crate::control::Command;
 use crate::failure::{self, Failure};
 
+pub(crate) use cluster::Node;
 use inputs::Inputs;
+pub(crate) use stages::OPERATOR;
 use stages::{Kill, Stages};
 
 /// Arguments of `tallystick demo`.

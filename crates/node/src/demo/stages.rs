@@ -70,7 +70,7 @@ impl Run {
     }
 }
 
-const OPERATOR: &str = "chen";
+pub(crate) const OPERATOR: &str = "chen";
 
 impl Stages {
     pub(super) fn begin(language: Language, quiet: bool) -> Self {

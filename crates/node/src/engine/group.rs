@@ -5,11 +5,13 @@
 //! durable. If that fails, nothing has been said, and the node stops: it starts again from what is durable. Commands of
 //! operators have groups of their own, so that an import that fills the disk fails alone.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tally_audit::witness::Answer;
 use tally_net::Outgoing;
+use tally_protocol::scoring::ScoreRequest;
 
 use super::Engine;
 use crate::control::Reply;
@@ -38,6 +40,7 @@ pub(super) struct Group {
     /// Steps that were kept.
     steps: usize,
     held: Vec<Outward>,
+    asks: BTreeMap<(String, String), Vec<ScoreRequest>>,
 }
 
 impl Group {
@@ -49,6 +52,16 @@ impl Group {
     /// Holds several things, in order.
     pub(super) fn hold_all(&mut self, outward: impl IntoIterator<Item = Outward>) {
         self.held.extend(outward);
+    }
+
+    /// Adds a request to what the platform is asked when the group is complete.
+    pub(super) fn ask(&mut self, platform: String, request: ScoreRequest) {
+        self.asks.entry((platform, request.session.clone())).or_default().push(request);
+    }
+
+    /// What the platform is asked, by platform and session; nothing is left.
+    pub(super) fn asked(&mut self) -> BTreeMap<(String, String), Vec<ScoreRequest>> {
+        std::mem::take(&mut self.asks)
     }
 
     /// Counts a step that was kept.
@@ -84,9 +97,11 @@ impl Engine {
     /// # Errors
     /// Nothing of the group has happened then; the engine must not go on.
     pub(super) fn commit(&mut self) -> Result<(), Failure> {
-        if self.group.began.take().is_none() {
+        if self.group.began.is_none() {
             return Ok(());
         }
+        self.send_asked()?;
+        self.group.began = None;
         let held = std::mem::take(&mut self.group.held);
         let store = &self.store;
         let durable = self.ledger.settle(|| match store.is_open() {

@@ -82,9 +82,9 @@ impl Engine {
             "signature" => self.signature(step, peer, &message.session, &message.body),
             "rejection" => self.rejection(step, peer, &message.session, &message.body),
             "contract" => self.contract(step, peer, &message.session, &message.body),
-            "score-request" => self.score_request(step, peer, &message.body),
+            "score-request" => self.score_requests(step, peer, &message.session, &message.body),
             "correction" => self.take_correction(step, peer, &message.body),
-            "score-response" => self.score_response(step, peer, &message.body),
+            "score-response" => self.score_responses(step, peer, &message.session, &message.body),
             kind => Err(crate::failure::refused(format!("{peer} sent a message of unknown kind `{kind}`"))),
         }
     }

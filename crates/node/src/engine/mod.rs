@@ -8,6 +8,7 @@
 
 mod applicant;
 mod approval;
+mod batch;
 mod book;
 mod calls;
 mod clearance;
@@ -201,6 +202,9 @@ impl Engine {
             }
             return Ok(());
         }
+        if let Command::ScoreBatch(order) = command {
+            return self.begin_batch(order, reply);
+        }
         self.commit()?;
         self.gather()?;
         let answer = self.answer(command);
@@ -258,7 +262,7 @@ impl Engine {
             Command::TokenIssue { terms, operator, signature } => self.issue_token(&terms, &operator, &signature),
             Command::TokenList => self.list_tokens(),
             Command::TokenRevoke { name, operator, signature } => self.revoke_token(&name, &operator, &signature),
-            Command::Score(_) => Err(failure::internal("scores are answered later")),
+            Command::Score(_) | Command::ScoreBatch(_) => Err(failure::internal("scores are answered later")),
             Command::LogPublish => self.publish().map(|()| serde_json::json!({ "entries": self.log.size() })),
         }
     }

@@ -10,7 +10,9 @@ use tally_crypto::transcript::{Digest, commit};
 use tally_model::metrics::CalibratedBand;
 use tally_model::{BankOnly, Fitted, Golden, Scorecard, Scoring as _};
 use tally_policy::{Cleared, Form, Purpose, State};
-use tally_protocol::scoring::{PointsLost, ScoreOutcome, ScoreRequest, ScoreResponse};
+use tally_protocol::scoring::{
+    MOST_REQUESTS, PointsLost, ScoreOutcome, ScoreRequest, ScoreRequests, ScoreResponse, ScoreResponses,
+};
 use tally_protocol::session::{Holder, PlatformHalf, SealedContract};
 
 use super::applicant::own_codes;
@@ -222,11 +224,23 @@ impl Engine {
             if let Some(key) = served.and_then(|served| served.key.as_ref()) {
                 engine.keep_call(key, &request.request, &held)?;
             }
-            engine.write(step, &platform, &session, "score-request", "score", request.encode())
+            Ok(())
         })?;
         let deadline = served.map_or_else(|| Instant::now() + PATIENCE, |served| served.deadline);
         let waiting = Waiting { reply, deadline, held };
-        self.waiting_scores.insert(request.request, waiting);
+        self.waiting_scores.insert(request.request.clone(), waiting);
+        self.group.ask(platform, request);
+        Ok(())
+    }
+
+    /// Bank: everything that the group asks the platform leaves in one message a session.
+    pub(super) fn send_asked(&mut self) -> Result<(), Failure> {
+        for ((platform, session), requests) in self.group.asked() {
+            for part in requests.chunks(MOST_REQUESTS) {
+                let body = ScoreRequests(part.to_vec()).encode();
+                self.step(|engine, step| engine.write(step, &platform, &session, "score-request", "score", body))?;
+            }
+        }
         Ok(())
     }
 
@@ -246,19 +260,30 @@ impl Engine {
         Ok(record.session)
     }
 
-    /// Platform: answers a request; a refusal is an answer too.
-    pub(super) fn score_request(&mut self, step: &mut Step, peer: &str, body: &[u8]) -> Result<(), Failure> {
-        let request = ScoreRequest::decode(body)
-            .ok_or_else(|| failure::refused(format!("{peer} sent something that is not a score request")))?;
-        let session = request.session.clone();
+    /// Platform: answers the requests of a message; a refusal is an answer too.
+    pub(super) fn score_requests(
+        &mut self,
+        step: &mut Step,
+        peer: &str,
+        session: &str,
+        body: &[u8],
+    ) -> Result<(), Failure> {
+        let ScoreRequests(requests) = ScoreRequests::decode(body)
+            .filter(|ScoreRequests(requests)| requests.iter().all(|request| request.session == session))
+            .ok_or_else(|| failure::refused(format!("{peer} sent something that is no list of score requests")))?;
+        let responses = requests.into_iter().map(|request| self.score_request(step, peer, request));
+        let body = ScoreResponses(responses.collect::<Result<_, _>>()?).encode();
+        self.write(step, peer, session, "score-response", "score", body)
+    }
+
+    fn score_request(&mut self, step: &mut Step, peer: &str, request: ScoreRequest) -> Result<ScoreResponse, Failure> {
+        let session = Some(request.session.as_str());
         let applicant = applicant_commitment(&request)
             .ok_or_else(|| failure::refused(format!("{peer} sent a score request with a malformed name")))?;
-        step.record(Some(&session), peer, book::score_request(&request, applicant, None));
+        step.record(session, peer, book::score_request(&request, applicant, None));
         let outcome = self.decide_score(step, peer, &request)?;
-        let me = self.me().to_owned();
-        step.record(Some(&session), &me, book::score_response(&request.request, &outcome));
-        let response = ScoreResponse { request: request.request, outcome };
-        self.write(step, peer, &session, "score-response", "score", response.encode())
+        step.record(session, self.me(), book::score_response(&request.request, &outcome));
+        Ok(ScoreResponse { request: request.request, outcome })
     }
 
     fn decide_score(&mut self, step: &mut Step, peer: &str, request: &ScoreRequest) -> Result<ScoreOutcome, Failure> {
@@ -336,10 +361,27 @@ impl Engine {
         })
     }
 
-    /// Bank: the platform's answer completes the score.
-    pub(super) fn score_response(&mut self, step: &mut Step, peer: &str, body: &[u8]) -> Result<(), Failure> {
-        let response = ScoreResponse::decode(body)
-            .ok_or_else(|| failure::refused(format!("{peer} sent something that is not a score response")))?;
+    /// Bank: the platform's answers complete the scores.
+    pub(super) fn score_responses(
+        &mut self,
+        step: &mut Step,
+        peer: &str,
+        session: &str,
+        body: &[u8],
+    ) -> Result<(), Failure> {
+        let ScoreResponses(responses) = ScoreResponses::decode(body)
+            .ok_or_else(|| failure::refused(format!("{peer} sent something that is no list of score responses")))?;
+        responses.into_iter().try_for_each(|response| self.score_response(step, peer, session, &response))
+    }
+
+    fn score_response(
+        &mut self,
+        step: &mut Step,
+        peer: &str,
+        session: &str,
+        response: &ScoreResponse,
+    ) -> Result<(), Failure> {
+        let entry = step.record(Some(session), peer, book::score_response(&response.request, &response.outcome));
         let (reply, mut held) = match self.waiting_scores.remove(&response.request) {
             Some(Waiting { reply, held, .. }) => (Some(reply), held),
             None => match self.late_call(&response.request)? {
@@ -347,7 +389,6 @@ impl Engine {
                 None => return Ok(()),
             },
         };
-        let entry = step.record(Some(&held.session), peer, book::score_response(&response.request, &response.outcome));
         let answer = self.complete(&held, &response.request, &response.outcome);
         if let (Ok(result), Some(consent)) = (&answer, consent_of(&response.outcome)) {
             held.result = Some(result.clone());

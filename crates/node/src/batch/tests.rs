@@ -1,0 +1,75 @@
+use std::path::Path;
+
+use serde_json::json;
+
+use super::applicants;
+use super::scores::{Line, Run, Scores};
+
+fn run() -> Run {
+    Run { batch: "00".into(), input: "digest".into(), purpose: "loan-underwriting".into(), model: None }
+}
+
+fn line(id: &str, score: &str, error: &str) -> Line {
+    let probability = if score.is_empty() { "" } else { "0.25" };
+    let code = if error.is_empty() { "" } else { "no-consent" };
+    [id, score, probability, "age", "m", "c", "2027-01-01", "r", code, error].map(str::to_owned)
+}
+
+#[test]
+fn a_row_that_is_wrong_is_an_error_of_that_row() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("a.csv");
+    std::fs::write(&file, "id,age,application,kind\n0012,3.5,77,1\nb,1\n,2,,x\n\"c\",,,x\n").unwrap();
+    let rows: Vec<_> = applicants::open(&file).unwrap().collect();
+    let first = rows[0].applicant.as_ref().unwrap();
+    assert_eq!((first.id.as_str(), first.application.as_deref()), ("0012", Some("77")));
+    assert_eq!(json!(first.fields), json!({ "age": 3.5, "kind": 1 }));
+    assert!(rows[1].applicant.as_ref().unwrap_err().contains("2 columns"));
+    assert!(rows[2].applicant.as_ref().unwrap_err().contains("identifier"));
+    assert_eq!(json!(rows[3].applicant.as_ref().unwrap().fields), json!({ "age": null, "kind": "x" }));
+    assert_eq!(rows.iter().map(|row| row.id.as_str()).collect::<Vec<_>>(), ["0012", "b", "", "c"]);
+    std::fs::write(&file, "code,age\n").unwrap();
+    assert!(applicants::open(&file).err().unwrap().message.contains("`id`"));
+}
+
+#[test]
+fn a_run_goes_on_where_it_was_stopped() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = folder.path().join("out.csv");
+    let (mut scores, first) = Scores::begin(&output, run()).unwrap();
+    scores.keep(&[line("a", "600", ""), line("b", "", "no\nconsent")]).unwrap();
+    drop(scores);
+    // A kill in the middle of a line.
+    let partial = folder.path().join("out.csv.partial");
+    let cut = std::fs::read_to_string(&partial).unwrap() + "c,61";
+    std::fs::write(&partial, cut).unwrap();
+    let (mut scores, again) = Scores::begin(&output, Run { batch: "ff".into(), ..run() }).unwrap();
+    assert_eq!((scores.done, again), (2, first));
+    let other = Scores::begin(&output, Run { input: "other".into(), ..run() });
+    assert!(other.err().unwrap().message.contains("unfinished"));
+    scores.keep(&[line("c", "610", "")]).unwrap();
+    scores.finish().unwrap();
+    let text = std::fs::read_to_string(&output).unwrap();
+    assert_eq!(text.lines().count(), 4);
+    assert!(text.lines().nth(2).unwrap().starts_with("b,,,age"), "{text}");
+    assert!(!partial.exists());
+}
+
+#[test]
+fn parquet_holds_the_same_as_csv() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = folder.path().join("out.parquet");
+    let (mut scores, _) = Scores::begin(&output, run()).unwrap();
+    scores.keep(&[line("0012", "600", ""), line("b", "", "no consent")]).unwrap();
+    scores.finish().unwrap();
+    // What was written is read as applicants: identifiers stay text, missing values stay missing.
+    let rows: Vec<_> = applicants::open(Path::new(&output)).unwrap().collect();
+    let first = rows[0].applicant.as_ref().unwrap();
+    assert_eq!(
+        (first.id.as_str(), &first.fields["score"], &first.fields["probability"]),
+        ("0012", &json!(600), &json!(0.25))
+    );
+    let second = rows[1].applicant.as_ref().unwrap();
+    assert_eq!((&second.fields["score"], &second.fields["error"]), (&json!(null), &json!("no consent")));
+    assert_eq!(rows.len(), 2);
+}

@@ -1,0 +1,76 @@
+//! Scores of a file's rows: calls like those of the scoring service, each under the name of its run and row, so that a run that
+//! was stopped goes on without asking twice.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tally_crypto::transcript::Digest;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+use super::Engine;
+use super::calls::{Call, Key, Served};
+use super::group::Outward;
+use crate::control::{BatchApplicant, BatchOrder, Reply, ScoreOrder};
+use crate::failure::{self, Failure};
+
+/// How long the rows of an order may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How the log calls whoever scores files through the control socket.
+const CALLER: &str = "score batch";
+
+impl Engine {
+    /// Begins the rows of an order; the answer, in their order, follows when the last of them is there.
+    pub(super) fn begin_batch(&mut self, order: BatchOrder, reply: Reply) -> Result<(), Failure> {
+        if self.is_platform() {
+            let refusal = failure::usage("applicants are scored at a bank's node");
+            self.group.hold(Outward::Reply(reply, Err(refusal)));
+            return Ok(());
+        }
+        let caller = self.gate.pseudonym(CALLER);
+        let deadline = Instant::now() + PATIENCE;
+        let mut answers = Vec::with_capacity(order.rows.len());
+        for (row, applicant) in &order.rows {
+            let key = Some(key(&order, *row, applicant)?);
+            let order = order_of(&order, applicant);
+            let (reply, answer) = unbounded_channel();
+            answers.push(answer);
+            self.attend(Call::Score(Box::new(Served { order, caller, consent: None, key, deadline })), reply);
+        }
+        std::thread::spawn(move || {
+            let answers: Vec<Value> = answers.into_iter().map(told).collect();
+            // Whoever asked may have gone; the answers are kept.
+            let _ = reply.send(Ok(json!(answers)));
+        });
+        Ok(())
+    }
+}
+
+fn key(order: &BatchOrder, row: u64, applicant: &BatchApplicant) -> Result<Key, Failure> {
+    let name = Digest::of("tallystick/batch-row/v1", &[order.batch.as_bytes(), &row.to_be_bytes()]);
+    let body =
+        serde_json::to_vec(&(&order.model, order.purpose, order.reasons, applicant)).map_err(failure::internal)?;
+    Ok(Key { name, body: Digest::of_bytes(&body) })
+}
+
+fn order_of(order: &BatchOrder, applicant: &BatchApplicant) -> ScoreOrder {
+    ScoreOrder {
+        session: order.model.clone(),
+        id: applicant.id.clone(),
+        purpose: order.purpose,
+        application: applicant.application.clone(),
+        fields: applicant.fields.clone(),
+        reasons: order.reasons,
+    }
+}
+
+/// The answer of one row: `{"ok": …}` or `{"failed": …}`.
+fn told(mut answer: UnboundedReceiver<Result<Value, Failure>>) -> Value {
+    match answer.blocking_recv().unwrap_or_else(|| Err(failure::unavailable("the node is stopping"))) {
+        Ok(mut answer) => {
+            let told = answer.get_mut("replayed").map(Value::take).unwrap_or(answer);
+            json!({ "ok": told })
+        }
+        Err(failure) => json!({ "failed": failure }),
+    }
+}
