@@ -1,187 +1,18 @@
 //! The scoring service as a bank's own systems meet it: over TLS, with certificates and tokens, against real nodes.
 
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tally_city::{City, Options, consent_digest, consent_event};
-use tally_policy::EventKind;
+use tally_city::consent_digest;
+use tally_policy::{EventKind, Fetch};
 
-use crate::caller::{Answer, Authority, Caller, Pair};
-use crate::left::Left;
+use crate::caller::{Authority, Caller};
 use crate::program::{done, error_of, run, text};
-use crate::schema;
-
-const ENTERPRISES: usize = 1200;
-const SEED: u64 = 7;
-
-/// A city whose first bank serves scores.
-struct Trial {
-    _folder: tempfile::TempDir,
-    left: Left,
-    authority: Authority,
-    pair: Pair,
-    bank: PathBuf,
-    document: Value,
-}
-
-impl Trial {
-    /// `settings` are further keys of `[api]`.
-    fn new(settings: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let left = Left::of_demo(folder.path(), SEED, ENTERPRISES);
-        let authority = Authority::new();
-        let (server, pair) = (authority.issue("scores.bank-1"), authority.issue("core-banking"));
-        let bank = left.directory("bank-1");
-        for (file, pem) in
-            [("api.crt", &server.certificate), ("api.key", &server.key), ("clients.crt", &authority.pem())]
-        {
-            std::fs::write(bank.join(file), pem).unwrap();
-        }
-        let section = format!(
-            "\n[api]\nlisten = \"127.0.0.1:0\"\ncertificate = \"api.crt\"\nkey = \"api.key\"\n\
-             client_ca = \"clients.crt\"\n{settings}"
-        );
-        let config = std::fs::read_to_string(bank.join("node.toml")).unwrap();
-        std::fs::write(bank.join("node.toml"), config + &section).unwrap();
-        let mut trial = Self { _folder: folder, left, authority, pair, bank, document: Value::Null };
-        trial.restart();
-        let (status, document) = trial.caller().get("/v1/openapi.json").unwrap();
-        assert_eq!(status, 200);
-        trial.document = serde_json::from_str(&document).unwrap();
-        trial.operator("lin");
-        trial
-    }
-
-    fn restart(&mut self) {
-        self.left.stop_gently("bank-1");
-        self.left.go_on("bank-1");
-        self.until_ready();
-    }
-
-    fn until_ready(&self) {
-        let deadline = Instant::now() + Duration::from_secs(30);
-        while self.caller().get("/readyz").unwrap().0 != 200 {
-            assert!(Instant::now() < deadline, "the service is not ready");
-            std::thread::sleep(Duration::from_millis(50));
-        }
-    }
-
-    fn caller(&self) -> Caller {
-        Caller::new(&self.bank, &self.authority, Some(&self.pair))
-    }
-
-    fn operator(&self, name: &str) {
-        let secret = self.left.root.join("secret");
-        done(&["operator", "add", name, "--secret-file", text(&secret), "--node", text(&self.bank)]);
-    }
-
-    fn token(&self, arguments: &[&str], operator: &str) -> std::process::Output {
-        let secret = self.left.root.join("secret");
-        let signer = ["--operator", operator, "--secret-file", text(&secret), "--node", text(&self.bank), "--json"];
-        run(&[&["token"], arguments, &signer].concat())
-    }
-
-    /// A token with these scopes, signed by two operators.
-    fn issue(&self, name: &str, scopes: &str) -> String {
-        let terms = ["issue", "--name", name, "--scopes", scopes, "--expires", "2099-12-31"];
-        let first = self.token(&terms, "chen");
-        assert!(first.status.success(), "{}", error_of(&first));
-        assert!(!String::from_utf8_lossy(&first.stdout).contains("tst_"));
-        let again = self.token(&terms, "chen");
-        assert_eq!(again.status.code(), Some(77), "{}", error_of(&again));
-        let second = crate::program::last_object(&self.token(&terms, "lin"));
-        second["token"].as_str().unwrap().to_owned()
-    }
-
-    /// Applicants of the bank: requests without anything optional.
-    fn applicants(&self) -> Vec<Value> {
-        let file = std::fs::read_to_string(self.left.root.join("inputs/applicants-bank-1.csv")).unwrap();
-        let mut lines = file.lines().map(|line| line.split(',').collect::<Vec<_>>());
-        let header = lines.next().unwrap();
-        let request = |row: Vec<&str>| {
-            let value = |text: &str| text.parse::<f64>().map_or_else(|_| json!(text), |number| json!(number));
-            let fields = header.iter().zip(&row).skip(1).filter(|(_, text)| !text.is_empty());
-            let fields: serde_json::Map<_, _> = fields.map(|(name, text)| ((*name).to_owned(), value(text))).collect();
-            json!({ "applicant": row[0], "purpose": "loan-underwriting", "fields": fields })
-        };
-        lines.map(request).collect()
-    }
-
-    /// A refusal: its status, code and form.
-    fn refused(&self, answer: &Answer, status: u16, code: &str) {
-        assert_eq!((answer.status, &answer.body["code"]), (status, &json!(code)), "{answer:?}");
-        assert_eq!(answer.media_type, "application/problem+json");
-        schema::check(&self.document, "Problem", &answer.body);
-        assert!(answer.body.get("score").is_none());
-    }
-
-    fn scored(&self, answer: &Answer) {
-        assert_eq!(answer.status, 200, "{answer:?}");
-        schema::check(&self.document, "ScoreAnswer", &answer.body);
-    }
-
-    fn consent_event(
-        &self,
-        city: &City,
-        subject: &str,
-        previous: Option<tally_crypto::transcript::Digest>,
-        kind: EventKind,
-    ) -> tally_crypto::transcript::Digest {
-        let (digest, line) = consent_event(city, subject, "bank-1", previous, kind, now()).unwrap();
-        let path = self.left.root.join("event.jsonl");
-        std::fs::write(&path, line + "\n").unwrap();
-        for node in ["platform", "bank-1"] {
-            done(&["consent", "import", text(&path), "--node", text(&self.left.directory(node))]);
-        }
-        digest
-    }
-
-    /// Uses of data about an enterprise that the platform has counted.
-    fn uses(&self, subject: &str) -> usize {
-        let platform = self.left.directory("platform");
-        let report = done(&["subject", "report", subject, "--node", text(&platform)]);
-        report["uses"].as_array().unwrap().len()
-    }
-
-    fn log(&self) -> String {
-        std::thread::sleep(Duration::from_millis(1500));
-        texts(&self.bank.join("log/tile/entries"))
-    }
-
-    /// Logs hold, and no applicant and no token is in clear in the bank's files.
-    fn verified(&self, secrets: &[&str]) {
-        std::thread::sleep(Duration::from_millis(2500));
-        let registry = self.left.root.join("registry.json");
-        let nodes = ["platform", "bank-1", "bank-2", "bank-3"].map(|node| self.left.directory(node));
-        let mut audit = vec!["audit", "verify", "--registry", text(&registry), "--json"];
-        audit.extend(nodes.iter().map(|node| text(node)));
-        let value = crate::program::last_object(&run(&audit));
-        assert!(value["verified"] == true && value["reconciled"] == true, "{value}");
-        let everything = texts(&self.bank);
-        for secret in secrets {
-            assert!(!everything.contains(secret), "{secret} is in clear");
-        }
-    }
-}
-
-fn texts(folder: &Path) -> String {
-    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
-    let text = |path: PathBuf| match path.is_dir() {
-        true => texts(&path),
-        false => String::from_utf8_lossy(&std::fs::read(path).unwrap_or_default()).into_owned(),
-    };
-    entries.map(text).collect()
-}
-
-fn now() -> i64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    i64::try_from(since.as_millis()).unwrap()
-}
+use crate::serving::Serving;
 
 #[test]
 fn a_score_over_https_with_what_it_rests_on() {
-    let mut trial = Trial::new("[api.certificates]\ncore-banking = [\"score\"]\n");
+    let mut trial = Serving::new("[api.certificates]\ncore-banking = [\"score\"]\n");
     let token = trial.issue("core", "score,batch");
     let caller = trial.caller().with(&token);
     let applicants = trial.applicants();
@@ -204,7 +35,7 @@ fn a_score_over_https_with_what_it_rests_on() {
     assert!(band["probability"]["low"].as_f64().unwrap() <= probability);
     assert!(band["observed_bad_rate"]["low"].as_f64() <= band["observed_bad_rate"]["value"].as_f64());
     assert!(band["rows"].as_u64().unwrap() > 0);
-    let city = City::generate(&Options { seed: SEED, enterprises: ENTERPRISES, banks: 3, consent_rate: 0.85 });
+    let city = Serving::city();
     let consent = consent_digest(&city, subject, "bank-1").to_string();
     assert_eq!(answer["consent"], json!(consent));
     // The command line gives the same score, and the entry of the log is the one that the receipt names.
@@ -258,7 +89,7 @@ fn a_score_over_https_with_what_it_rests_on() {
 }
 
 /// The same answer over gRPC, and the same refusals.
-fn over_grpc(trial: &Trial, caller: &Caller, applicant: &Value, other: &Value) {
+fn over_grpc(trial: &Serving, caller: &Caller, applicant: &Value, other: &Value) {
     use tally_node::scoring::field_value::Kind;
     use tally_node::scoring::{FieldValue, ScoreRequest};
     let value = |value: &Value| {
@@ -298,11 +129,11 @@ fn over_grpc(trial: &Trial, caller: &Caller, applicant: &Value, other: &Value) {
 /// Every refusal has its status and code, and is in the log.
 #[test]
 fn a_refusal_says_why_and_is_never_a_score() {
-    let trial = Trial::new("[api.enterprise]\nper_minute = 60\nburst = 12\n");
+    let trial = Serving::new("[api.enterprise]\nper_minute = 60\nburst = 12\n");
     let (token, batch) = (trial.issue("core", "score"), trial.issue("nightly", "batch"));
     let caller = trial.caller().with(&token);
     let applicants = trial.applicants();
-    let city = City::generate(&Options { seed: SEED, enterprises: ENTERPRISES, banks: 3, consent_rate: 0.85 });
+    let city = Serving::city();
     let changed = |place: usize, name: &str, value: Value| {
         let mut request = applicants[place].clone();
         request[name] = value;
@@ -330,8 +161,8 @@ fn a_refusal_says_why_and_is_never_a_score() {
     // The consent of another applicant is none.
     let other = consent_digest(&city, applicants[1]["applicant"].as_str().unwrap(), "bank-1").to_string();
     trial.refused(&caller.score(&changed(0, "consent", json!(other))), 403, "no-consent");
-    let (status, text) = caller.get("/v1/decisions").unwrap();
-    assert_eq!((status, serde_json::from_str::<Value>(&text).unwrap()["code"].clone()), (404, json!("not-found")));
+    let (status, told) = caller.get("/v1/decisions").unwrap();
+    assert_eq!((status, serde_json::from_str::<Value>(&told).unwrap()["code"].clone()), (404, json!("not-found")));
 
     // What the enterprise decides counts at once, also for an answer that was given before.
     let subject = applicants[3]["applicant"].as_str().unwrap();
@@ -344,6 +175,24 @@ fn a_refusal_says_why_and_is_never_a_score() {
     trial.consent_event(&city, subject, Some(resumed), EventKind::Revoke);
     trial.refused(&caller.score(&applicants[3]), 403, "consent-revoked");
     trial.refused(&caller.score_once(&applicants[3], "after"), 403, "consent-revoked");
+
+    // A one-time consent: for its application, once; the answer itself stays.
+    let subject = applicants[6]["applicant"].as_str().unwrap();
+    trial.amend(&city, subject, |consent| {
+        consent.fetch = Fetch::OneTime;
+        consent.application = Some("loan-7".into());
+    });
+    trial.refused(&caller.score(&applicants[6]), 403, "out-of-purpose");
+    let for_loan = changed(6, "application", json!("loan-7"));
+    let once = caller.score_once(&for_loan, "loan-7");
+    trial.scored(&once);
+    trial.refused(&caller.score(&for_loan), 403, "consent-exhausted");
+    assert_eq!(caller.score_once(&for_loan, "loan-7").body, once.body);
+    let subject = applicants[7]["applicant"].as_str().unwrap();
+    trial.amend(&city, subject, |consent| consent.not_after = consent.not_before + 1000);
+    let expired = caller.score(&applicants[7]);
+    trial.refused(&expired, 403, "consent-expired");
+    assert_eq!(expired.body["condition"], "expired");
 
     // One enterprise too often.
     let limited = (0..20).map(|_| caller.score(&changed(0, "applicant", stranger.clone()))).find(|a| a.status == 429);
@@ -378,7 +227,7 @@ fn a_refusal_says_why_and_is_never_a_score() {
 /// A platform that is silent, a node that has enough to do, a platform that is gone; and back.
 #[test]
 fn no_caller_hangs_and_a_late_answer_is_not_lost() {
-    let mut trial = Trial::new("in_flight = 2\ndeadline_ms = 2500\n");
+    let mut trial = Serving::new("in_flight = 2\ndeadline_ms = 2500\n");
     let token = trial.issue("core", "score");
     let caller = trial.caller().with(&token);
     let applicants = trial.applicants();
@@ -425,7 +274,10 @@ fn no_caller_hangs_and_a_late_answer_is_not_lost() {
         }
         assert!(Instant::now() < deadline, "{answer:?}");
     }
-    assert_eq!(caller.get("/readyz").unwrap().0, 503);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while caller.get("/readyz").unwrap().0 != 503 {
+        assert!(Instant::now() < deadline);
+    }
     assert_eq!(caller.get("/livez").unwrap().0, 200);
     // What was answered stays answered.
     assert_eq!(caller.score_once(&applicants[0], "key-0").body, late.body);
@@ -438,9 +290,11 @@ fn no_caller_hangs_and_a_late_answer_is_not_lost() {
 /// Where the contract says so, the bank's own model answers while the platform is away, and says that it is not the other.
 #[test]
 fn the_banks_own_model_answers_where_the_contract_lets_it() {
-    let mut trial = Trial::new("fallback_validity_days = 3\n");
+    let mut trial = Serving::new("fallback_validity_days = 3\n");
     let template = trial.left.root.join("fallback.toml");
     let shipped = std::fs::read_to_string(crate::left::template()).unwrap();
+    // Another model than the demo's.
+    let shipped = shipped.replace("\nc = 1.0\n", "\nc = 0.5\n");
     std::fs::write(&template, shipped + "\n[scoring]\nfallback = \"bank-only\"\n").unwrap();
     let proposed = trial.left.propose_from(&template, 3);
     assert!(proposed.status.success(), "{}", error_of(&proposed));

@@ -17,4 +17,5 @@ mod operator;
 mod program;
 mod releases;
 mod schema;
+mod serving;
 mod witness;

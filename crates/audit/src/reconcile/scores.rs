@@ -96,7 +96,7 @@ pub(super) fn both_sides(logs: &[VerifiedLog], history: &History, findings: &mut
         for (bank, here) in said.iter().filter(|(log, _)| !is_platform(log)) {
             for (key, (session, entry)) in here {
                 match there.get(key) {
-                    Some((_, other)) if other.body == entry.body => {}
+                    Some((_, other)) if same(&other.body, &entry.body) => {}
                     Some((_, other)) => {
                         let what = format!(
                             "the score {} is another than at {} (entry {})",
@@ -115,6 +115,17 @@ pub(super) fn both_sides(logs: &[VerifiedLog], history: &History, findings: &mut
         }
     }
     strangers(logs, findings);
+}
+
+/// For which caller of its scoring service a bank asks is its own affair.
+fn same(one: &Body, other: &Body) -> bool {
+    match (one, other) {
+        (
+            Body::ScoreRequest { request, applicant, purpose, model, caller: _ },
+            Body::ScoreRequest { request: name, applicant: whom, purpose: why, model: by, caller: _ },
+        ) => (request, applicant, purpose, model) == (name, whom, why, by),
+        _ => one == other,
+    }
 }
 
 fn of(log: &VerifiedLog) -> Said<'_> {

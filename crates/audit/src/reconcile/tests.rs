@@ -206,14 +206,15 @@ impl<'a> World<'a> {
     fn score(&mut self, bank: &'static str) {
         let request = digest(&format!("request of {bank}"));
         let salt = [bank.as_bytes()[5] - b'0'; 16];
-        let asked = Body::ScoreRequest {
+        let asked = |caller| Body::ScoreRequest {
             request,
             applicant: commit("applicant", &salt, b"91330100AAAAAAAA2X"),
             purpose: "loan-underwriting".into(),
             model: digest("model"),
-            caller: None,
+            caller,
         };
-        self.own(bank, asked.clone());
+        self.own(bank, asked(Some(digest("core"))));
+        let asked = asked(None);
         self.send(bank, PLATFORM, "score-request", "score");
         self.log(PLATFORM, true, bank, &asked);
         let decision = Body::Decision {

@@ -45,8 +45,9 @@ impl Store {
         Ok(rows)
     }
 
-    /// Deletes what is kept of a score.
+    /// Deletes what is kept of a score, and its answer under an idempotency key.
     pub(crate) fn erase_score(&self, request: &str) -> Result<(), Failure> {
+        self.execute("DELETE FROM call WHERE request = ?1", [request])?;
         self.execute("DELETE FROM score WHERE request = ?1", [request]).map(drop)
     }
 
