@@ -3,10 +3,10 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tally_city::consent_digest;
+use tally_city::{SystemsAuthority, consent_digest};
 use tally_policy::{EventKind, Fetch};
 
-use crate::caller::{Authority, Caller};
+use crate::caller::Caller;
 use crate::program::{done, error_of, run, text};
 use crate::serving::Serving;
 
@@ -20,7 +20,7 @@ fn a_score_over_https_with_what_it_rests_on() {
     assert_eq!(caller.get("/livez").unwrap().0, 200);
     // Nobody without a certificate comes further than the handshake.
     assert!(Caller::new(&trial.bank, &trial.authority, None).get("/livez").is_err());
-    let stranger = Authority::new().issue("core-banking");
+    let stranger = SystemsAuthority::new().unwrap().issue("core-banking").unwrap();
     assert!(Caller::new(&trial.bank, &trial.authority, Some(&stranger)).get("/livez").is_err());
 
     let first = caller.score(&applicants[0]);

@@ -3,24 +3,13 @@
 use std::path::Path;
 use std::time::Duration;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose};
 use serde_json::Value;
+use tally_city::{SystemsAuthority, SystemsPair};
 use tally_node::scoring as wire;
 use tonic::transport::{ClientTlsConfig, Endpoint, Identity};
 use ureq::Agent;
 use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
 use wire::scoring_client::ScoringClient;
-
-/// The bank's own authority for its systems.
-pub(crate) struct Authority {
-    issuer: CertifiedIssuer<'static, KeyPair>,
-}
-
-/// A certificate with its key, PEM.
-pub(crate) struct Pair {
-    pub(crate) certificate: String,
-    pub(crate) key: String,
-}
 
 /// What came back.
 #[derive(Debug)]
@@ -40,33 +29,10 @@ pub(crate) struct Caller {
     token: Option<String>,
 }
 
-impl Authority {
-    pub(crate) fn new() -> Self {
-        let mut params = CertificateParams::default();
-        params.distinguished_name.push(DnType::CommonName, "Bank systems");
-        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
-        Self { issuer: CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap() }
-    }
-
-    pub(crate) fn pem(&self) -> String {
-        self.issuer.pem()
-    }
-
-    /// A certificate for a server on this machine and a client called `name`.
-    pub(crate) fn issue(&self, name: &str) -> Pair {
-        let mut params = CertificateParams::new(["127.0.0.1".to_owned(), "localhost".to_owned()]).unwrap();
-        params.distinguished_name.push(DnType::CommonName, name);
-        let key = KeyPair::generate().unwrap();
-        let certificate = params.signed_by(&key, &self.issuer).unwrap();
-        Pair { certificate: certificate.pem(), key: key.serialize_pem() }
-    }
-}
-
 impl Caller {
     /// A client of the node in `directory` that trusts `authority` and shows `pair`.
-    pub(crate) fn new(directory: &Path, authority: &Authority, pair: Option<&Pair>) -> Self {
-        let root = Certificate::from_pem(authority.pem().as_bytes()).unwrap();
+    pub(crate) fn new(directory: &Path, authority: &SystemsAuthority, pair: Option<&SystemsPair>) -> Self {
+        let root = Certificate::from_pem(authority.certificate().as_bytes()).unwrap();
         let own = pair.map(|pair| {
             let certificate = Certificate::from_pem(pair.certificate.as_bytes()).unwrap();
             let key = PrivateKey::from_pem(pair.key.as_bytes()).unwrap();
@@ -90,12 +56,12 @@ impl Caller {
     /// The same service over gRPC, one call.
     pub(crate) fn score_over_grpc(
         &self,
-        authority: &Authority,
-        pair: &Pair,
+        authority: &SystemsAuthority,
+        pair: &SystemsPair,
         request: wire::ScoreRequest,
     ) -> Result<wire::ScoreAnswer, tonic::Status> {
         let tls = ClientTlsConfig::new()
-            .ca_certificate(tonic::transport::Certificate::from_pem(authority.pem()))
+            .ca_certificate(tonic::transport::Certificate::from_pem(authority.certificate()))
             .identity(Identity::from_pem(&pair.certificate, &pair.key))
             .domain_name("localhost");
         let endpoint = Endpoint::from_shared(self.root.clone()).unwrap().tls_config(tls).unwrap();

@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tally_city::{City, Options, consent_event, consent_id, signed_consent};
+use tally_city::{City, Options, SystemsAuthority, SystemsPair, consent_event, consent_id, signed_consent};
 use tally_crypto::transcript::Digest;
 use tally_policy::{Consent, EventKind};
 
-use crate::caller::{Answer, Authority, Caller, Pair};
+use crate::caller::{Answer, Caller};
 use crate::left::Left;
 use crate::program::{done, error_of, run, text};
 use crate::schema;
@@ -20,8 +20,8 @@ pub(crate) const SEED: u64 = 7;
 pub(crate) struct Serving {
     _folder: tempfile::TempDir,
     pub(crate) left: Left,
-    pub(crate) authority: Authority,
-    pub(crate) pair: Pair,
+    pub(crate) authority: SystemsAuthority,
+    pub(crate) pair: SystemsPair,
     pub(crate) bank: PathBuf,
     pub(crate) document: Value,
 }
@@ -31,11 +31,11 @@ impl Serving {
     pub(crate) fn new(settings: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let left = Left::of_demo(folder.path(), SEED, ENTERPRISES);
-        let authority = Authority::new();
-        let (server, pair) = (authority.issue("scores.bank-1"), authority.issue("core-banking"));
+        let authority = SystemsAuthority::new().unwrap();
+        let (server, pair) = (authority.issue("scores.bank-1").unwrap(), authority.issue("core-banking").unwrap());
         let bank = left.directory("bank-1");
         for (file, pem) in
-            [("api.crt", &server.certificate), ("api.key", &server.key), ("clients.crt", &authority.pem())]
+            [("api.crt", &server.certificate), ("api.key", &server.key), ("clients.crt", &authority.certificate())]
         {
             std::fs::write(bank.join(file), pem).unwrap();
         }

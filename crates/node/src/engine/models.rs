@@ -32,16 +32,24 @@ impl Engine {
         else {
             return Ok(());
         };
-        let used = self.store.models()?.iter().any(|record| record.state == ModelState::Champion);
-        let state = if used { ModelState::Challenger } else { ModelState::Champion };
-        let change = ModelChange { time: step.now, state, operator: None, reason: None };
+        let models = self.store.models()?;
+        let used = models.iter().any(|record| record.state == ModelState::Champion);
+        // The same model of a later session stays what an operator, or its first release, made of it.
+        let earlier = models.iter().find(|record| record.model == model);
+        let state = match earlier {
+            Some(earlier) => earlier.state,
+            None if used => ModelState::Challenger,
+            None => ModelState::Champion,
+        };
+        let mut changes = earlier.map(|earlier| earlier.changes.clone()).unwrap_or_default();
+        changes.push(ModelChange { time: step.now, state, operator: None, reason: None });
         self.store.put_model(&ModelRecord {
             model,
             session: session.session.clone(),
             algorithm,
             state,
             released: step.now,
-            changes: vec![change],
+            changes,
         })
     }
 
