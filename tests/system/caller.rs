@@ -84,12 +84,27 @@ impl Caller {
         self.post(&request.to_string(), None)
     }
 
+    /// The same caller of the service as it is reached now, of the node in `directory`.
+    pub(crate) fn at(&self, directory: &Path) -> Self {
+        let address = std::fs::read_to_string(directory.join("api.address")).unwrap_or_default();
+        Self { root: format!("https://{address}"), ..self.clone() }
+    }
+
+    /// The same under an idempotency key; nothing where the service is not there.
+    pub(crate) fn try_score_once(&self, request: &Value, key: &str) -> Option<Answer> {
+        self.try_post(&request.to_string(), Some(key)).ok()
+    }
+
     /// The same under an idempotency key.
     pub(crate) fn score_once(&self, request: &Value, key: &str) -> Answer {
         self.post(&request.to_string(), Some(key))
     }
 
     pub(crate) fn post(&self, body: &str, key: Option<&str>) -> Answer {
+        self.try_post(body, key).unwrap()
+    }
+
+    fn try_post(&self, body: &str, key: Option<&str>) -> Result<Answer, ureq::Error> {
         let mut request = self.agent.post(format!("{}/v1/scores", self.root)).content_type("application/json");
         if let Some(token) = &self.token {
             request = request.header("authorization", format!("Bearer {token}"));
@@ -97,14 +112,16 @@ impl Caller {
         if let Some(key) = key {
             request = request.header("idempotency-key", format!("\"{key}\""));
         }
-        let mut response = request.send(body).unwrap();
+        let mut response = request.send(body)?;
         let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-        Answer {
+        let mut answer = Answer {
             status: response.status().as_u16(),
             media_type: header("content-type").unwrap_or_default(),
             retry_after: header("retry-after").and_then(|text| text.parse().ok()),
             replayed: header("idempotency-replayed").is_some(),
-            body: serde_json::from_str(&response.body_mut().read_to_string().unwrap()).unwrap(),
-        }
+            body: Value::Null,
+        };
+        answer.body = serde_json::from_str(&response.body_mut().read_to_string()?).unwrap();
+        Ok(answer)
     }
 }

@@ -93,7 +93,7 @@ impl ScoringArguments {
             steady.errors(),
             value["cpu_ms_per_score"].as_f64().unwrap_or_default(),
         );
-        Ok(Printed { value, text, holds: steady.errors() == 0 && audit["findings"] == json!([]) })
+        Ok(Printed { value, text, holds: steady.errors() == 0 && audit["findings"] == 0 })
     }
 
     fn overload(&self, load: &Load, factor: u32) -> Result<Value, Failure> {

@@ -67,12 +67,15 @@ impl Service {
         Some(self.platform.cpu_seconds()? + self.bank.cpu_seconds()?)
     }
 
-    /// Stops the nodes; what an auditor finds in all logs.
+    /// Stops the nodes; how many findings an auditor has over all logs, and the first of them.
     pub(super) fn stop_and_audit(&mut self, folder: &Path) -> Result<Value, Failure> {
         self.bank.stop();
         self.platform.stop();
         let logs: Vec<_> = ["platform", "bank-1", "bank-2", "bank-3"].iter().map(|name| folder.join(name)).collect();
-        crate::cli::audit(&logs, &folder.join("registry.json"), None)
+        let audit = crate::cli::audit(&logs, &folder.join("registry.json"), None)?;
+        let findings = audit["findings"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let entries = audit["logs"].as_array().into_iter().flatten().filter_map(|log| log["entries"].as_u64());
+        Ok(json!({ "entries": entries.sum::<u64>(), "findings": findings.len(), "first": findings.first() }))
     }
 }
 
