@@ -16,6 +16,7 @@ mod left;
 mod lists;
 mod operator;
 mod program;
+mod receipts;
 mod releases;
 mod schema;
 mod serving;

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::left::Left;
-use crate::program::{done, error_of, run, text};
+use crate::program::{copy, done, error_of, run, text};
 
 /// Lines of signatures under a node's checkpoint.
 fn signatures(node: &Path) -> usize {
@@ -79,16 +79,4 @@ fn checkpoints_carry_the_cosignatures_of_a_quorum() {
     std::thread::sleep(Duration::from_secs(4));
     let standing = (size(&platform), signatures(&platform), verify().status.success());
     assert!(standing.1 == 1 && !standing.2, "a rolled back log was cosigned: {standing:?}");
-}
-
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap().flatten() {
-        let (path, target) = (entry.path(), to.join(entry.file_name()));
-        if path.is_dir() {
-            copy(&path, &target);
-        } else if path.is_file() {
-            std::fs::copy(&path, &target).unwrap();
-        }
-    }
 }

@@ -14,6 +14,7 @@
 //! | [`evidence`] | one entry with everything that proves it, in one file |
 //! | [`entry`] | the closed schema of entries |
 //! | [`write_ahead`] | receipts: nothing leaves a node before the entry that covers it is durable |
+//! | [`receipt`] | what a sender signs for each message: the entry that covers it will be published |
 //! | [`registry`] | the signed registry of parties |
 //! | [`verify`] | one log against its own rules |
 //! | [`reconcile`] | the parties' logs against one another |
@@ -28,6 +29,7 @@ mod fixture;
 pub mod note;
 pub mod policy;
 pub mod proof;
+pub mod receipt;
 pub mod reconcile;
 pub mod registry;
 pub mod report;
@@ -37,5 +39,6 @@ pub mod witness;
 pub mod write_ahead;
 
 pub use entry::{Body, Entry};
+pub use receipt::{ReceiptError, Sent, SignedReceipt};
 pub use registry::{NamedKey, Registry, RegistryError, RegistryParty};
 pub use write_ahead::{Ledger, LedgerError, Receipt};

@@ -5,11 +5,12 @@
 //! afterwards has a log that no longer holds what its peers have receipts of (module `history`), and is named for it. What was logged
 //! wrongly from the beginning contradicts the other parties' logs or the contract; where two logs alone contradict one
 //! another and both hold what was receipted, both parties are named. Entries outside of sessions are not chained: that they
-//! were changed in place shows in cosigned checkpoints only.
+//! were changed in place shows in cosigned checkpoints, and in the signed receipts that peers have kept ([`promises`]).
 
 mod finding;
 mod history;
 mod passages;
+mod receipts;
 mod rounds;
 mod scores;
 mod sessions;
@@ -20,6 +21,7 @@ mod tests;
 
 pub use finding::{Finding, Kind, Severity};
 pub use passages::{Traffic, traffic};
+pub use receipts::promises;
 #[cfg(test)]
 pub(crate) use tests::whole_session;
 

@@ -16,6 +16,7 @@ use crate::entry::{Body, Entry};
 pub struct Receipt {
     index: u64,
     leaf: Digest,
+    time: i64,
 }
 
 impl Receipt {
@@ -28,6 +29,11 @@ impl Receipt {
     pub fn leaf(&self) -> Digest {
         self.leaf
     }
+
+    /// Time of the entry, Unix milliseconds: the same however often the receipt is asked for.
+    pub fn time(&self) -> i64 {
+        self.time
+    }
 }
 
 /// What a node must know of its log to go on with it.
@@ -35,7 +41,8 @@ impl Receipt {
 pub struct Ledger {
     node: String,
     frontier: Frontier,
-    leaves: Vec<Digest>,
+    /// Leaf hash and time of every entry.
+    durable: Vec<(Digest, i64)>,
     sessions: BTreeMap<String, (u64, Digest)>,
     time: i64,
     staged: Vec<(Entry, Digest)>,
@@ -77,7 +84,7 @@ impl Ledger {
         Self {
             node: node.into(),
             frontier: Frontier::default(),
-            leaves: Vec::new(),
+            durable: Vec::new(),
             sessions: BTreeMap::new(),
             time: i64::MIN,
             staged: Vec::new(),
@@ -113,8 +120,8 @@ impl Ledger {
 
     /// The receipt of a durable entry.
     pub fn receipt(&self, index: u64) -> Option<Receipt> {
-        let leaf = *self.leaves.get(usize::try_from(index).ok()?)?;
-        Some(Receipt { index, leaf })
+        let (leaf, time) = *self.durable.get(usize::try_from(index).ok()?)?;
+        Some(Receipt { index, leaf, time })
     }
 
     /// Begins a batch of entries that are staged together, after those that are staged already.
@@ -145,7 +152,7 @@ impl Ledger {
 
     fn take(&mut self, entry: &Entry, leaf: Digest) {
         self.frontier.append(leaf);
-        self.leaves.push(leaf);
+        self.durable.push((leaf, entry.time));
         self.time = entry.time;
         if let (Some(session), Some(seq)) = (&entry.session, entry.seq) {
             self.sessions.insert(session.clone(), (seq + 1, leaf));
@@ -256,7 +263,7 @@ mod tests {
         }
         assert_eq!((ledger.next(), ledger.size(), ledger.receipt(0)), (2, 0, None));
         ledger.settle(|| Ok::<_, ()>(())).unwrap();
-        assert!(ledger.receipt(1).is_some());
+        assert_eq!(ledger.receipt(1).map(|receipt| (receipt.index(), receipt.time())), Some((1, 5)));
         let second = Entry::decode(&stored[1]).unwrap();
         assert_eq!((second.seq, second.prev, second.time), (Some(1), ledger.receipt(0).map(|r| r.leaf()), 5));
         let recovered = Ledger::recover("n", stored).unwrap();

@@ -1,18 +1,18 @@
 //! A bank's side: dials the platform, and dials again whenever the connection is lost.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
 
+use crate::VERSION;
 use crate::frames::FRAME_BYTES;
 use crate::identity::{Tls, server_name};
-use crate::link::{Event, Link, NetError, Shared};
+use crate::link::{Event, Link, NetError, Party, Shared};
+use crate::outbound::Outbound;
 use crate::wire::link_client::LinkClient;
-use crate::wire::{Frame, Hello, frame::Kind};
+use crate::wire::{Hello, frame::Kind};
 
 /// Shortest and longest wait before the next attempt.
 const WAITS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
@@ -28,7 +28,7 @@ impl Dialer {
     pub fn start(
         runtime: &Handle,
         address: &str,
-        me: &str,
+        me: Party,
         platform: &str,
         tls: Tls,
         sink: impl Fn(Event) + Send + Sync + 'static,
@@ -50,19 +50,23 @@ impl Dialer {
             .http2_keep_alive_interval(Duration::from_secs(15))
             .keep_alive_timeout(Duration::from_secs(10))
             .keep_alive_while_idle(true);
-        let shared = Shared::new(sink);
-        runtime.spawn(dial(endpoint, me.into(), platform.into(), shared.clone()));
+        let shared = Shared::new(me, sink);
+        runtime.spawn(dial(endpoint, platform.into(), shared.clone()));
         Ok(Link { shared, address: None })
     }
 }
 
-async fn dial(endpoint: Endpoint, me: String, platform: String, shared: Arc<Shared>) {
+async fn dial(endpoint: Endpoint, platform: String, shared: Arc<Shared>) {
     let mut wait = WAITS.0;
     let mut told = String::new();
     loop {
-        match converse(&endpoint, &me, &platform, &shared).await {
+        let began = Instant::now();
+        match converse(&endpoint, &platform, &shared).await {
             Ok(()) => {
-                wait = WAITS.0;
+                // Somebody who ends every connection at once is not worth ten attempts a second.
+                if began.elapsed() > WAITS.1 {
+                    wait = WAITS.0;
+                }
                 told.clear();
             }
             Err(reason) => {
@@ -79,20 +83,17 @@ async fn dial(endpoint: Endpoint, me: String, platform: String, shared: Arc<Shar
 }
 
 /// One connection, until it ends; an error if it did not come about.
-async fn converse(endpoint: &Endpoint, me: &str, platform: &str, shared: &Shared) -> Result<(), String> {
+async fn converse(endpoint: &Endpoint, platform: &str, shared: &Arc<Shared>) -> Result<(), String> {
     let channel = endpoint.connect().await.map_err(|error| chain(&error))?;
-    let (sender, receiver) = mpsc::unbounded_channel();
-    let hello = Frame { kind: Some(Kind::Hello(Hello { name: me.into(), version: 1 })) };
-    // The receiver is in this function's hands, so it is open.
-    let _ = sender.send(hello);
+    let (parcels, outbound) = Outbound::new(platform, shared);
     let mut client = LinkClient::new(channel).max_decoding_message_size(FRAME_BYTES);
-    let frames = client.open(UnboundedReceiverStream::new(receiver)).await;
+    let frames = client.open(outbound).await;
     let mut frames = frames.map_err(|status| format!("refused: {}", status.message()))?.into_inner();
     match frames.message().await.map_err(|status| status.message().to_owned())?.and_then(|frame| frame.kind) {
-        Some(Kind::Hello(Hello { name, version: 1 })) if name == platform => {}
+        Some(Kind::Hello(Hello { name, version: VERSION })) if name == platform => {}
         _ => return Err("the other side is not a node of this version and name".into()),
     }
-    let number = shared.connect(platform, sender);
+    let number = shared.connect(platform, parcels);
     let reason = shared.read(platform, frames).await;
     shared.disconnect(platform, number, reason);
     Ok(())

@@ -1,8 +1,6 @@
 //! Long messages in parts of at most a mebibyte, and back.
 
-use tally_crypto::transcript::Digest;
-
-use crate::link::{Incoming, Outgoing};
+use crate::link::Outgoing;
 use crate::wire::{Frame, Part, frame::Kind};
 
 /// Bytes of a message in one frame; leaves room for the rest of the frame below 1 MiB.
@@ -12,8 +10,8 @@ const MESSAGE_BYTES: usize = 256 << 20;
 /// Largest frame taken in.
 pub(crate) const FRAME_BYTES: usize = 1 << 20;
 
-/// The frames of a message.
-pub(crate) fn split(message: Outgoing) -> impl Iterator<Item = Frame> {
+/// The frames of a message; the receipt goes with the first.
+pub(crate) fn split(message: Outgoing, mut receipt: Vec<u8>) -> impl Iterator<Item = Frame> {
     let parts = message.body.len().div_ceil(PART_BYTES).max(1);
     (0..parts).map(move |part| {
         let from = part * PART_BYTES;
@@ -23,14 +21,22 @@ pub(crate) fn split(message: Outgoing) -> impl Iterator<Item = Frame> {
                 sequence: message.sequence,
                 session: message.session.clone(),
                 kind: message.kind.clone(),
-                receipt_index: message.receipt.index(),
-                receipt_leaf: message.receipt.leaf().0.to_vec(),
+                receipt: std::mem::take(&mut receipt),
                 part: u32::try_from(part).unwrap_or(u32::MAX),
                 parts: u32::try_from(parts).unwrap_or(u32::MAX),
                 body: message.body[from..to].to_vec(),
             })),
         }
     })
+}
+
+/// A message that arrived whole, before its receipt is verified.
+pub(crate) struct Arrived {
+    pub(crate) sequence: u64,
+    pub(crate) session: String,
+    pub(crate) kind: String,
+    pub(crate) body: Vec<u8>,
+    pub(crate) receipt: Vec<u8>,
 }
 
 /// A message on its way in.
@@ -42,7 +48,7 @@ pub(crate) struct Reassembly {
 
 impl Reassembly {
     /// Takes in a part; the message, if it was the last.
-    pub(crate) fn take(&mut self, part: Part) -> Result<Option<Incoming>, &'static str> {
+    pub(crate) fn take(&mut self, part: Part) -> Result<Option<Arrived>, &'static str> {
         if part.parts == 0 || part.part != self.next || part.part >= part.parts {
             return Err("the peer sent the parts of a message out of order");
         }
@@ -65,14 +71,7 @@ impl Reassembly {
             return Ok(None);
         }
         self.next = 0;
-        let leaf = whole.receipt_leaf.try_into().map_err(|_| "the peer sent a receipt that is not a leaf hash")?;
-        Ok(Some(Incoming {
-            sequence: whole.sequence,
-            session: whole.session,
-            kind: whole.kind,
-            body: whole.body,
-            receipt_index: whole.receipt_index,
-            receipt_leaf: Digest(leaf),
-        }))
+        let Part { sequence, session, kind, body, receipt, .. } = whole;
+        Ok(Some(Arrived { sequence, session, kind, body, receipt }))
     }
 }

@@ -1,19 +1,32 @@
 //! What both sides share: messages, events, and the handle to send with.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use prost::Message as _;
-use tally_audit::Receipt;
-use tally_crypto::transcript::Digest;
+use tally_audit::{Receipt, Sent, SignedReceipt};
+use tally_crypto::sign::{SigningKey, VerifyKey};
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::frames;
+use crate::frames::{Arrived, Reassembly};
+use crate::outbound::Parcel;
 use crate::wire::{Acknowledgement, AddCheckpoint, CheckpointAnswer, Frame, frame::Kind};
 
-/// A message that may leave: its log entry is durable.
+/// Who a node is on the network.
+#[derive(Clone, Debug)]
+pub struct Party {
+    /// Its name.
+    pub name: String,
+    /// Its node key, which signs the receipts of its messages.
+    pub key: Arc<SigningKey>,
+    /// Node keys of the parties that it talks to, by name: nobody else is let in, and nothing is taken in that they have not
+    /// signed a receipt for.
+    pub peers: BTreeMap<String, VerifyKey>,
+}
+
+/// A message that may leave: its log entry is durable. It leaves under the node's signature for that entry.
 #[derive(Clone, Debug)]
 pub struct Outgoing {
     pub(crate) sequence: u64,
@@ -41,10 +54,8 @@ pub struct Incoming {
     pub kind: String,
     /// The message.
     pub body: Vec<u8>,
-    /// The peer's log entry that covers it.
-    pub receipt_index: u64,
-    /// Its leaf hash.
-    pub receipt_leaf: Digest,
+    /// What the peer has signed for it; verified.
+    pub receipt: SignedReceipt,
 }
 
 /// What happens on the network.
@@ -93,6 +104,13 @@ pub enum Event {
         content_type: Option<String>,
         /// The body.
         body: Vec<u8>,
+    },
+    /// A message was not taken in, and the connection ended: what it lacks is the peer's signed receipt.
+    MessageRefused {
+        /// The peer.
+        peer: String,
+        /// What is wrong.
+        reason: String,
     },
     /// Somebody was not let in.
     Refused {
@@ -151,26 +169,26 @@ pub struct Link {
 }
 
 impl Link {
-    /// Hands a message to the connection with `peer`.
+    /// Hands a message to the connection with `peer`, which signs for it on its way out.
     ///
     /// # Errors
     /// Fails if the peer is not connected; nothing is kept.
     pub fn send(&self, peer: &str, message: Outgoing) -> Result<(), NotConnected> {
-        frames::split(message).try_for_each(|frame| self.shared.send(peer, frame))
+        self.shared.send(peer, Parcel::Message(message))
     }
 
     /// Tells `peer` that everything up to `sequence` is durable here.
     pub fn acknowledge(&self, peer: &str, sequence: u64) {
         let frame = Frame { kind: Some(Kind::Acknowledgement(Acknowledgement { sequence })) };
         // A peer that is gone sends again, and is acknowledged then.
-        let _ = self.shared.send(peer, frame);
+        let _ = self.shared.send(peer, Parcel::Frame(frame));
     }
 
     /// Asks `peer` to cosign a checkpoint of this node's log.
     pub fn ask_to_cosign(&self, peer: &str, body: Vec<u8>) {
         let frame = Frame { kind: Some(Kind::AddCheckpoint(AddCheckpoint { body })) };
         // A peer that is gone is asked for the next checkpoint.
-        let _ = self.shared.send(peer, frame);
+        let _ = self.shared.send(peer, Parcel::Frame(frame));
     }
 
     /// Answers such a request of `peer`.
@@ -178,7 +196,7 @@ impl Link {
         let content_type = content_type.unwrap_or_default().to_owned();
         let answer = CheckpointAnswer { status: status.into(), content_type, body };
         // A peer that is gone asks again.
-        let _ = self.shared.send(peer, Frame { kind: Some(Kind::CheckpointAnswer(answer)) });
+        let _ = self.shared.send(peer, Parcel::Frame(Frame { kind: Some(Kind::CheckpointAnswer(answer)) }));
     }
 
     /// Where a listener listens.
@@ -197,23 +215,28 @@ impl Link {
 
 /// Connections, and who wants to know of them.
 pub(crate) struct Shared {
+    pub(crate) me: Party,
     connections: Mutex<HashMap<String, Connection>>,
     numbers: AtomicU64,
-    sent: AtomicU64,
+    /// Why a message of a peer was refused last: said once, however often it is sent again.
+    refused: Mutex<HashMap<String, String>>,
+    pub(crate) sent: AtomicU64,
     received: AtomicU64,
     sink: Box<dyn Fn(Event) + Send + Sync>,
 }
 
 struct Connection {
     number: u64,
-    frames: UnboundedSender<Frame>,
+    parcels: UnboundedSender<Parcel>,
 }
 
 impl Shared {
-    pub(crate) fn new(sink: impl Fn(Event) + Send + Sync + 'static) -> Arc<Self> {
+    pub(crate) fn new(me: Party, sink: impl Fn(Event) + Send + Sync + 'static) -> Arc<Self> {
         Arc::new(Self {
+            me,
             connections: Mutex::default(),
             numbers: AtomicU64::new(0),
+            refused: Mutex::default(),
             sent: AtomicU64::new(0),
             received: AtomicU64::new(0),
             sink: Box::new(sink),
@@ -225,16 +248,16 @@ impl Shared {
     }
 
     /// Puts a connection in place of an earlier one; its number.
-    pub(crate) fn connect(&self, peer: &str, frames: UnboundedSender<Frame>) -> u64 {
+    pub(crate) fn connect(&self, peer: &str, parcels: UnboundedSender<Parcel>) -> u64 {
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);
-        self.connections().insert(peer.into(), Connection { number, frames });
+        locked(&self.connections).insert(peer.into(), Connection { number, parcels });
         self.tell(Event::Up { peer: peer.into() });
         number
     }
 
     /// Takes a connection away, unless a later one has taken its place.
     pub(crate) fn disconnect(&self, peer: &str, number: u64, reason: String) {
-        let mut connections = self.connections();
+        let mut connections = locked(&self.connections);
         if connections.get(peer).is_some_and(|connection| connection.number == number) {
             connections.remove(peer);
             drop(connections);
@@ -244,7 +267,7 @@ impl Shared {
 
     /// Takes in the frames of one connection until it ends; says why it ended.
     pub(crate) async fn read(&self, peer: &str, mut frames: tonic::Streaming<Frame>) -> String {
-        let mut whole = frames::Reassembly::default();
+        let mut whole = Reassembly::default();
         loop {
             let frame = match frames.message().await {
                 Ok(Some(frame)) => frame,
@@ -254,7 +277,10 @@ impl Shared {
             self.received.fetch_add(frame.encoded_len() as u64, Ordering::Relaxed);
             match frame.kind {
                 Some(Kind::Part(part)) => match whole.take(part) {
-                    Ok(Some(message)) => self.tell(Event::Message { peer: peer.into(), message }),
+                    Ok(Some(arrived)) => match self.signed(peer, arrived) {
+                        Ok(message) => self.tell(Event::Message { peer: peer.into(), message }),
+                        Err(reason) => return self.refuse(peer, reason),
+                    },
                     Ok(None) => {}
                     Err(reason) => return reason.into(),
                 },
@@ -276,17 +302,37 @@ impl Shared {
         }
     }
 
-    fn send(&self, peer: &str, frame: Frame) -> Result<(), NotConnected> {
-        let bytes = frame.encoded_len() as u64;
-        let connections = self.connections();
-        let connection = connections.get(peer).ok_or(NotConnected)?;
-        connection.frames.send(frame).map_err(|_| NotConnected)?;
-        self.sent.fetch_add(bytes, Ordering::Relaxed);
-        Ok(())
+    /// The message, if `peer` has signed for it; looked at before anything else.
+    fn signed(&self, peer: &str, arrived: Arrived) -> Result<Incoming, String> {
+        let Arrived { sequence, session, kind, body, receipt } = arrived;
+        let message = Sent { from: peer, to: &self.me.name, sequence, session: &session, kind: &kind, body: &body };
+        let read = SignedReceipt::read(&receipt, |log| self.me.peers.get(log).copied());
+        let receipt = read.and_then(|receipt| receipt.covers(&message).map(|()| receipt));
+        match receipt {
+            Ok(receipt) => {
+                locked(&self.refused).remove(peer);
+                Ok(Incoming { sequence, session, kind, body, receipt })
+            }
+            Err(error) => Err(format!("message {sequence} of {peer}: {error}")),
+        }
     }
 
-    fn connections(&self) -> MutexGuard<'_, HashMap<String, Connection>> {
-        // The map is whole after every statement, so a panic elsewhere leaves it usable.
-        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+    fn refuse(&self, peer: &str, reason: String) -> String {
+        let before = locked(&self.refused).insert(peer.into(), reason.clone());
+        if before.as_ref() != Some(&reason) {
+            self.tell(Event::MessageRefused { peer: peer.into(), reason: reason.clone() });
+        }
+        reason
     }
+
+    fn send(&self, peer: &str, parcel: Parcel) -> Result<(), NotConnected> {
+        let connections = locked(&self.connections);
+        let connection = connections.get(peer).ok_or(NotConnected)?;
+        connection.parcels.send(parcel).map_err(|_| NotConnected)
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What the mutexes hold is whole after every statement, so a panic elsewhere leaves it usable.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -13,14 +13,16 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
-use tokio_stream::wrappers::{ReceiverStream, UnboundedReceiverStream};
+use tokio_stream::wrappers::ReceiverStream;
 use tokio_stream::{Stream, StreamExt as _};
 use tonic::transport::server::Connected;
 use tonic::{Request, Response, Status, Streaming};
 
+use crate::VERSION;
 use crate::frames::FRAME_BYTES;
 use crate::identity::{Tls, party_of};
-use crate::link::{Event, Link, NetError, Shared};
+use crate::link::{Event, Link, NetError, Party, Shared};
+use crate::outbound::Outbound;
 use crate::wire::link_server::{self, LinkServer};
 use crate::wire::{Frame, Hello, frame::Kind};
 
@@ -31,16 +33,15 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 pub struct Listener;
 
 impl Listener {
-    /// Listens on `address`; only the parties in `allowed` are let in. Runs on `runtime`.
+    /// Listens on `address`; only the peers of `me` are let in. Runs on `runtime`.
     ///
     /// # Errors
     /// Names the certificate or the address that cannot be used.
     pub fn bind(
         runtime: &Handle,
         address: &str,
-        me: &str,
+        me: Party,
         tls: Tls,
-        allowed: Vec<String>,
         sink: impl Fn(Event) + Send + Sync + 'static,
     ) -> Result<Link, NetError> {
         let acceptor = TlsAcceptor::from(tls.server_config()?);
@@ -50,11 +51,10 @@ impl Listener {
         let local = listener.local_addr().map_err(failed)?;
         let _guard = runtime.enter();
         let listener = TcpListener::from_std(listener).map_err(failed)?;
-        let shared = Shared::new(sink);
+        let shared = Shared::new(me, sink);
         let (sender, connections) = mpsc::channel(64);
         runtime.spawn(accept(listener, acceptor, sender, shared.clone()));
-        let service = LinkServer::new(Service { me: me.into(), allowed, shared: shared.clone() })
-            .max_decoding_message_size(FRAME_BYTES);
+        let service = LinkServer::new(Service { shared: shared.clone() }).max_decoding_message_size(FRAME_BYTES);
         let server = tonic::transport::Server::builder()
             .http2_keepalive_interval(Some(Duration::from_secs(15)))
             .http2_keepalive_timeout(Some(Duration::from_secs(10)))
@@ -146,8 +146,6 @@ impl AsyncWrite for PeerStream {
 }
 
 struct Service {
-    me: String,
-    allowed: Vec<String>,
     shared: Arc<Shared>,
 }
 
@@ -159,27 +157,24 @@ impl link_server::Link for Service {
         let peer = request.extensions().get::<Peer>().cloned().ok_or_else(|| Status::internal("no peer"))?;
         let mut frames = request.into_inner();
         let claimed = match frames.message().await?.and_then(|frame| frame.kind) {
-            Some(Kind::Hello(Hello { name, version: 1 })) => name,
-            _ => return Err(self.refuse(&peer, None, "the first frame is not a hello of version 1")),
+            Some(Kind::Hello(Hello { name, version: VERSION })) => name,
+            _ => return Err(self.refuse(&peer, None, &format!("the first frame is not a hello of version {VERSION}"))),
         };
         if claimed != peer.party {
             let reason = format!("the certificate names {}", peer.party);
             return Err(self.refuse(&peer, Some(claimed), &reason));
         }
-        if !self.allowed.contains(&claimed) {
+        if !self.shared.me.peers.contains_key(&claimed) {
             return Err(self.refuse(&peer, Some(claimed), "not a party of the registry"));
         }
-        let (sender, receiver) = mpsc::unbounded_channel();
-        let hello = Frame { kind: Some(Kind::Hello(Hello { name: self.me.clone(), version: 1 })) };
-        // The receiver is in this function's hands, so it is open.
-        let _ = sender.send(hello);
+        let (parcels, outbound) = Outbound::new(&claimed, &self.shared);
         let shared = self.shared.clone();
         tokio::spawn(async move {
-            let number = shared.connect(&claimed, sender);
+            let number = shared.connect(&claimed, parcels);
             let reason = shared.read(&claimed, frames).await;
             shared.disconnect(&claimed, number, reason);
         });
-        Ok(Response::new(Box::pin(UnboundedReceiverStream::new(receiver).map(Ok))))
+        Ok(Response::new(Box::pin(outbound.map(Ok))))
     }
 }
 

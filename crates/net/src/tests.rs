@@ -1,14 +1,19 @@
 //! Real TLS on loopback: who gets in, who does not, and what arrives.
 
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tally_audit::{Body, Ledger, Receipt};
+use tally_crypto::seed::Seed;
+use tally_crypto::sign::SigningKey;
 use tally_crypto::transcript::Digest;
 use tokio::runtime::Runtime;
 
 use super::*;
+
+mod meddling;
 
 struct Authority(CertifiedIssuer<'static, KeyPair>);
 
@@ -27,19 +32,29 @@ impl Authority {
     }
 }
 
+fn key(party: &str) -> SigningKey {
+    SigningKey::from_seed(&Seed::new(Digest::of_bytes(party.as_bytes()).0))
+}
+
+/// A party with its key; it knows all others.
+fn party(name: &str) -> Party {
+    let peers = ["platform", "bank-1", "bank-2"].into_iter().filter(|peer| *peer != name);
+    let peers = peers.map(|peer| (peer.to_owned(), key(peer).verify_key())).collect();
+    Party { name: name.into(), key: Arc::new(key(name)), peers }
+}
+
 fn listen(runtime: &Runtime, authority: &Authority, address: &str) -> (Link, Receiver<Event>) {
     let (sender, events) = channel();
     let tls = authority.issue("platform");
-    let allowed = vec!["bank-1".into(), "bank-2".into()];
     let sink = move |event| drop(sender.send(event));
-    (Listener::bind(runtime.handle(), address, "platform", tls, allowed, sink).unwrap(), events)
+    (Listener::bind(runtime.handle(), address, party("platform"), tls, sink).unwrap(), events)
 }
 
 fn dial(runtime: &Runtime, tls: Tls, me: &str, to: &Link) -> (Link, Receiver<Event>) {
     let (sender, events) = channel();
     let address = to.local_address().unwrap().to_string();
     let sink = move |event| drop(sender.send(event));
-    (Dialer::start(runtime.handle(), &address, me, "platform", tls, sink).unwrap(), events)
+    (Dialer::start(runtime.handle(), &address, party(me), "platform", tls, sink).unwrap(), events)
 }
 
 fn wait(events: &Receiver<Event>, wanted: impl Fn(&Event) -> bool) -> Event {
@@ -77,7 +92,8 @@ fn messages_of_any_length_arrive_both_ways_with_their_receipt() {
         bank.send("platform", Outgoing::new(sequence, "s", "kind", body.clone(), &receipt())).unwrap();
         let Event::Message { peer, message } = wait(&at_platform, |_| true) else { panic!("not a message") };
         assert_eq!((peer.as_str(), message.sequence, message.body), ("bank-1", sequence, body));
-        assert_eq!(message.receipt_leaf, receipt().leaf());
+        let promise = message.receipt.promise();
+        assert_eq!((promise.log.as_str(), promise.sequence, promise.leaf), ("bank-1", sequence, receipt().leaf()));
     }
     platform.acknowledge("bank-1", 3);
     assert_eq!(wait(&at_bank, |_| true), Event::Acknowledged { peer: "platform".into(), sequence: 3 });
@@ -153,9 +169,8 @@ fn a_platform_of_another_name_is_not_talked_to() {
     let authority = Authority::new();
     let (sender, _kept) = channel();
     let sink = move |event| drop(sender.send(event));
-    let allowed = vec!["bank-1".into()];
     let impostor =
-        Listener::bind(runtime.handle(), "127.0.0.1:0", "platform", authority.issue("bank-2"), allowed, sink).unwrap();
+        Listener::bind(runtime.handle(), "127.0.0.1:0", party("platform"), authority.issue("bank-2"), sink).unwrap();
     let (_bank, at_bank) = dial(&runtime, authority.issue("bank-1"), "bank-1", &impostor);
     assert!(matches!(wait(&at_bank, |_| true), Event::Down { .. }));
 }

@@ -216,6 +216,13 @@ pub enum Command {
     },
     /// Writes tiles and a checkpoint for every durable entry.
     LogPublish,
+    /// What a peer has signed for messages that were taken in, one page.
+    LogReceipts {
+        /// The peer.
+        peer: String,
+        /// Number of the message to go on behind; 0 to begin.
+        after: u64,
+    },
 }
 
 /// A data set to read.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 
-use tally_net::{Dialer, Event, Link, Listener, Tls};
+use tally_net::{Dialer, Event, Link, Listener, Party, Tls};
 
 use crate::api::{self, ApiSection, Gate, ServerTls, Service};
 use crate::config::{Config, Role};
@@ -21,7 +21,7 @@ pub(crate) fn serve(directory: Directory, passphrase: &[u8], until_stdin_closes:
     let config = Config::read(&directory.config())?;
     let keys = NodeKeys::read(&directory.node_keys(), passphrase)?;
     let tls = read_tls(&directory, &config, &keys)?;
-    let registry_parties = registry_parties(&directory, &config)?;
+    let party = party(&directory, &config, &keys)?;
     let scoring = config.api.as_ref().map(|section| scoring_tls(&directory, section, &tls)).transpose()?;
     let engine = Engine::open(directory.clone(), config.clone(), keys)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -35,7 +35,7 @@ pub(crate) fn serve(directory: Directory, passphrase: &[u8], until_stdin_closes:
         // A node that stops drops the receiver; the caller then sees the reply channel close.
         let _ = submit.send(Work::Control(command, reply));
     })?;
-    let link = connect(&runtime, &config, tls, registry_parties, sender.clone())?;
+    let link = connect(&runtime, &config, tls, party, sender.clone())?;
     if let Some(address) = link.local_address() {
         tracing::info!(%address, "listening");
         write_address(&directory, "address", &address.to_string())?;
@@ -67,16 +67,19 @@ fn read_tls(directory: &Directory, config: &Config, keys: &NodeKeys) -> Result<T
     })
 }
 
-fn registry_parties(directory: &Directory, config: &Config) -> Result<Vec<String>, Failure> {
+/// This node, and the peers that the registry names with their keys.
+fn party(directory: &Directory, config: &Config, keys: &NodeKeys) -> Result<Party, Failure> {
     let registry = crate::engine::read_registry(directory, config)?;
-    Ok(registry.parties.iter().map(|party| party.name.clone()).filter(|name| *name != config.node.name).collect())
+    let peers = registry.parties.into_iter().filter(|party| party.name != config.node.name);
+    let peers = peers.map(|party| (party.name, party.node_key)).collect();
+    Ok(Party { name: config.node.name.clone(), key: Arc::new(keys.signing()), peers })
 }
 
 fn connect(
     runtime: &tokio::runtime::Runtime,
     config: &Config,
     tls: Tls,
-    parties: Vec<String>,
+    party: Party,
     sender: Sender<Work>,
 ) -> Result<Link, Failure> {
     let sink = move |event: Event| {
@@ -87,12 +90,12 @@ fn connect(
     match config.node.role {
         Role::Platform => {
             let address = link.listen.as_deref().unwrap_or_default();
-            Listener::bind(runtime.handle(), address, &config.node.name, tls, parties, sink)
+            Listener::bind(runtime.handle(), address, party, tls, sink)
         }
         Role::Bank => {
             let url = link.dial.as_deref().unwrap_or_default();
             let platform = link.platform.as_deref().unwrap_or_default();
-            Dialer::start(runtime.handle(), url, &config.node.name, platform, tls, sink)
+            Dialer::start(runtime.handle(), url, party, platform, tls, sink)
         }
     }
     .map_err(|error| failure::misconfigured(format!("{}: {error}", config.node.name)))

@@ -35,6 +35,8 @@ pub enum Severity {
 pub enum Kind {
     /// Peers hold receipts of entries that the log does not have any more.
     Rewritten,
+    /// A receipt promises an entry that the log does not hold.
+    Unpublished,
     /// A message left and was not taken in.
     NotTaken,
     /// A message was taken in and never left.
@@ -81,6 +83,9 @@ impl Kind {
         match self {
             Self::Rewritten => {
                 "keep the peers' copies as evidence; ask the owner for the log that its checkpoints covered before"
+            }
+            Self::Unpublished => {
+                "keep the receipt: the owner's own signature convicts it; ask for the log that its checkpoints covered then"
             }
             Self::NotTaken | Self::NeverLeft => {
                 "ask both for newer copies; compare the message journals of the two nodes"

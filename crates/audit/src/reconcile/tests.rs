@@ -249,7 +249,7 @@ fn verified(party: &str, entries: &[Vec<u8>]) -> VerifiedLog {
 }
 
 /// The log as its owner would write and sign it again with other entries.
-fn rewrite(log: &VerifiedLog, change: impl FnOnce(&mut Vec<Entry>)) -> VerifiedLog {
+pub(super) fn rewrite(log: &VerifiedLog, change: impl FnOnce(&mut Vec<Entry>)) -> VerifiedLog {
     let mut entries = log.entries.clone();
     change(&mut entries);
     let (mut ledger, mut kept) = (Ledger::new(&log.party), Vec::new());

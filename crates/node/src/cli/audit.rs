@@ -2,6 +2,7 @@
 
 mod bundle;
 mod page;
+mod receipts;
 mod trail;
 
 use std::path::{Path, PathBuf};
@@ -33,6 +34,8 @@ pub(super) enum AuditVerb {
     },
     /// Join verified logs: what differs, who has to answer for it, and what went between them.
     Reconcile(trail::ReconcileArguments),
+    /// Take what a peer has signed for out of a node, to hold against the peer's log.
+    Receipts(receipts::ReceiptsArguments),
     /// Follow a field from its data set to the scores, each entry with its proof.
     Trace(trail::TraceArguments),
     /// Count the use of data by provider, purpose, bank and month.
@@ -73,6 +76,7 @@ impl AuditVerb {
             Self::Verify { logs, trust } => (logs, trust),
             Self::Bundle(verb) => return verb.run(),
             Self::Reconcile(arguments) => return arguments.run(),
+            Self::Receipts(arguments) => return arguments.run(),
             Self::Trace(arguments) => return arguments.run(),
             Self::Report(arguments) => return arguments.run(language),
             Self::Replay { evidence, registry, logs } => return replay_all(&evidence, &registry, &logs),

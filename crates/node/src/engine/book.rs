@@ -53,7 +53,7 @@ pub(super) fn ingress(peer: &str, message: &Incoming) -> Body {
         form: None,
         digest: Digest::of_bytes(&message.body),
         bytes: message.body.len() as u64,
-        receipt: Some(message.receipt_leaf),
+        receipt: Some(message.receipt.promise().leaf),
     })
 }
 

@@ -24,6 +24,13 @@ impl Engine {
             Event::CheckpointAnswer { peer, status, content_type, body } => {
                 self.checkpoint_answer(&peer, status, content_type.as_deref(), &body)
             }
+            Event::MessageRefused { peer, reason } => {
+                tracing::warn!(peer, reason, "message refused");
+                self.step(|_, step| {
+                    step.record(None, &peer, book::refused_message(&peer, &reason));
+                    Ok(())
+                })
+            }
             Event::Refused { address, claimed, reason } => {
                 tracing::warn!(address, claimed, reason, "connection refused");
                 let actor = self.me().to_owned();
@@ -48,7 +55,7 @@ impl Engine {
         let last = self.store.received(peer)?;
         if message.sequence == last + 1 {
             let taken = self.step(|engine, step| {
-                engine.store.take_in(peer, message.sequence)?;
+                engine.store.take_in(peer, message.sequence, &message.receipt)?;
                 step.record(session_of(&message.session), peer, book::ingress(peer, message));
                 engine.understand(step, peer, message)
             });
@@ -68,7 +75,7 @@ impl Engine {
     fn refuse(&mut self, peer: &str, message: &Incoming, failure: &Failure) -> Result<(), Failure> {
         tracing::warn!(peer, kind = message.kind, %failure, "message refused");
         self.step(|engine, step| {
-            engine.store.take_in(peer, message.sequence)?;
+            engine.store.take_in(peer, message.sequence, &message.receipt)?;
             step.record(session_of(&message.session), peer, book::ingress(peer, message));
             step.record(session_of(&message.session), peer, book::refused_message(peer, &failure.message));
             Ok(())

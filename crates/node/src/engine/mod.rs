@@ -23,6 +23,7 @@ mod import;
 mod letters;
 mod lists;
 mod models;
+mod receipts;
 mod reports;
 mod sample;
 mod scoring;
@@ -263,6 +264,7 @@ impl Engine {
             Command::TokenList => self.list_tokens(),
             Command::TokenRevoke { name, operator, signature } => self.revoke_token(&name, &operator, &signature),
             Command::Score(_) | Command::ScoreBatch(_) => Err(failure::internal("scores are answered later")),
+            Command::LogReceipts { peer, after } => self.receipts(&peer, after),
             Command::LogPublish => self.publish().map(|()| serde_json::json!({ "entries": self.log.size() })),
         }
     }

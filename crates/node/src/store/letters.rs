@@ -1,4 +1,7 @@
-//! Messages between nodes: numbered per peer, kept until acknowledged, taken in once and in order.
+//! Messages between nodes: numbered per peer, kept until acknowledged, taken in once and in order; of those taken in, what their
+//! senders have signed.
+
+use tally_audit::SignedReceipt;
 
 use super::Store;
 use crate::failure::Failure;
@@ -62,10 +65,19 @@ impl Store {
         Ok(self.column("SELECT received FROM peer WHERE name = ?1", [peer])?.pop().unwrap_or(0))
     }
 
-    /// Notes that the message `sequence` of `peer` is taken in.
-    pub(crate) fn take_in(&self, peer: &str, sequence: u64) -> Result<(), Failure> {
+    /// Notes that the message `sequence` of `peer` is taken in, under this receipt.
+    pub(crate) fn take_in(&self, peer: &str, sequence: u64, receipt: &SignedReceipt) -> Result<(), Failure> {
+        let keep = "INSERT OR REPLACE INTO receipt (peer, sequence, signed) VALUES (?1, ?2, ?3)";
+        self.execute(keep, (peer, sequence, receipt.encode()))?;
         self.execute("INSERT OR IGNORE INTO peer (name, sent, received) VALUES (?1, 0, 0)", [peer])?;
         self.execute("UPDATE peer SET received = ?2 WHERE name = ?1", (peer, sequence)).map(drop)
+    }
+
+    /// Receipts of `peer` for the messages behind `sequence`, in order, `most` of them: each with its message's number.
+    pub(crate) fn receipts(&self, peer: &str, sequence: u64, most: u64) -> Result<Vec<(u64, Vec<u8>)>, Failure> {
+        let statement =
+            "SELECT sequence, signed FROM receipt WHERE peer = ?1 AND sequence > ?2 ORDER BY sequence LIMIT ?3";
+        self.rows(statement, (peer, sequence, most), |row| Ok((row.get(0)?, row.get(1)?)))
     }
 }
 

@@ -44,3 +44,6 @@ CREATE TABLE outbox (
     peer TEXT NOT NULL, sequence INTEGER NOT NULL, session TEXT NOT NULL, kind TEXT NOT NULL, entry INTEGER NOT NULL,
     sealed BLOB NOT NULL, PRIMARY KEY (peer, sequence)
 ) STRICT;
+-- What peers have signed for messages that were taken in; kept, since it convicts a peer that does not publish what it promised.
+CREATE TABLE receipt (peer TEXT NOT NULL, sequence INTEGER NOT NULL, signed BLOB NOT NULL, PRIMARY KEY (peer, sequence))
+    STRICT, WITHOUT ROWID;

@@ -5,15 +5,17 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::{Value, json};
+use tally_audit::SignedReceipt;
 use tally_audit::files::{Directory, inclusion_proof};
 use tally_audit::proof::Proof;
-use tally_audit::reconcile::{Severity, reconcile, traffic};
+use tally_audit::reconcile::{Severity, promises, reconcile, traffic};
 use tally_audit::report::report;
 use tally_audit::trace::{Disclosed, Question, Step, trace};
 use tally_audit::verify::{Trust, VerifiedLog, VerifiedTree, log_folder, verify_under};
 use tally_crypto::sign::Envelope;
 use tally_policy::SharingList;
 
+use super::receipts::read_receipts;
 use super::{TrustArguments, page};
 use crate::cli::node::read_text;
 use crate::cli::{Language, Printed};
@@ -33,6 +35,12 @@ struct Logs {
 pub(in crate::cli) struct ReconcileArguments {
     #[command(flatten)]
     logs: Logs,
+    /// Receipts that peers hold of these logs, as `audit receipts` writes them: what was promised must be there.
+    #[arg(long, value_name = "FILE", requires = "registry")]
+    receipts: Vec<PathBuf>,
+    /// When the copies were taken, RFC 3339: entries that were due by then and are not there are faults.
+    #[arg(long, value_name = "TIME", requires = "receipts")]
+    copied: Option<jiff::Timestamp>,
 }
 
 #[derive(Args)]
@@ -87,7 +95,10 @@ impl Logs {
 impl ReconcileArguments {
     pub(super) fn run(self) -> Result<Printed, Failure> {
         let (logs, _) = self.logs.read()?;
-        let findings = reconcile(&logs);
+        let mut findings = reconcile(&logs);
+        let promised = self.promised()?;
+        let copied = self.copied.map_or(i64::MIN, jiff::Timestamp::as_millisecond);
+        findings.extend(promises(&promised, &logs, copied));
         let holds = findings.iter().all(|finding| finding.severity != Severity::Fault);
         let pairs = traffic(&logs);
         let mut lines: Vec<_> = findings.iter().map(ToString::to_string).collect();
@@ -104,8 +115,15 @@ impl ReconcileArguments {
             shown["advice"] = finding.kind.advice().into();
             shown
         });
-        let value = json!({ "reconciled": holds, "findings": shown.collect::<Vec<_>>(), "traffic": pairs });
+        let shown: Vec<_> = shown.collect();
+        let value = json!({ "reconciled": holds, "findings": shown, "traffic": pairs, "receipts": promised.len() });
         Ok(Printed { value, text: lines.join("\n"), holds })
+    }
+
+    fn promised(&self) -> Result<Vec<SignedReceipt>, Failure> {
+        let (Some(registry), _) = self.logs.trust.read()? else { return Ok(Vec::new()) };
+        let read = self.receipts.iter().map(|path| read_receipts(path, &registry));
+        Ok(read.collect::<Result<Vec<_>, _>>()?.concat())
     }
 }
 

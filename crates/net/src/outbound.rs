@@ -1,0 +1,72 @@
+//! The way out of one connection: messages are signed for and cut into frames here, beside the caller's thread.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+
+use prost::Message as _;
+use tally_audit::{Sent, SignedReceipt};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio_stream::Stream;
+
+use crate::VERSION;
+use crate::frames;
+use crate::link::{Outgoing, Shared};
+use crate::wire::{Frame, Hello, frame::Kind};
+
+/// What waits to leave.
+pub(crate) enum Parcel {
+    Message(Outgoing),
+    Frame(Frame),
+}
+
+/// The frames for one peer, a hello first.
+pub(crate) struct Outbound {
+    peer: String,
+    shared: Arc<Shared>,
+    parcels: UnboundedReceiver<Parcel>,
+    frames: VecDeque<Frame>,
+}
+
+impl Outbound {
+    /// The frames for `peer`, and where to put what shall leave.
+    pub(crate) fn new(peer: &str, shared: &Arc<Shared>) -> (UnboundedSender<Parcel>, Self) {
+        let (sender, parcels) = unbounded_channel();
+        let hello = Hello { name: shared.me.name.clone(), version: VERSION };
+        let frames = VecDeque::from([Frame { kind: Some(Kind::Hello(hello)) }]);
+        (sender, Self { peer: peer.into(), shared: shared.clone(), parcels, frames })
+    }
+
+    fn open(&mut self, parcel: Parcel) {
+        match parcel {
+            Parcel::Frame(frame) => self.frames.push_back(frame),
+            Parcel::Message(message) => {
+                let Outgoing { sequence, session, kind, body, receipt } = &message;
+                let (from, to) = (&self.shared.me.name, &self.peer);
+                let sent = Sent { from, to, sequence: *sequence, session, kind, body };
+                let receipt = SignedReceipt::sign(receipt, &sent, &self.shared.me.key).encode();
+                self.frames.extend(frames::split(message, receipt));
+            }
+        }
+    }
+}
+
+impl Stream for Outbound {
+    type Item = Frame;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Frame>> {
+        while self.frames.is_empty() {
+            match self.parcels.poll_recv(cx) {
+                Poll::Ready(Some(parcel)) => self.open(parcel),
+                Poll::Ready(None) => return Poll::Ready(None),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        let frame = self.frames.pop_front();
+        let bytes = frame.as_ref().map_or(0, Frame::encoded_len);
+        self.shared.sent.fetch_add(bytes as u64, Ordering::Relaxed);
+        Poll::Ready(frame)
+    }
+}
