@@ -34,17 +34,16 @@ struct Page {
 impl ReceiptsArguments {
     pub(super) fn run(self) -> Result<Printed, Failure> {
         let cannot = |error: std::io::Error| failure::unwritable(format!("{}: {error}", self.output.display()));
-        let mut file = BufWriter::new(File::create(&self.output).map_err(cannot)?);
-        let (mut after, mut count) = (0, 0);
-        loop {
+        let page = |after| {
             let page = self.node.tell(&Command::LogReceipts { peer: self.peer.clone(), after })?;
-            let page: Page = serde_json::from_value(page).map_err(failure::internal)?;
-            page.receipts.iter().try_for_each(|line| writeln!(file, "{line}")).map_err(cannot)?;
-            count += page.receipts.len();
-            match page.next {
-                Some(next) => after = next,
-                None => break,
-            }
+            serde_json::from_value::<Page>(page).map_err(failure::internal)
+        };
+        let (mut next, mut count) = (page(0)?, 0);
+        let mut file = BufWriter::new(File::create(&self.output).map_err(cannot)?);
+        while let Some(after) = next.next {
+            next.receipts.iter().try_for_each(|line| writeln!(file, "{line}")).map_err(cannot)?;
+            count += next.receipts.len();
+            next = page(after)?;
         }
         file.flush().map_err(cannot)?;
         let text = format!("{}: {count} receipts of {}", self.output.display(), self.peer);
