@@ -354,8 +354,14 @@ pub enum Body {
     /// An auditor read something.
     #[serde(rename = "audit.access")]
     AuditAccess {
-        /// Digest of what was opened.
+        /// Digest of what was opened; of the checkpoint's text, where it was the log over HTTP.
         object: Digest,
+    },
+    /// Nothing: fills the log up, so that its size tells less of what happened.
+    #[serde(rename = "noop")]
+    Noop {
+        /// Random bytes.
+        salt: Digest,
     },
 }
 

@@ -129,14 +129,19 @@ impl Evidence {
         Ok(Self { format, entry: text, proof, registry, openings: Vec::new(), envelope: None })
     }
 
-    /// Reads a file of evidence; nothing is verified.
+    /// Reads a file of evidence of several entries, one behind the other; nothing is verified.
     ///
     /// # Errors
-    /// Says what is malformed.
-    pub fn parse(text: &str) -> Result<Self, EvidenceError> {
-        let read: Self = serde_json::from_str(text).map_err(|error| EvidenceError::Form(error.to_string()))?;
-        let known = read.format == FORMAT;
-        if known { Ok(read) } else { Err(EvidenceError::Form(format!("the format is `{}`", read.format))) }
+    /// Says what is malformed; also if there is none.
+    pub fn parse_all(text: &str) -> Result<Vec<Self>, EvidenceError> {
+        let form = |error: serde_json::Error| EvidenceError::Form(error.to_string());
+        let all = serde_json::Deserializer::from_str(text).into_iter::<Self>();
+        let all = all.map(|one| one.map_err(form)).collect::<Result<Vec<_>, _>>()?;
+        match all.iter().find(|one| one.format != FORMAT) {
+            Some(other) => Err(EvidenceError::Form(format!("the format is `{}`", other.format))),
+            None if all.is_empty() => Err(EvidenceError::Form("the file is empty".into())),
+            None => Ok(all),
+        }
     }
 
     /// Verifies everything in the file, under whom the reader trusts; the registry in the file counts only if `trust` holds it.
@@ -176,6 +181,19 @@ impl Opening {
         let committed = (self.field.clone(), commit(&self.field, &salt, &value));
         if fields.contains(&committed) { Ok(()) } else { Err(wrong()) }
     }
+}
+
+/// Whether an entry of another party's log concerns `party`: it acted, or a field of the entry names it.
+pub fn concerns(entry: &Entry, party: &str) -> bool {
+    fn named(value: &serde_json::Value, party: &str) -> bool {
+        match value {
+            serde_json::Value::String(text) => text == party,
+            serde_json::Value::Array(items) => items.iter().any(|item| named(item, party)),
+            serde_json::Value::Object(fields) => fields.values().any(|field| named(field, party)),
+            _ => false,
+        }
+    }
+    entry.actor == party || named(&serde_json::to_value(&entry.body).unwrap_or_default(), party)
 }
 
 /// The digests of an entry, by the names of their fields.

@@ -74,7 +74,7 @@ fn evidence_verifies_alone() {
     ];
     let text = serde_json::to_string_pretty(&evidence).unwrap();
     drop(folder);
-    let read = Evidence::parse(&text).unwrap();
+    let read = Evidence::parse_all(&text).unwrap().remove(0);
     assert_eq!(read, evidence);
     // The registry is in the file; its consortium's key is known from elsewhere.
     let inside = read.registry.clone().unwrap();
@@ -136,6 +136,33 @@ fn changed_evidence_is_refused() {
     assert!(Evidence::gather(&folder, 300, trusted(&known)).is_err());
     assert!(Evidence::gather(&folder, 2, trusted(&other)).is_err());
     let text = serde_json::to_string(&evidence).unwrap();
-    assert!(Evidence::parse(&text.replace("evidence-v1", "evidence-v2")).is_err());
-    assert!(Evidence::parse(&text.replacen('{', "{\"more\":1,", 1)).is_err());
+    assert!(Evidence::parse_all(&text.replace("evidence-v1", "evidence-v2")).is_err());
+    assert!(Evidence::parse_all(&text.replacen('{', "{\"more\":1,", 1)).is_err());
+}
+
+#[test]
+fn an_entry_concerns_who_acts_and_who_is_named() {
+    let entry = |actor: &str, body: Body| Entry {
+        v: 1,
+        index: 0,
+        time: 1,
+        node: "platform".into(),
+        actor: actor.into(),
+        session: None,
+        seq: None,
+        prev: None,
+        body,
+    };
+    let sum = |bank: &str| Body::RoundResult {
+        round: 0,
+        request: Digest::default(),
+        sums: Digest::default(),
+        cohort: vec!["bank-1".into(), bank.into()],
+    };
+    let noop = || Body::Noop { salt: Digest::default() };
+    assert!(concerns(&entry("bank-2", noop()), "bank-2"));
+    assert!(concerns(&entry("platform", sum("bank-2")), "bank-2"));
+    assert!(!concerns(&entry("platform", sum("bank-22")), "bank-2"));
+    // Its own name stands in every entry of a log and says nothing.
+    assert!(!concerns(&entry("bank-1", noop()), "platform"));
 }

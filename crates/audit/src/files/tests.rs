@@ -299,3 +299,20 @@ fn cosignatures_stay_until_the_log_grows() {
     let unsigned = Note::new(Checkpoint::new(ORIGIN, 11, stored.ledger.root()).text()).unwrap();
     assert!(write_cosigned(&folder, ORIGIN, &key().verify_key(), &unsigned).is_err());
 }
+
+#[test]
+fn all_tiles_of_a_log_are_named() {
+    for size in [1, 255, 256, 257, 700] {
+        let (folder, stored) = (Memory::default(), Stored::of(size));
+        stored.resume(&folder).unwrap();
+        let mut written: Vec<_> =
+            folder.files.borrow().keys().filter(|path| path.starts_with("tile")).cloned().collect();
+        let mut named: Vec<_> = Tile::all(size).map(|tile| tile.path()).collect();
+        written.sort();
+        named.sort();
+        assert_eq!(named, written, "{size}");
+    }
+    // 70,000 entries: 273 full tiles and one of 112, one full and one of 17, one of 1, as the standard counts them.
+    assert_eq!(Tile::all(70_000).count(), 2 * 274 + 2 + 1);
+    assert_eq!(Tile::all(0).count(), 0);
+}

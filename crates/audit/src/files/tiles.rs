@@ -46,6 +46,12 @@ impl Tile {
         (width > 0).then_some(Self { kind, n, width })
     }
 
+    /// All tiles of a log of `size` entries: the entries, then the hashes from below upwards.
+    pub fn all(size: u64) -> impl Iterator<Item = Self> {
+        let kinds = std::iter::once(Kind::Entries).chain((0..8).map(Kind::Hashes));
+        kinds.flat_map(move |kind| (0..kind.count(size).div_ceil(TILE)).filter_map(move |n| Self::at(kind, n, size)))
+    }
+
     /// Where its items end.
     pub fn end(&self) -> u64 {
         self.n * TILE + self.width

@@ -37,7 +37,7 @@ pub struct Signed {
 }
 
 /// Verifies lines of one key.
-pub trait Verifier {
+pub trait Verifier: Send {
     /// Name of the key.
     fn name(&self) -> &str;
     /// Its short number.
@@ -47,7 +47,7 @@ pub trait Verifier {
 }
 
 /// Signs with one key.
-pub trait Signer {
+pub trait Signer: Send {
     /// Name of the key.
     fn name(&self) -> &str;
     /// Its short number.

@@ -437,6 +437,22 @@ fn the_last_message_that_is_changed_names_both() {
     assert_eq!(pair.sent_bytes + 1, pair.taken_bytes);
 }
 
+/// Empty entries fill a log up, and say nothing.
+#[test]
+fn a_log_that_is_filled_up_has_no_findings() {
+    let filled = |_: &str, body: &Body| match body {
+        Body::DatasetCommit { .. } => {
+            vec![Body::Noop { salt: digest("1") }, body.clone(), Body::Noop { salt: digest("2") }]
+        }
+        _ => vec![body.clone()],
+    };
+    let logs = World::logs(&filled);
+    assert!(
+        logs.iter().all(|log| log.entries.iter().filter(|entry| matches!(entry.body, Body::Noop { .. })).count() == 2)
+    );
+    assert_eq!(reconcile(&logs), vec![]);
+}
+
 /// A copy that was taken earlier than the others is no fault.
 #[test]
 fn older_copies_are_warnings() {
