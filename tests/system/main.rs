@@ -19,5 +19,6 @@ mod program;
 mod receipts;
 mod releases;
 mod schema;
+mod served;
 mod serving;
 mod witness;

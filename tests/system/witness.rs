@@ -1,10 +1,10 @@
 //! Nodes that witness one another: an auditor who demands cosignatures is shown one history.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::left::Left;
-use crate::program::{copy, done, error_of, run, text};
+use crate::program::{copy, done, error_of, run, text, until};
 
 /// Lines of signatures under a node's checkpoint.
 fn signatures(node: &Path) -> usize {
@@ -16,17 +16,6 @@ fn signatures(node: &Path) -> usize {
 fn size(node: &Path) -> u64 {
     let checkpoint = std::fs::read_to_string(node.join("log/checkpoint")).unwrap();
     checkpoint.lines().nth(1).unwrap().parse().unwrap()
-}
-
-fn until(what: impl Fn() -> bool) -> bool {
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while Instant::now() < deadline {
-        if what() {
-            return true;
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    false
 }
 
 #[test]

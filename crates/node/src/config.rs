@@ -103,8 +103,18 @@ impl Default for SessionSection {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct LogSection {
-    /// Seconds between two published checkpoints, where there is something new.
+    /// Seconds of the tick on which checkpoints are published, where there is something new; ticks go by the clock, not by
+    /// what happens.
     pub(crate) checkpoint_seconds: u32,
+    /// At each publication the log is filled up with empty entries to a multiple of this; 1 for none.
+    #[serde(skip_serializing_if = "is_one")]
+    pub(crate) pad: u32,
+    /// Address and port to serve the log's files on, over HTTP.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) http: Option<String>,
+    /// Hashes of the tokens of those who may read more than the checkpoint.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) http_tokens: Option<PathBuf>,
     /// Trust policy (C2SP tlog-policy): the witnesses that cosign this log's checkpoints, and their quorum; none if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) policy: Option<PathBuf>,
@@ -112,7 +122,35 @@ pub(crate) struct LogSection {
 
 impl Default for LogSection {
     fn default() -> Self {
-        Self { checkpoint_seconds: 1, policy: None }
+        Self { checkpoint_seconds: 1, pad: 1, http: None, http_tokens: None, policy: None }
+    }
+}
+
+fn is_one(number: &u32) -> bool {
+    *number == 1
+}
+
+impl LogSection {
+    /// Ticks and padding within bounds; tokens do not cross a network in the clear.
+    fn check(&self) -> Result<(), String> {
+        if !(1..=86_400).contains(&self.checkpoint_seconds) {
+            Err("log.checkpoint_seconds is 1 to 86400: peers are promised publication within a day")?;
+        }
+        if !(1..=4096).contains(&self.pad) {
+            Err("log.pad is 1 (no padding) to 4096")?;
+        }
+        let local = |address: &str| {
+            let parsed = address.parse::<std::net::SocketAddr>();
+            parsed.is_ok_and(|address| address.ip().is_loopback()) || address.starts_with("localhost:")
+        };
+        match (&self.http, &self.http_tokens) {
+            (None, Some(_)) => Err("log.http_tokens needs log.http, the address to serve on".into()),
+            (Some(address), _) if address.rsplit_once(':').is_none() => Err("log.http is host:port".into()),
+            (Some(address), Some(_)) if !local(address) => {
+                Err("log.http with tokens is a loopback address: put a proxy that speaks TLS before it".into())
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -161,6 +199,7 @@ impl Config {
         if !(1..=2).contains(&config.session.approvals) {
             Err("session.approvals is 1 or 2")?;
         }
+        config.log.check()?;
         check_name(&config.node.name)?;
         match &config.api {
             Some(_) if config.node.role == Role::Platform => Err("applicants are scored at a bank: remove [api]")?,
@@ -204,6 +243,10 @@ mod tests {
             (bank.replace("dial = \"h:1\"\n", ""), "link.dial"),
             (bank.replace("bank-1", "Bank 1"), "party name"),
             (format!("{bank}[session]\napprovals = 3\n"), "approvals"),
+            (format!("{bank}[log]\npad = 0\n"), "log.pad"),
+            (format!("{bank}[log]\ncheckpoint_seconds = 0\n"), "checkpoint_seconds"),
+            (format!("{bank}[log]\nhttp_tokens = \"t\"\n"), "log.http"),
+            (format!("{bank}[log]\nhttp = \"0.0.0.0:1\"\nhttp_tokens = \"t\"\n"), "proxy"),
         ] {
             let error = Config::parse(&text).unwrap_err();
             assert!(error.contains(word), "{error}");

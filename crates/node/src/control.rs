@@ -216,6 +216,11 @@ pub enum Command {
     },
     /// Writes tiles and a checkpoint for every durable entry.
     LogPublish,
+    /// Notes that an auditor reads the log; asked by the node's own HTTP service.
+    LogAccess {
+        /// The auditor.
+        auditor: String,
+    },
     /// What a peer has signed for messages that were taken in, one page.
     LogReceipts {
         /// The peer.

@@ -35,6 +35,7 @@ struct KeyFile {
 }
 
 const NODE_FORMAT: &str = "tallystick-node-keys-v1 (AES-256-GCM under Argon2id)";
+const WITNESS_FORMAT: &str = "tallystick-witness-key-v1 (AES-256-GCM under Argon2id)";
 const OPERATOR_FORMAT: &str = "tallystick-operator-key-v1 (AES-256-GCM under Argon2id)";
 
 impl NodeKeys {
@@ -109,6 +110,26 @@ pub(crate) fn create_operator(path: &Path, passphrase: &[u8]) -> Result<SigningK
 /// Names the file if it cannot be read, or says that the passphrase is wrong.
 pub(crate) fn open_operator(path: &Path, passphrase: &[u8]) -> Result<SigningKey, Failure> {
     let bytes = Zeroizing::new(open_file(path, OPERATOR_FORMAT, passphrase)?);
+    let seed: [u8; 32] = bytes.as_slice().try_into().map_err(|_| damaged(path))?;
+    Ok(SigningKey::from_seed(&Seed::new(seed)))
+}
+
+/// Makes the key of a public witness, sealed under a passphrase; returns the key.
+///
+/// # Errors
+/// Names the file; an existing key is never overwritten.
+pub(crate) fn create_witness(path: &Path, passphrase: &[u8]) -> Result<SigningKey, Failure> {
+    let seed = Seed::from_os().map_err(failure::internal)?;
+    seal_file(path, WITNESS_FORMAT, passphrase, seed.expose())?;
+    Ok(SigningKey::from_seed(&seed))
+}
+
+/// Opens the key of a public witness.
+///
+/// # Errors
+/// Names the file if it cannot be read, or says that the passphrase is wrong.
+pub(crate) fn open_witness(path: &Path, passphrase: &[u8]) -> Result<SigningKey, Failure> {
+    let bytes = Zeroizing::new(open_file(path, WITNESS_FORMAT, passphrase)?);
     let seed: [u8; 32] = bytes.as_slice().try_into().map_err(|_| damaged(path))?;
     Ok(SigningKey::from_seed(&Seed::new(seed)))
 }

@@ -10,6 +10,7 @@
 //! | `batch` | files of applicants, scored |
 //! | `bench` | what operations cost |
 //! | `cli` | the verbs |
+//! | `witness` | witnesses over HTTP, both sides |
 //! | `demo` | a platform and its banks on one machine |
 
 mod align;
@@ -23,13 +24,16 @@ mod demo;
 mod directory;
 mod engine;
 pub mod failure;
+mod http;
 mod keys;
 mod log;
 mod node_directory;
 mod process;
+mod scan;
 mod secret;
 mod serve;
 mod store;
+mod witness;
 
 pub use api::wire as scoring;
 pub use cli::main;

@@ -1,5 +1,8 @@
 //! The node's log: entries become durable in the store, and are published from there as tiles and checkpoint.
 
+mod http;
+pub(crate) mod tokens;
+
 use std::path::Path;
 
 use tally_audit::Ledger;
@@ -13,6 +16,8 @@ use tally_crypto::transcript::Digest;
 
 use crate::failure::{self, Failure};
 use crate::store::Store;
+
+pub(crate) use http::Service;
 
 /// Entries read from the store at once.
 const PAGE: u64 = 4096;

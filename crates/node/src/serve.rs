@@ -7,11 +7,13 @@ use tally_net::{Dialer, Event, Link, Listener, Party, Tls};
 
 use crate::api::{self, ApiSection, Gate, ServerTls, Service};
 use crate::config::{Config, Role};
-use crate::control;
+use crate::control::{self, Command};
 use crate::directory::Directory;
 use crate::engine::{Engine, Work};
 use crate::failure::{self, Failure};
 use crate::keys::NodeKeys;
+use crate::log;
+use crate::witness::Public;
 
 /// Runs the node in `directory` until SIGTERM or Ctrl-C.
 ///
@@ -43,6 +45,7 @@ pub(crate) fn serve(directory: Directory, passphrase: &[u8], until_stdin_closes:
     if let (Some(section), Some(scoring)) = (&config.api, &scoring) {
         serve_scores(&runtime, &directory, section, scoring, engine.gate(), sender.clone())?;
     }
+    serve_log(&runtime, &directory, &config, sender.clone())?;
     if until_stdin_closes {
         stop_with_parent(sender.clone());
     }
@@ -52,6 +55,51 @@ pub(crate) fn serve(directory: Directory, passphrase: &[u8], until_stdin_closes:
     let _ = std::fs::remove_file(directory.path().join("control.sock"));
     runtime.shutdown_background();
     outcome
+}
+
+/// Runs a public witness until SIGTERM or Ctrl-C.
+///
+/// # Errors
+/// Names the address if it cannot be listened on.
+pub(crate) fn serve_witness(
+    public: Public,
+    folder: &std::path::Path,
+    address: &str,
+    until_stdin_closes: bool,
+) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(failure::internal)?;
+    let address = public.listen(runtime.handle(), address)?;
+    tracing::info!(%address, "listening");
+    write_address(&Directory::new(folder), "address", &address.to_string())?;
+    let (sender, work) = channel();
+    if until_stdin_closes {
+        stop_with_parent(sender.clone());
+    }
+    runtime.spawn(stop_on_signal(sender));
+    // An error means that nobody is left who could say so.
+    let _ = work.recv();
+    runtime.shutdown_background();
+    Ok(())
+}
+
+/// Serves the log's files, where the configuration says so.
+fn serve_log(
+    runtime: &tokio::runtime::Runtime,
+    directory: &Directory,
+    config: &Config,
+    sender: Sender<Work>,
+) -> Result<(), Failure> {
+    let Some(address) = &config.log.http else { return Ok(()) };
+    let tokens = config.log.http_tokens.as_deref().map(|path| directory.resolve(path));
+    let record = move |auditor: &str| {
+        let (reply, mut answer) = tokio::sync::mpsc::unbounded_channel();
+        let gone = || failure::unavailable("the node is stopping");
+        sender.send(Work::Control(Command::LogAccess { auditor: auditor.into() }, reply)).map_err(|_| gone())?;
+        answer.blocking_recv().ok_or_else(gone)?.map(drop)
+    };
+    let local = log::Service::new(directory.log(), tokens, Box::new(record)).listen(runtime.handle(), address)?;
+    tracing::info!(address = %local, "the log is served");
+    write_address(directory, "log.address", &local.to_string())
 }
 
 fn read_tls(directory: &Directory, config: &Config, keys: &NodeKeys) -> Result<Tls, Failure> {

@@ -1,8 +1,10 @@
 //! Verbs of auditors: they need copies of logs and public keys, nothing else.
 
 mod bundle;
+mod fetch;
 mod page;
 mod receipts;
+mod scan;
 mod trail;
 
 use std::path::{Path, PathBuf};
@@ -34,6 +36,12 @@ pub(super) enum AuditVerb {
     },
     /// Join verified logs: what differs, who has to answer for it, and what went between them.
     Reconcile(trail::ReconcileArguments),
+    /// Copy a log that is served over HTTP, or go on with a copy.
+    Fetch(fetch::FetchArguments),
+    /// Let an auditor read this node's log over HTTP: prints a token, once.
+    Token(fetch::TokenArguments),
+    /// Look for terms, and for whatever has the form of an identifier, in every byte of logs.
+    Scan(scan::ScanArguments),
     /// Take what a peer has signed for out of a node, to hold against the peer's log.
     Receipts(receipts::ReceiptsArguments),
     /// Follow a field from its data set to the scores, each entry with its proof.
@@ -76,6 +84,9 @@ impl AuditVerb {
             Self::Verify { logs, trust } => (logs, trust),
             Self::Bundle(verb) => return verb.run(),
             Self::Reconcile(arguments) => return arguments.run(),
+            Self::Fetch(arguments) => return arguments.run(),
+            Self::Token(arguments) => return arguments.run(),
+            Self::Scan(arguments) => return arguments.run(),
             Self::Receipts(arguments) => return arguments.run(),
             Self::Trace(arguments) => return arguments.run(),
             Self::Report(arguments) => return arguments.run(language),

@@ -11,6 +11,7 @@ mod node;
 mod session;
 mod subject;
 mod token;
+mod witness;
 mod words;
 
 pub(crate) use audit::audit;
@@ -113,6 +114,9 @@ enum Verb {
     /// Verify logs, from copies and public keys alone.
     #[command(subcommand)]
     Audit(audit::AuditVerb),
+    /// A public witness of logs, which needs no node.
+    #[command(subcommand)]
+    Witness(witness::WitnessVerb),
 }
 
 /// The node that a verb speaks to.
@@ -162,6 +166,7 @@ pub fn main() -> ExitCode {
         Verb::Score(verb) => verb.run(language),
         Verb::Token(verb) => verb.run(),
         Verb::Audit(verb) => verb.run(language),
+        Verb::Witness(verb) => verb.run(),
     };
     match outcome {
         Ok(printed) => {

@@ -78,18 +78,23 @@ pub(super) struct ServeArguments {
 
 impl ServeArguments {
     pub(super) fn run(self) -> Result<Printed, Failure> {
-        let filter = tracing_subscriber::EnvFilter::try_from_env("TALLYSTICK_LOG")
-            .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-        tracing_subscriber::fmt()
-            .with_env_filter(filter)
-            .with_writer(std::io::stderr)
-            .with_ansi(std::io::stderr().is_terminal())
-            .with_target(false)
-            .init();
+        trace_to_stderr();
         let passphrase = secret::read(self.secret_file.as_deref(), "tallystick")?;
         crate::serve::serve(Directory::new(&self.node), &passphrase, self.until_stdin_closes)?;
         Ok(words::plain(json!({ "stopped": self.node })))
     }
+}
+
+/// What a service has to say goes to standard error.
+pub(super) fn trace_to_stderr() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("TALLYSTICK_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
+        .init();
 }
 
 /// `tallystick operator …`.

@@ -23,6 +23,7 @@ mod import;
 mod letters;
 mod lists;
 mod models;
+mod publication;
 mod receipts;
 mod reports;
 mod sample;
@@ -102,8 +103,8 @@ pub(crate) struct Engine {
     group: group::Group,
     log: PublishedLog,
     witnessing: witness::Witnessing,
-    last_publication: Instant,
     gate: Arc<Gate>,
+    last_tick: i64,
 }
 
 impl Engine {
@@ -133,8 +134,8 @@ impl Engine {
             group: group::Group::default(),
             log,
             witnessing,
-            last_publication: Instant::now(),
             gate: Arc::new(Gate::new(keys.storage())),
+            last_tick: 0,
             directory,
             config,
             keys,
@@ -264,6 +265,7 @@ impl Engine {
             Command::TokenList => self.list_tokens(),
             Command::TokenRevoke { name, operator, signature } => self.revoke_token(&name, &operator, &signature),
             Command::Score(_) | Command::ScoreBatch(_) => Err(failure::internal("scores are answered later")),
+            Command::LogAccess { auditor } => self.note_access(&auditor),
             Command::LogReceipts { peer, after } => self.receipts(&peer, after),
             Command::LogPublish => self.publish().map(|()| serde_json::json!({ "entries": self.log.size() })),
         }
@@ -279,8 +281,10 @@ impl Engine {
             self.erase_nightly()?;
             self.store.forget_calls(now())?;
         }
-        let due = Duration::from_secs(self.config.log.checkpoint_seconds.into());
-        if self.ledger.next() > self.log.size() && self.last_publication.elapsed() >= due {
+        self.take_public_answers()?;
+        let tick = self.publication_tick();
+        if self.ledger.next() > self.log.size() && self.last_tick != tick {
+            self.last_tick = tick;
             self.publish()?;
         }
         Ok(())
@@ -288,6 +292,8 @@ impl Engine {
 
     /// Writes tiles and checkpoint for every entry.
     fn publish(&mut self) -> Result<(), Failure> {
+        self.gather()?;
+        self.pad_log()?;
         self.commit()?;
         self.gather()?;
         if !self.directory.config().exists() {
@@ -295,7 +301,6 @@ impl Engine {
             return Err(failure::unwritable(text));
         }
         self.log.publish(&self.store, &self.ledger)?;
-        self.last_publication = Instant::now();
         self.ask_witnesses()
     }
 

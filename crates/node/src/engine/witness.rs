@@ -2,11 +2,11 @@
 //!
 //! Every node cosigns what the logs of the registry's parties show it, each checkpoint only after a proof that it goes on from
 //! the one before, and keeps what it has cosigned before it says so. A node whose configuration names a policy asks the
-//! policy's witnesses after every publication, and puts their cosignatures under the checkpoint as they come.
-//!
-//! A witness that is no peer (a public one, over HTTP) is not asked by this node.
+//! policy's witnesses after every publication, and puts their cosignatures under the checkpoint as they come: peers over the
+//! stream, those whose line in the policy names a URL over HTTP, each from a thread of its own.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::mpsc::{Receiver, Sender, channel};
 
 use tally_audit::Registry;
 use tally_audit::note::{Cosigner, Note, VerifierKey};
@@ -21,6 +21,7 @@ use crate::directory::Directory;
 use crate::failure::{self, Failure};
 use crate::keys::NodeKeys;
 use crate::store::Store;
+use crate::witness::{Answered, ask};
 
 /// After a party's name: the name of its key as a witness.
 const SUFFIX: &str = "/witness";
@@ -35,6 +36,9 @@ pub(super) struct Witnessing {
     known: BTreeMap<String, u64>,
     /// Those that were asked a second time about this checkpoint.
     again: BTreeSet<String>,
+    /// Witnesses over HTTP, and where their answers come in.
+    public: BTreeMap<String, Sender<Vec<u8>>>,
+    answers: Receiver<Answered>,
 }
 
 impl Witnessing {
@@ -64,8 +68,12 @@ impl Witnessing {
             let text = std::fs::read(&path).map_err(|error| wrong(error.to_string()))?;
             Policy::parse(&text).map_err(|error| wrong(error.to_string()))
         });
-        let (known, again) = (BTreeMap::new(), BTreeSet::new());
-        Ok(Self { witness, policy: policy.transpose()?, note: None, known, again })
+        let policy = policy.transpose()?;
+        let (sender, answers) = channel();
+        let witnesses = policy.iter().flat_map(Policy::witnesses);
+        let public = witnesses.filter_map(|(name, _, url)| Some((name.clone(), ask(&name, url?, sender.clone()))));
+        let (public, known, again) = (public.collect(), BTreeMap::new(), BTreeSet::new());
+        Ok(Self { witness, policy, note: None, known, again, public, answers })
     }
 }
 
@@ -112,22 +120,43 @@ impl Engine {
         for peer in self.connected.keys().cloned().collect::<Vec<_>>() {
             self.ask_witness(&peer)?;
         }
+        for witness in self.witnessing.public.keys().cloned().collect::<Vec<_>>() {
+            self.ask_public(&witness)?;
+        }
         Ok(())
     }
 
     /// Asks one peer, if the policy names it as a witness.
     pub(super) fn ask_witness(&mut self, peer: &str) -> Result<(), Failure> {
-        let Witnessing { policy: Some(policy), note: Some(note), known, .. } = &self.witnessing else { return Ok(()) };
-        let Some(witness) = witness_of(policy, peer) else { return Ok(()) };
-        let collector = Collector::new(policy, note.clone(), known.clone()).map_err(failure::internal)?;
-        let request = collector.request(&witness, |old, new| self.log.consistency_proof(old, new))?;
-        if let Some(link) = &self.link {
-            link.ask_to_cosign(peer, request.to_string().into_bytes());
+        let witness = self.witnessing.policy.as_ref().and_then(|policy| witness_of(policy, peer));
+        let request = witness.map(|witness| self.request_to_cosign(&witness)).transpose()?.flatten();
+        if let (Some(request), Some(link)) = (request, &self.link) {
+            link.ask_to_cosign(peer, request);
         }
         Ok(())
     }
 
-    /// Puts a witness's cosignature under the checkpoint.
+    /// Asks one witness over HTTP.
+    fn ask_public(&mut self, witness: &str) -> Result<(), Failure> {
+        let request = self.request_to_cosign(witness)?;
+        if let (Some(request), Some(thread)) = (request, self.witnessing.public.get(witness)) {
+            // The thread lives as long as this end of its channel.
+            let _ = thread.send(request);
+        }
+        Ok(())
+    }
+
+    /// The request to cosign the checkpoint, if there is one.
+    fn request_to_cosign(&self, witness: &str) -> Result<Option<Vec<u8>>, Failure> {
+        let Witnessing { policy: Some(policy), note: Some(note), known, .. } = &self.witnessing else {
+            return Ok(None);
+        };
+        let collector = Collector::new(policy, note.clone(), known.clone()).map_err(failure::internal)?;
+        let request = collector.request(witness, |old, new| self.log.consistency_proof(old, new))?;
+        Ok(Some(request.to_string().into_bytes()))
+    }
+
+    /// Takes the answer of a peer that was asked to cosign.
     pub(super) fn checkpoint_answer(
         &mut self,
         peer: &str,
@@ -135,12 +164,36 @@ impl Engine {
         content_type: Option<&str>,
         body: &[u8],
     ) -> Result<(), Failure> {
+        let witness = self.witnessing.policy.as_ref().and_then(|policy| witness_of(policy, peer));
+        match witness {
+            Some(witness) if self.cosigned(&witness, status, content_type, body)? => self.ask_witness(peer),
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes the answers that have come over HTTP.
+    pub(super) fn take_public_answers(&mut self) -> Result<(), Failure> {
+        while let Ok(Answered { witness, status, content_type, body }) = self.witnessing.answers.try_recv() {
+            if self.cosigned(&witness, status, content_type.as_deref(), &body)? {
+                self.ask_public(&witness)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts a witness's cosignature under the checkpoint; true if it has to be asked again.
+    fn cosigned(
+        &mut self,
+        witness: &str,
+        status: u16,
+        content_type: Option<&str>,
+        body: &[u8],
+    ) -> Result<bool, Failure> {
         let state = &mut self.witnessing;
-        let (Some(policy), Some(note)) = (&state.policy, &state.note) else { return Ok(()) };
-        let Some(witness) = witness_of(policy, peer) else { return Ok(()) };
+        let (Some(policy), Some(note)) = (&state.policy, &state.note) else { return Ok(false) };
         let mut collector = Collector::new(policy, note.clone(), state.known.clone()).map_err(failure::internal)?;
         let answer = Answer::parse(status, content_type, body).map_err(|error| error.to_string());
-        let progress = answer.and_then(|answer| collector.answer(&witness, answer).map_err(|error| error.to_string()));
+        let progress = answer.and_then(|answer| collector.answer(witness, answer).map_err(|error| error.to_string()));
         let (known, note) = (collector.known().clone(), collector.note().clone());
         state.known = known;
         match progress {
@@ -148,21 +201,20 @@ impl Engine {
                 // Cosignatures for a checkpoint that another has replaced by now are of no use any more.
                 let _ = self.log.put_cosigned(&note);
                 state.note = Some(note);
-                Ok(())
+                Ok(false)
             }
             // Told twice which size it knows, it is left alone until the next checkpoint.
-            Ok(Progress::Again) if state.again.insert(witness) => self.ask_witness(peer),
-            Ok(Progress::Again) => Ok(()),
+            Ok(Progress::Again) => Ok(state.again.insert(witness.into())),
             Err(reason) => {
-                tracing::warn!(peer, reason, "not cosigned");
-                Ok(())
+                tracing::warn!(witness, reason, "not cosigned");
+                Ok(false)
             }
         }
     }
 }
 
-/// The policy's name of the witness that a peer is.
+/// The policy's name of the witness that a peer is; one with a URL is asked there.
 fn witness_of(policy: &Policy, peer: &str) -> Option<String> {
     let is_peer = |key: &VerifierKey| key.name().strip_suffix(SUFFIX) == Some(peer);
-    policy.witnesses().find(|(_, key, _)| is_peer(key)).map(|(name, ..)| name)
+    policy.witnesses().find(|(_, key, url)| is_peer(key) && url.is_none()).map(|(name, ..)| name)
 }

@@ -1,14 +1,16 @@
 //! `tallystick audit bundle`: evidence of one entry, made from a copy of a log and verified from the file alone.
 
+use std::fs::File;
+use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use serde_json::json;
 use tally_audit::Registry;
-use tally_audit::evidence::{Evidence, EvidenceError, Opening, Proven};
+use tally_audit::evidence::{Evidence, EvidenceError, Opening, Proven, concerns};
 use tally_audit::files::Directory;
 use tally_audit::policy::Policy;
-use tally_audit::verify::{Trust, log_folder};
+use tally_audit::verify::{Trust, log_folder, verify_under};
 
 use super::{TrustArguments, parse_ca_key, read_policy};
 use crate::cli::Printed;
@@ -20,6 +22,8 @@ use crate::failure::{self, Failure};
 pub(in crate::cli) enum BundleVerb {
     /// Put one entry with everything that proves it into a file.
     Make(MakeArguments),
+    /// Put every entry that concerns one party, with its proof, into a file: what a bank is given instead of the log.
+    Party(PartyArguments),
     /// Verify such a file; nothing else is read but what is named here.
     Verify(VerifyArguments),
 }
@@ -46,6 +50,20 @@ pub(in crate::cli) struct MakeArguments {
 }
 
 #[derive(Args)]
+pub(in crate::cli) struct PartyArguments {
+    /// The party: entries in which it acts, or is named.
+    party: String,
+    /// A node's directory, a log, or a copy of one.
+    #[arg(long, value_name = "DIR")]
+    log: PathBuf,
+    #[command(flatten)]
+    trust: TrustArguments,
+    /// The file to write: evidence of one entry a line.
+    #[arg(long, short, value_name = "FILE")]
+    output: PathBuf,
+}
+
+#[derive(Args)]
 pub(in crate::cli) struct VerifyArguments {
     /// The file of evidence.
     file: PathBuf,
@@ -64,6 +82,7 @@ impl BundleVerb {
     pub(super) fn run(self) -> Result<Printed, Failure> {
         match self {
             Self::Make(arguments) => arguments.run(),
+            Self::Party(arguments) => arguments.run(),
             Self::Verify(arguments) => arguments.run(),
         }
     }
@@ -89,11 +108,34 @@ impl MakeArguments {
     }
 }
 
+impl PartyArguments {
+    fn run(self) -> Result<Printed, Failure> {
+        let (registry, policy) = self.trust.read()?;
+        let trust = Trust { registry: registry.as_ref(), policy: policy.as_ref() };
+        let (log, _) = verify_under(&self.log, trust).map_err(failure::check)?;
+        let folder = Directory::new(log_folder(&self.log));
+        let cannot = |error: std::io::Error| failure::unwritable(format!("{}: {error}", self.output.display()));
+        let mut file = BufWriter::new(File::create(&self.output).map_err(cannot)?);
+        let mut count = 0;
+        for entry in log.entries.iter().filter(|entry| concerns(entry, &self.party)) {
+            let evidence = Evidence::gather(&folder, entry.index, trust)
+                .map_err(|error| failure::data(format!("{}: {error}", self.log.display())))?;
+            let line = serde_json::to_string(&evidence).map_err(failure::internal)?;
+            writeln!(file, "{line}").map_err(cannot)?;
+            count += 1;
+        }
+        file.flush().map_err(cannot)?;
+        let (output, party) = (self.output.display(), &self.party);
+        let text = format!("{output}: {count} of {} entries of {} concern {party}", log.entries.len(), log.party);
+        Ok(Printed { value: json!({ "log": log.party, "party": party, "entries": count }), text, holds: true })
+    }
+}
+
 impl VerifyArguments {
     fn run(self) -> Result<Printed, Failure> {
         let wrong = |error: EvidenceError| failure::data(format!("{}: {error}", self.file.display()));
-        let evidence = Evidence::parse(&read_text(&self.file)?).map_err(wrong)?;
-        let registry = self.ca_key.as_deref().map(|key| registry_of(&evidence, key)).transpose()?;
+        let all = Evidence::parse_all(&read_text(&self.file)?).map_err(wrong)?;
+        let registry = self.ca_key.as_deref().map(|key| registry_of(&all[0], key)).transpose()?;
         let policy = match (&self.policy, &self.vkey) {
             (Some(path), _) => Some(read_policy(path)?),
             (None, Some(vkey)) => Some(
@@ -103,8 +145,13 @@ impl VerifyArguments {
             (None, None) => None,
         };
         let trust = Trust { registry: registry.as_ref(), policy: policy.as_ref() };
-        let proven = evidence.verify(trust).map_err(refused)?;
-        Ok(printed(&proven, &self.file))
+        let proven = all.iter().map(|one| one.verify(trust)).collect::<Result<Vec<_>, _>>().map_err(refused)?;
+        if let [one] = proven.as_slice() {
+            return Ok(printed(one, &self.file));
+        }
+        let lines = proven.iter().map(|one| printed(one, &self.file));
+        let (values, lines): (Vec<_>, Vec<_>) = lines.map(|one| (one.value, one.text)).unzip();
+        Ok(Printed { value: json!({ "holds": true, "entries": values }), text: lines.join("\n"), holds: true })
     }
 }
 

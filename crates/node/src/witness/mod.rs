@@ -1,0 +1,9 @@
+//! Witnesses that listen over HTTP (C2SP tlog-witness v1.0.0): how a node asks them, and how a regulator runs one.
+
+mod ask;
+mod serve;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use ask::{Answered, ask};
+pub(crate) use serve::{Public, open};
