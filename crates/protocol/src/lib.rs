@@ -4,4 +4,5 @@ pub mod aggregation;
 pub mod alignment;
 pub mod scoring;
 pub mod session;
+pub mod warning;
 pub mod wire;
