@@ -104,7 +104,7 @@ pub enum Body {
     /// Something was deleted at the end of its life.
     #[serde(rename = "erase")]
     Erase {
-        /// What kind of thing: `score`, `opening`.
+        /// What kind of thing: `score`, `warning`, `opening`.
         kind: String,
         /// How many.
         count: u64,
@@ -340,6 +340,80 @@ pub enum Body {
         /// `scored`, or the code of the refusal.
         outcome: String,
     },
+    /// An operator approved rules of early warning.
+    #[serde(rename = "warning.rules")]
+    WarningRules {
+        /// Their version.
+        version: u32,
+        /// Digest of their text.
+        rules: Digest,
+        /// The field that each rule looks at; rules over points of a model are not among them.
+        fields: BTreeMap<String, String>,
+    },
+    /// The platform compared its data with what they were.
+    #[serde(rename = "warning.run")]
+    WarningRun {
+        /// Version of the rules.
+        rules: u32,
+        /// Salted Merkle root over the rows that were read.
+        data: Digest,
+        /// Warnings issued.
+        issued: u64,
+    },
+    /// A warning came up for a bank that may watch.
+    #[serde(rename = "warning.issue")]
+    WarningIssue {
+        /// Its name: a keyed digest.
+        warning: Digest,
+        /// The bank.
+        grantee: String,
+        /// Salted commitment to the enterprise.
+        subject: Digest,
+        /// The rule.
+        rule: String,
+        /// `info`, `watch` or `severe`.
+        severity: String,
+    },
+    /// A warning is about to leave for its bank.
+    #[serde(rename = "warning.deliver")]
+    WarningDeliver {
+        /// Its name.
+        warning: Digest,
+        /// The bank.
+        grantee: String,
+    },
+    /// A warning does not leave, or is called back.
+    #[serde(rename = "warning.drop")]
+    WarningDrop {
+        /// Its name.
+        warning: Digest,
+        /// The bank.
+        grantee: String,
+        /// Code of the condition that failed; `lapsed`, or `corrected` where it rested on a wrong value.
+        reason: String,
+    },
+    /// A bank took warnings in, whether it holds the enterprises or not.
+    #[serde(rename = "warning.ack")]
+    WarningAck {
+        /// Their names.
+        warnings: Vec<Digest>,
+    },
+    /// An operator of a bank dealt with a warning.
+    #[serde(rename = "warning.handle")]
+    WarningHandle {
+        /// Salted commitment to its name.
+        warning: Digest,
+        /// `acknowledged` or `closed`.
+        state: String,
+    },
+    /// What came of a warning of a rule.
+    #[serde(rename = "warning.outcome")]
+    WarningOutcome {
+        /// The rule.
+        rule: String,
+        /// What came of it.
+        outcome: String,
+    },
     /// A connection or message was refused.
     #[serde(rename = "refusal")]
     Refusal {
@@ -375,7 +449,7 @@ pub struct Passage {
     pub sequence: u64,
     /// Kind of message.
     pub kind: String,
-    /// Form of the information: contract, alignment, binned, masked, aggregate, score, control. Known to the sender.
+    /// Form of the information: contract, alignment, binned, masked, aggregate, score, warning, control. Known to the sender.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub form: Option<String>,
     /// Digest of the message.

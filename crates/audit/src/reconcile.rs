@@ -18,6 +18,7 @@ mod shared;
 mod sources;
 #[cfg(test)]
 mod tests;
+mod warnings;
 
 pub use finding::{Finding, Kind, Severity};
 pub use passages::{Traffic, traffic};
@@ -39,6 +40,7 @@ pub fn reconcile(logs: &[VerifiedLog]) -> Vec<Finding> {
     rounds::present(logs, &mut findings);
     rounds::contributions(logs, &mut findings);
     scores::both_sides(logs, &history, &mut findings);
+    warnings::acknowledged(logs, &mut findings);
     for log in logs {
         sessions::order(log, &mut findings);
         rounds::cohorts(log, &mut findings);
@@ -46,6 +48,7 @@ pub fn reconcile(logs: &[VerifiedLog]) -> Vec<Finding> {
         scores::answers(log, &mut findings);
         sources::data(log, &mut findings);
         sources::disclosures(log, &mut findings);
+        warnings::deliveries(log, &mut findings);
     }
     findings
 }

@@ -78,6 +78,8 @@ pub enum TraceError {
 pub fn trace(logs: &[VerifiedLog], question: Question<'_>, openings: &[Disclosed]) -> Result<Vec<Step>, TraceError> {
     let subject = Subject::of(logs, openings)?;
     let (sessions, roots) = sessions(logs, question);
+    let rules = watching(logs, question);
+    let mut warnings = BTreeSet::new();
     let mut steps = Vec::new();
     for log in logs {
         // Who asked for each score.
@@ -89,6 +91,13 @@ pub fn trace(logs: &[VerifiedLog], question: Question<'_>, openings: &[Disclosed
             let here = match (&entry.body, entry.session.as_deref()) {
                 (Body::DatasetCommit { root, .. }, _) => roots.contains(root),
                 (Body::Dispute { field, .. }, _) => question.field == Some(field),
+                (Body::WarningIssue { warning, rule, .. }, _) if rules.contains(rule.as_str()) => {
+                    warnings.insert(*warning);
+                    true
+                }
+                (Body::WarningDeliver { warning, .. } | Body::WarningDrop { warning, .. }, _) => {
+                    warnings.contains(warning)
+                }
                 (_, Some(session)) => sessions.contains(session),
                 _ => false,
             };
@@ -123,6 +132,16 @@ fn sessions<'a>(logs: &'a [VerifiedLog], question: Question<'_>) -> (BTreeSet<&'
     (sessions, roots)
 }
 
+/// Rules of early warning that look at the field that is asked for.
+fn watching<'a>(logs: &'a [VerifiedLog], question: Question<'_>) -> BTreeSet<&'a str> {
+    let rules = logs.iter().flat_map(|log| &log.entries).filter_map(|entry| match &entry.body {
+        Body::WarningRules { fields, .. } => Some(fields),
+        _ => None,
+    });
+    let over = |(_, field): &(&String, &String)| question.field == Some(field.as_str());
+    rules.flatten().filter(over).map(|(rule, _)| rule.as_str()).collect()
+}
+
 /// What tells of data on their way; masked vectors and control messages do not.
 fn on_the_way(body: &Body) -> bool {
     match body {
@@ -139,6 +158,9 @@ fn on_the_way(body: &Body) -> bool {
         | Body::Decision { .. }
         | Body::ScoreResponse { .. }
         | Body::ScoreCorrection { .. }
+        | Body::WarningIssue { .. }
+        | Body::WarningDeliver { .. }
+        | Body::WarningDrop { .. }
         | Body::Dispute { .. } => true,
         Body::Egress(passage) => matches!(passage.form.as_deref(), Some("raw" | "binned")),
         _ => false,
@@ -148,6 +170,9 @@ fn on_the_way(body: &Body) -> bool {
 fn bank<'a>(log: &'a VerifiedLog, entry: &'a Entry, asked: &BTreeMap<Digest, &'a str>) -> Option<&'a str> {
     match &entry.body {
         Body::Clearance { grantee, .. } | Body::Decision { grantee, .. } => Some(grantee),
+        Body::WarningIssue { grantee, .. }
+        | Body::WarningDeliver { grantee, .. }
+        | Body::WarningDrop { grantee, .. } => Some(grantee),
         Body::FeatureDisclose(disclosure) => Some(&disclosure.grantee),
         Body::ConsentSet { bank, .. } | Body::ConsentWithdrawn { bank, .. } | Body::PsiRun { bank, .. } => Some(bank),
         Body::Egress(passage) if is_platform(log) => Some(&passage.peer),
@@ -167,6 +192,8 @@ struct Subject<'a> {
     entries: BTreeSet<(&'a str, u64)>,
     /// Its scores.
     requests: BTreeSet<Digest>,
+    /// Its early warnings.
+    warnings: BTreeSet<Digest>,
 }
 
 impl<'a> Subject<'a> {
@@ -174,7 +201,8 @@ impl<'a> Subject<'a> {
         if openings.windows(2).any(|two| two[0].value != two[1].value) {
             return Err(TraceError::Subjects);
         }
-        let mut subject = Self { one: !openings.is_empty(), entries: BTreeSet::new(), requests: BTreeSet::new() };
+        let (entries, requests, warnings) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        let mut subject = Self { one: !openings.is_empty(), entries, requests, warnings };
         for opening in openings {
             let log = logs.iter().find(|log| log.party == opening.log);
             let entry = log.and_then(|log| log.entries.get(usize::try_from(opening.entry).ok()?));
@@ -199,7 +227,10 @@ impl<'a> Subject<'a> {
                         self.requests.insert(*request);
                     }
                 }
-                Body::Decision { grantee, .. } => {
+                Body::WarningIssue { warning, .. } if opened => {
+                    self.warnings.insert(*warning);
+                }
+                Body::Decision { grantee, .. } if entry.session.is_some() => {
                     let Some((_, request)) = asked.get(grantee.as_str()) else { continue };
                     if opened {
                         self.requests.insert(*request);
@@ -218,7 +249,10 @@ impl<'a> Subject<'a> {
             Body::ScoreRequest { request, .. }
             | Body::ScoreResponse { request, .. }
             | Body::ScoreCorrection { request, .. } => self.requests.contains(request),
-            Body::Decision { .. } | Body::Dispute { .. } => self.entries.contains(&(log.party.as_str(), entry.index)),
+            Body::WarningDeliver { warning, .. } | Body::WarningDrop { warning, .. } => self.warnings.contains(warning),
+            Body::Decision { .. } | Body::Dispute { .. } | Body::WarningIssue { .. } => {
+                self.entries.contains(&(log.party.as_str(), entry.index))
+            }
             // Of sessions only the root over all rows is in the log.
             _ => true,
         }
@@ -235,7 +269,9 @@ impl Disclosed {
             Body::ScoreRequest { applicant, .. } | Body::ApiCall { applicant: Some(applicant), .. } => {
                 ("applicant", applicant)
             }
-            Body::Decision { subject, .. } | Body::Dispute { subject, .. } => ("subject", subject),
+            Body::Decision { subject, .. } | Body::Dispute { subject, .. } | Body::WarningIssue { subject, .. } => {
+                ("subject", subject)
+            }
             _ => return false,
         };
         commit(label, &salt, self.value.as_bytes()) == *committed
@@ -292,6 +328,37 @@ mod tests {
         assert_eq!(trace(&logs, other, &[]).unwrap(), vec![]);
         let other = Question { session: Some("another"), ..Question::default() };
         assert_eq!(trace(&logs, other, &[]).unwrap(), vec![]);
+    }
+
+    #[test]
+    fn warnings_over_a_field_are_on_its_way() {
+        let mut logs = whole_session();
+        let platform = logs.iter_mut().find(|log| log.party == "platform").unwrap();
+        let (mut entry, leaf) = (platform.entries[1].clone(), platform.leaves[1]);
+        let of = |rule: &str, warning| Body::WarningIssue {
+            warning: Digest([warning; 32]),
+            grantee: "bank-1".into(),
+            subject: Digest::default(),
+            rule: rule.into(),
+            severity: "watch".into(),
+        };
+        let left = |warning| Body::WarningDeliver { warning: Digest([warning; 32]), grantee: "bank-1".into() };
+        let fields = [("arrears".to_owned(), "tax".to_owned()), ("cases".to_owned(), "court".to_owned())].into();
+        let rules = Body::WarningRules { version: 1, rules: Digest::default(), fields };
+        entry.session = None;
+        for body in [rules, of("arrears", 1), of("cases", 2), left(1), left(2)] {
+            let index = platform.entries.len() as u64;
+            platform.entries.push(Entry { index, body, ..entry.clone() });
+            platform.leaves.push(leaf);
+        }
+        let question = Question { field: Some("tax"), ..Question::default() };
+        let steps = trace(&logs, question, &[]).unwrap();
+        let warned: Vec<_> = steps.iter().filter(|step| step.kind.starts_with("warning")).collect();
+        assert_eq!(
+            warned.iter().map(|step| step.kind.as_str()).collect::<Vec<_>>(),
+            ["warning.issue", "warning.deliver"]
+        );
+        assert!(warned.iter().all(|step| step.bank.as_deref() == Some("bank-1")));
     }
 
     #[test]

@@ -67,6 +67,8 @@ pub enum Kind {
     Score,
     /// A score without a decision that allows it.
     Decision,
+    /// An early warning was not issued, left twice, or was acknowledged by others than its bank.
+    Warning,
     /// A sharing list is not the one that is meant.
     List,
     /// Data were read that were not committed, or are not the contract's.
@@ -100,6 +102,7 @@ impl Kind {
             Self::Contribution | Self::Model => "run `audit replay` on the session's evidence",
             Self::Score => "ask both for the request and the answer under its random name",
             Self::Decision => "ask the platform for the consent that allowed it, opened from its commitment",
+            Self::Warning => "ask the platform for the warning's record, opened from its commitment",
             Self::List => "compare the signed lists; sessions under another list must be proposed again",
             Self::Data => "ask the owner for the salted root of the data set and what changed it",
             Self::Disclosure | Self::Clearance => {

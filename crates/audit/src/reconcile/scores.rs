@@ -51,7 +51,8 @@ impl<'a> Desk<'a> {
                     let how = if *allow { "allowed under no consent" } else { "denied without a reason" };
                     wrong.push((Kind::Decision, how.into()));
                 }
-                if *allow {
+                // Outside of sessions they allow warnings.
+                if *allow && entry.session.is_some() {
                     self.allowed.push((grantee, purpose));
                 }
             }
