@@ -21,4 +21,5 @@ mod releases;
 mod schema;
 mod served;
 mod serving;
+mod warnings;
 mod witness;

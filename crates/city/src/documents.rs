@@ -20,7 +20,7 @@ use crate::{Book, City};
 
 /// 2026-01-01, the day from which consents hold, and 2036-01-01, Unix milliseconds.
 const WINDOW: (i64, i64) = (1_767_225_600_000, 2_082_758_400_000);
-const PURPOSES: [Purpose; 2] = [Purpose::JointModelling, Purpose::LoanUnderwriting];
+const PURPOSES: [Purpose; 3] = [Purpose::JointModelling, Purpose::LoanUnderwriting, Purpose::PostLoanMonitoring];
 const NOTICE: &str =
     "Your tax, court, utility, insurance and procurement data are used in binned form, together, for financing only.";
 

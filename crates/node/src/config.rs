@@ -30,6 +30,9 @@ pub(crate) struct Config {
     /// Bank: the scoring service; none if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) api: Option<ApiSection>,
+    /// Early warning.
+    #[serde(default)]
+    pub(crate) warning: WarningSection,
 }
 
 /// Who a node is.
@@ -165,6 +168,26 @@ pub(crate) struct RetentionSection {
 impl Default for RetentionSection {
     fn default() -> Self {
         Self { openings_days: 1827 }
+    }
+}
+
+/// Early warning.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct WarningSection {
+    /// Platform: hours between two runs, besides those after imports; 0 for none.
+    pub(crate) every_hours: u32,
+    /// Platform: the rules, which an operator must have approved; no warnings if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) rules: Option<PathBuf>,
+    /// Bank: the data set whose enterprises it watches; all its data sets if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) portfolio: Option<String>,
+}
+
+impl Default for WarningSection {
+    fn default() -> Self {
+        Self { every_hours: 24, rules: None, portfolio: None }
     }
 }
 

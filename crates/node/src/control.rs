@@ -3,6 +3,10 @@
 //! `control.sock` lies in the node's directory, readable by its owner only. The command line, the demo and an operator's own
 //! scripts all speak this; nothing else changes a running node.
 
+mod warning;
+
+pub use warning::{WarningAction, WarningOrder};
+
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -214,6 +218,8 @@ pub enum Command {
         /// The operator's signature over the name.
         signature: Signature,
     },
+    /// Early warnings.
+    Warning(WarningOrder),
     /// Writes tiles and a checkpoint for every durable entry.
     LogPublish,
     /// Notes that an auditor reads the log; asked by the node's own HTTP service.

@@ -12,6 +12,7 @@ mod session;
 mod subject;
 mod token;
 mod witness;
+mod warning;
 mod words;
 
 pub(crate) use audit::audit;
@@ -108,6 +109,9 @@ enum Verb {
     /// Tokens of the scoring service.
     #[command(subcommand)]
     Token(token::TokenVerb),
+    /// Early warnings: rules and report at the platform, inbox at a bank.
+    #[command(subcommand)]
+    Warning(warning::WarningVerb),
     /// Measure what operations cost on this machine.
     #[command(subcommand)]
     Bench(crate::bench::BenchVerb),
@@ -165,6 +169,7 @@ pub fn main() -> ExitCode {
         Verb::Model(verb) => verb.run(language),
         Verb::Score(verb) => verb.run(language),
         Verb::Token(verb) => verb.run(),
+        Verb::Warning(verb) => verb.run(language),
         Verb::Audit(verb) => verb.run(language),
         Verb::Witness(verb) => verb.run(),
     };

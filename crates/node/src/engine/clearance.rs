@@ -182,7 +182,7 @@ impl Engine {
     }
 
     /// One use, however many rows it is of.
-    fn use_consent(&self, step: &mut Step, consent: &Digest, entry: u64, rows: u64) -> Result<(), Failure> {
+    pub(super) fn use_consent(&self, step: &mut Step, consent: &Digest, entry: u64, rows: u64) -> Result<(), Failure> {
         step.count_use(*consent);
         self.store.count_use(consent, entry, rows, step.now)
     }

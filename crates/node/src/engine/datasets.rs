@@ -50,6 +50,7 @@ impl Engine {
             Ok(())
         })?;
         self.refresh_models(&info.name)?;
+        self.warn_after_import(&info.name)?;
         self.described(&info)
     }
 

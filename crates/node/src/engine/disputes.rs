@@ -114,6 +114,7 @@ impl Engine {
         let before = std::mem::replace(&mut self.disputes[place], case.clone());
         let told = self.step(|engine, step| engine.correct(step, &case, &changed));
         let told = told.inspect_err(|_| self.disputes[place] = before)?;
+        self.warn_after_settlement()?;
         let names: Vec<_> = changed.iter().map(|(info, _)| &info.name).collect();
         Ok(json!({ "case": name, "field": case.field, "state": case.state, "data_sets": names, "banks_told": told }))
     }
@@ -131,7 +132,11 @@ impl Engine {
             self.refresh_models(&info.name)?;
         }
         self.keep_case(step, case)?;
-        if changed.is_empty() { Ok(Vec::new()) } else { self.tell_of(step, case) }
+        if changed.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.recall_warnings(step, &case.subject, &case.field)?;
+        self.tell_of(step, case)
     }
 
     pub(super) fn list_cases(&self) -> Result<Value, Failure> {

@@ -25,6 +25,7 @@ impl Engine {
     pub(super) fn erase_due(&mut self) -> Result<Value, Failure> {
         let scores = self.scores_due()?;
         let openings = self.openings_due()?;
+        let warnings = self.warnings_due()?;
         let certificates = self.step(|engine, step| {
             for request in &scores {
                 engine.store.erase_score(request)?;
@@ -32,17 +33,24 @@ impl Engine {
             for entry in &openings {
                 engine.store.erase_opening(*entry)?;
             }
+            for warning in &warnings {
+                engine.store.erase_warning(warning)?;
+            }
             let names = |text: String| Digest::of_bytes(text.as_bytes());
             let scores = scores.iter().map(|request| names(format!("score/{request}"))).collect();
             let openings = openings.iter().map(|entry| names(format!("opening/{entry}"))).collect();
+            let warnings = warnings.iter().map(|warning| names(format!("warning/{warning}"))).collect();
             let made = [
                 engine.certify(step, "score", "data life of the consent is over", scores)?,
+                engine.certify(step, "warning", "data life of the consent is over", warnings)?,
                 engine.certify(step, "opening", "records are kept no longer", openings)?,
             ];
             Ok(made.into_iter().flatten().collect::<Vec<_>>())
         })?;
         self.last_erasure = now();
-        Ok(json!({ "scores": scores.len(), "openings": openings.len(), "certificates": certificates }))
+        Ok(
+            json!({ "scores": scores.len(), "warnings": warnings.len(), "openings": openings.len(), "certificates": certificates }),
+        )
     }
 
     /// Once a day.

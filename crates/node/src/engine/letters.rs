@@ -92,6 +92,9 @@ impl Engine {
             "score-request" => self.score_requests(step, peer, &message.session, &message.body),
             "correction" => self.take_correction(step, peer, &message.body),
             "score-response" => self.score_responses(step, peer, &message.session, &message.body),
+            "warning" => self.take_warnings(step, peer, &message.body),
+            "warning-ack" => self.take_warning_ack(step, peer, &message.body),
+            "warning-outcome" => self.take_warning_outcome(step, peer, &message.body),
             kind => Err(crate::failure::refused(format!("{peer} sent a message of unknown kind `{kind}`"))),
         }
     }

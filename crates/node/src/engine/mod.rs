@@ -32,6 +32,7 @@ mod sessions;
 mod step;
 mod subject;
 mod tokens;
+mod warning;
 mod witness;
 
 use std::collections::BTreeMap;
@@ -62,6 +63,7 @@ pub(crate) use models::{MODEL_LABEL, change_digest};
 pub(crate) use sample::sampled;
 use sessions::Live;
 pub(crate) use tokens::{TOKEN_LABEL, revocation_digest};
+pub(crate) use warning::{RULES_LABEL, WARNING_LABEL, action_digest};
 
 /// How often consents and list entries that have expired are looked for among running sessions.
 const SWEEP: Duration = Duration::from_secs(60);
@@ -103,6 +105,7 @@ pub(crate) struct Engine {
     group: group::Group,
     log: PublishedLog,
     witnessing: witness::Witnessing,
+    warnings: warning::Desk,
     gate: Arc<Gate>,
     last_tick: i64,
 }
@@ -134,6 +137,7 @@ impl Engine {
             group: group::Group::default(),
             log,
             witnessing,
+            warnings: warning::Desk::default(),
             gate: Arc::new(Gate::new(keys.storage())),
             last_tick: 0,
             directory,
@@ -146,6 +150,7 @@ impl Engine {
         engine.load_registers()?;
         engine.load_disputes()?;
         engine.load_tokens()?;
+        engine.load_warnings()?;
         if engine.ledger.next() == 0 {
             engine.step(Engine::record_genesis)?;
         }
@@ -267,6 +272,7 @@ impl Engine {
             Command::Score(_) | Command::ScoreBatch(_) => Err(failure::internal("scores are answered later")),
             Command::LogAccess { auditor } => self.note_access(&auditor),
             Command::LogReceipts { peer, after } => self.receipts(&peer, after),
+            Command::Warning(order) => self.obey_warning(order),
             Command::LogPublish => self.publish().map(|()| serde_json::json!({ "entries": self.log.size() })),
         }
     }
@@ -275,6 +281,7 @@ impl Engine {
         self.lose_patience()?;
         self.give_up_scores();
         self.log_refused_calls()?;
+        self.tick_warnings()?;
         if self.last_sweep.elapsed() >= SWEEP {
             self.last_sweep = Instant::now();
             self.look_again()?;

@@ -25,6 +25,7 @@ impl Engine {
             "uses": self.uses_of(&subject)?,
             "log": self.entries_about(&subject)?,
             "scores": self.scores_about(&subject)?,
+            "warnings": self.warnings_about(&subject)?,
             "cases": self.disputes.iter().filter(|case| case.subject == subject).collect::<Vec<_>>(),
         });
         let object = Digest::of_bytes(report.to_string().as_bytes());

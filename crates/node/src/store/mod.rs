@@ -11,6 +11,7 @@ mod letters;
 mod records;
 mod subjects;
 mod vault;
+mod warnings;
 mod witness;
 
 pub(crate) use disclosures::Disclosed;
@@ -18,6 +19,7 @@ pub(crate) use letters::Letter;
 pub(crate) use records::OperatorRole;
 pub(crate) use records::{DatasetInfo, ModelChange, ModelRecord, ModelState, Operator, SessionRecord};
 pub(crate) use vault::Vault;
+pub(crate) use warnings::{StoredWarning, WarningState};
 
 use std::path::Path;
 

@@ -24,6 +24,16 @@ CREATE TABLE token (name TEXT PRIMARY KEY, record TEXT NOT NULL) STRICT;
 CREATE TABLE call (key BLOB PRIMARY KEY, body BLOB NOT NULL, request TEXT NOT NULL, expires INTEGER NOT NULL,
     sealed BLOB NOT NULL) STRICT;
 CREATE INDEX call_of_request ON call (request);
+-- Early warnings: at the platform those issued to a bank, at a bank those about its portfolio.
+CREATE TABLE warning (id BLOB PRIMARY KEY, bank TEXT NOT NULL, rule TEXT NOT NULL, state TEXT NOT NULL, subject BLOB NOT NULL,
+    consent BLOB NOT NULL, sealed BLOB NOT NULL) STRICT;
+CREATE INDEX warning_of_subject ON warning (subject);
+CREATE INDEX warning_in_state ON warning (state);
+-- Rules of warnings that an operator approved, what they read last of each source, what banks made of their warnings.
+CREATE TABLE warning_rules (version INTEGER PRIMARY KEY, approval TEXT NOT NULL) STRICT;
+CREATE TABLE warning_baseline (source TEXT PRIMARY KEY, sealed BLOB NOT NULL) STRICT;
+CREATE TABLE warning_outcome (bank TEXT NOT NULL, rule TEXT NOT NULL, outcome TEXT NOT NULL, count INTEGER NOT NULL,
+    PRIMARY KEY (bank, rule, outcome)) STRICT;
 -- Certificates of what was deleted.
 CREATE TABLE certificate (number INTEGER PRIMARY KEY, envelope TEXT NOT NULL) STRICT;
 CREATE TABLE session (id TEXT PRIMARY KEY, record TEXT NOT NULL) STRICT;
