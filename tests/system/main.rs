@@ -11,6 +11,7 @@ mod chaos;
 mod cohorts;
 mod consents;
 mod demo;
+mod evidence;
 mod layout;
 mod left;
 mod lists;

@@ -147,7 +147,7 @@ pub enum Body {
     /// Every party has signed a contract.
     #[serde(rename = "session.contract")]
     SessionContract {
-        /// Digest of the contract; its parties' own logs carry the same.
+        /// Digest of the contract, the statement that all parties signed; their own logs carry the same.
         contract: Digest,
         /// The parties.
         parties: Vec<String>,
@@ -222,6 +222,16 @@ pub enum Body {
         model: Digest,
         /// Sums that led to it.
         rounds: u32,
+    },
+    /// Parties have signed a fact in common; equal at every party that the session's end reached.
+    #[serde(rename = "attestation")]
+    Attestation {
+        /// `round-result`: the sums of the session; `model-release`: its model.
+        fact: String,
+        /// Digest of the signed statement (in-toto Statement v1), the payload of a DSSE envelope.
+        env: Digest,
+        /// Who signed.
+        signers: Vec<String>,
     },
     /// An operator passed a model into use, or took it out.
     #[serde(rename = "model.state")]

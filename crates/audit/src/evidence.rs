@@ -5,7 +5,7 @@
 //! consortium's key, the log's key or a policy needs nothing else.
 
 use serde::{Deserialize, Serialize};
-use tally_crypto::sign::{Envelope, VerifyKey};
+use tally_crypto::sign::{Envelope, STATEMENT_TYPE, VerifyKey, predicate_type};
 use tally_crypto::transcript::{Digest, commit};
 
 use crate::entry::{Body, Entry};
@@ -19,6 +19,9 @@ use tally_crypto::merkle::{leaf_hash, verify_inclusion};
 
 #[cfg(test)]
 mod tests;
+
+/// How the URIs of what statements say begin.
+const ATTESTATIONS: &str = "https://tallystick.example/attestation/";
 
 /// What the field `format` says.
 const FORMAT: &str = "tallystick-evidence-v1";
@@ -83,7 +86,8 @@ pub struct Proven {
 pub struct Document {
     /// Field of the entry that holds its digest.
     pub field: String,
-    /// Those named in the registry whose signatures hold; of a contract, all of its parties.
+    /// Those named in the registry whose signatures hold; of a contract all of its parties, of a fact all who are said to have
+    /// signed it.
     pub signed_by: Vec<String>,
 }
 
@@ -210,6 +214,12 @@ fn signers(registry: &Registry) -> impl Iterator<Item = (&str, &VerifyKey)> {
     parties.chain(others.map(|named| (named.name.as_str(), &named.key)))
 }
 
+/// What kind of statement an envelope holds, if it holds one.
+fn statement(envelope: &Envelope) -> Option<String> {
+    let payload = envelope.unverified_payload().ok().filter(|_| envelope.payload_type == STATEMENT_TYPE)?;
+    predicate_type(&payload)
+}
+
 fn document(
     envelope: &Envelope,
     entry: &Entry,
@@ -223,12 +233,19 @@ fn document(
     let holds = |key: &VerifyKey| envelope.open(&envelope.payload_type, &[*key]).is_ok();
     let signed_by: Vec<_> = registry.into_iter().flat_map(signers).filter(|(_, key)| holds(key)).collect();
     let signed_by: Vec<_> = signed_by.into_iter().map(|(name, _)| name.to_owned()).collect();
-    let unsigned = match (&entry.body, registry) {
-        (Body::SessionContract { parties, .. }, Some(_)) => parties.iter().find(|party| !signed_by.contains(party)),
-        _ => None,
+    let (signers, what) = match &entry.body {
+        Body::SessionContract { parties, .. } => (parties.as_slice(), "is a party of the contract"),
+        Body::Attestation { signers, .. } => (signers.as_slice(), "stands in the entry as a signer"),
+        _ => (&[][..], ""),
     };
-    if let Some(party) = unsigned {
-        return Err(wrong(format!("{party} is a party of the contract and has not signed it")));
+    if let (Body::Attestation { fact, .. }, found) = (&entry.body, statement(envelope))
+        && found.as_deref() != Some(format!("{ATTESTATIONS}{fact}/v1").as_str())
+    {
+        return Err(wrong(format!("is not a statement of `{fact}`")));
+    }
+    // Without a registry nobody's key is known.
+    if let Some(party) = signers.iter().find(|party| registry.is_some() && !signed_by.contains(party)) {
+        return Err(wrong(format!("{party} {what} and has not signed it")));
     }
     Ok(Document { field: field.clone(), signed_by })
 }

@@ -260,7 +260,8 @@ impl<'a> Subject<'a> {
 }
 
 impl Disclosed {
-    fn opens(&self, entry: &Entry) -> bool {
+    /// Whether this is what the entry commits to.
+    pub fn opens(&self, entry: &Entry) -> bool {
         let mut salt = [0; 16];
         if hex::decode_to_slice(&self.salt, &mut salt).is_err() {
             return false;

@@ -137,6 +137,15 @@ pub enum Command {
         /// Session name.
         session: String,
     },
+    /// Opens chosen commitments of the log to an auditor.
+    AuditOpen {
+        /// Which ones.
+        order: OpenOrder,
+        /// Who decides.
+        operator: String,
+        /// The operator's signature over the order.
+        signature: Signature,
+    },
     /// An operator's approval of a contract.
     SessionApprove {
         /// Session name.
@@ -262,6 +271,30 @@ pub struct DatasetImport {
     /// Values that do not fit the dictionary count as missing, and are counted, instead of refusing the file.
     #[serde(default)]
     pub misfits_missing: bool,
+}
+
+/// Commitments of the log to open; what is `None` does not matter.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OpenOrder {
+    /// First entry.
+    pub from: Option<u64>,
+    /// Last entry.
+    pub to: Option<u64>,
+    /// Entries of this session.
+    pub session: Option<String>,
+    /// Entries about this enterprise.
+    pub subject: Option<String>,
+    /// When it was given, Unix milliseconds: an old order is not carried out.
+    pub time: i64,
+}
+
+impl OpenOrder {
+    /// What the operator signs.
+    pub(crate) fn digest(&self) -> Digest {
+        // Panic safety: the type holds only texts and numbers.
+        Digest::of("tallystick/open-order/v1", &[&serde_json::to_vec(self).expect("orders serialise")])
+    }
 }
 
 /// An applicant to score.

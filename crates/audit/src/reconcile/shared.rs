@@ -9,7 +9,7 @@ use super::{Finding, Kind, ends_before, find, in_sessions, is_platform};
 use crate::entry::{Body, Entry};
 use crate::verify::VerifiedLog;
 
-/// Contracts, alignments, sums and models are the same wherever they are logged, stand once, and each party has them.
+/// Contracts, alignments, sums, models and signed statements are the same wherever they are logged, stand once, and each party has them.
 pub(super) fn facts(logs: &[VerifiedLog], history: &History, findings: &mut Vec<Finding>) {
     let mut told: BTreeMap<(&str, String), Vec<(&str, &Entry)>> = BTreeMap::new();
     for log in logs {
@@ -40,6 +40,7 @@ fn name(body: &Body) -> Option<String> {
         Body::PsiRun { bank, .. } => Some(format!("the alignment with {bank}")),
         Body::RoundResult { round, .. } => Some(format!("the sum of round {round}")),
         Body::ModelRelease { .. } => Some("the model".into()),
+        Body::Attestation { fact, .. } => Some(format!("the signed statement `{fact}`")),
         _ => None,
     }
 }
@@ -47,7 +48,7 @@ fn name(body: &Body) -> Option<String> {
 /// Who must hold a fact; sums and models have rules of their own, since banks may leave.
 fn who(body: &Body, logs: &[VerifiedLog]) -> Vec<String> {
     match body {
-        Body::SessionContract { parties, .. } => parties.clone(),
+        Body::SessionContract { parties, .. } | Body::Attestation { signers: parties, .. } => parties.clone(),
         Body::PsiRun { bank, .. } => {
             let platforms = logs.iter().filter(|log| is_platform(log)).map(|log| &log.party);
             std::iter::once(bank).chain(platforms).cloned().collect()

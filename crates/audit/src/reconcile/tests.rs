@@ -198,6 +198,12 @@ impl<'a> World<'a> {
             if party != PLATFORM {
                 self.send(party, PLATFORM, "session", "control");
             }
+        }
+        for party in [PLATFORM].into_iter().chain(BANKS) {
+            for fact in ["round-result", "model-release"] {
+                let signers = BANKS.into_iter().chain([PLATFORM]).map(Into::into).collect();
+                self.own(party, Body::Attestation { fact: fact.into(), env: digest(fact), signers });
+            }
             self.stage(party, "released");
             self.stage(party, "closed");
         }
@@ -336,6 +342,8 @@ fn lies_told_from_the_beginning_name_the_liar() {
     lied("bank-2", Kind::FactDiffers, changed!(Body::RoundResult { sums, round: 1, .. } => *sums = digest("x")));
     lied("bank-2", Kind::FactDiffers, changed!(Body::SessionContract { purpose, .. } => *purpose = "x".into()));
     lied("bank-3", Kind::FactDiffers, changed!(Body::ModelRelease { model, .. } => *model = digest("x")));
+    lied("bank-3", Kind::FactDiffers, changed!(Body::Attestation { env, .. } => *env = digest("x")));
+    lied("bank-1", Kind::FactMissing, dropped(|body| matches!(body, Body::Attestation { .. })));
     lied("bank-1", Kind::FactMissing, dropped(|body| matches!(body, Body::SessionContract { .. })));
     lied(PLATFORM, Kind::FactMissing, dropped(move |body| round(body, 1)));
     lied("bank-2", Kind::FactMissing, dropped(|body| matches!(body, Body::PsiRun { .. })));

@@ -1,13 +1,16 @@
-//! Signatures: Ed25519 (RFC 8032) under a domain label, and DSSE envelopes ([`Envelope`]).
+//! Signatures: Ed25519 (RFC 8032) under a domain label, and DSSE envelopes ([`Envelope`]), which may
+//! hold in-toto statements ([`Statement`]).
 //!
 //! A label goes before every message, so that a signature made for one purpose is worth nothing for another. Verification
 //! is strict (no small-order keys, no malleable scalars); many signatures are checked at once by [`refuted`].
 
 mod batch;
 mod envelope;
+mod statement;
 
 pub use batch::{Claim, refuted};
 pub use envelope::{Envelope, EnvelopeError, EnvelopeSignature};
+pub use statement::{Predicate, STATEMENT_TYPE, Statement, Subject, predicate_type};
 
 use std::fmt;
 

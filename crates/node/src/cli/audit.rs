@@ -1,23 +1,23 @@
-//! Verbs of auditors: they need copies of logs and public keys, nothing else.
+//! Verbs of auditors: they need copies of logs and public keys, nothing else, but `open`, by which a node discloses to them.
 
 mod bundle;
 mod fetch;
+mod open;
 mod page;
 mod receipts;
+mod replay;
 mod scan;
 mod trail;
 
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
-use serde::Deserialize;
 use serde_json::{Value, json};
+use tally_audit::Registry;
 use tally_audit::policy::Policy;
 use tally_audit::reconcile::{Severity, reconcile};
-use tally_audit::verify::{Trust, VerifiedLog, verify_log, verify_under};
-use tally_audit::{Body, Registry};
-use tally_crypto::sign::{Envelope, VerifyKey};
-use tally_protocol::session::{Replayed, SealedContract, replay};
+use tally_audit::verify::{Trust, verify_under};
+use tally_crypto::sign::VerifyKey;
 
 use super::node::read_text;
 use super::{Language, Printed};
@@ -48,20 +48,13 @@ pub(super) enum AuditVerb {
     Trace(trail::TraceArguments),
     /// Count the use of data by provider, purpose, bank and month.
     Report(trail::ReportArguments),
+    /// Open chosen commitments of a node's log to an auditor; the node logs it first.
+    Open(open::OpenArguments),
     /// One entry with everything that proves it, in one file.
     #[command(subcommand)]
     Bundle(bundle::BundleVerb),
-    /// Recompute every released sum of a session from its transcripts, without opening a bank's vector.
-    Replay {
-        /// What `session evidence` wrote.
-        evidence: PathBuf,
-        /// The consortium's signed registry.
-        #[arg(long, value_name = "FILE")]
-        registry: PathBuf,
-        /// Logs that must hold the same sums: node directories, log directories, or copies of them.
-        #[arg(long = "log", value_name = "DIR")]
-        logs: Vec<PathBuf>,
-    },
+    /// Replay a session from its transcripts: every released sum again, and the model that follows from them.
+    Replay(replay::ReplayArguments),
 }
 
 /// Whom an auditor trusts.
@@ -90,7 +83,8 @@ impl AuditVerb {
             Self::Receipts(arguments) => return arguments.run(),
             Self::Trace(arguments) => return arguments.run(),
             Self::Report(arguments) => return arguments.run(language),
-            Self::Replay { evidence, registry, logs } => return replay_all(&evidence, &registry, &logs),
+            Self::Open(arguments) => return arguments.run(),
+            Self::Replay(arguments) => return arguments.run(),
         };
         let (registry, policy) = trust.read()?;
         let value = audit_under(&logs, Trust { registry: registry.as_ref(), policy: policy.as_ref() })?;
@@ -158,62 +152,6 @@ fn audit_under(logs: &[PathBuf], trust: Trust<'_>) -> Result<Value, Failure> {
     findings.extend(joined.iter().map(ToString::to_string));
     let all = verified.len() == logs.len();
     Ok(json!({ "verified": all, "reconciled": all && reconciled, "logs": shown, "findings": findings }))
-}
-
-/// The file of `session evidence`.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Evidence {
-    contract: Envelope,
-    transcripts: Vec<String>,
-}
-
-fn replay_all(path: &Path, registry: &Path, logs: &[PathBuf]) -> Result<Printed, Failure> {
-    let wrong = |reason: String| failure::data(format!("{}: {reason}", path.display()));
-    let evidence: Evidence = serde_json::from_str(&read_text(path)?).map_err(|error| wrong(error.to_string()))?;
-    let registry = read_registry(registry, None)?;
-    let contract = SealedContract::verify(&evidence.contract).map_err(|error| wrong(error.to_string()))?;
-    for party in &contract.terms().parties {
-        if registry.party(&party.name).is_none_or(|known| known.node_key != party.node_key) {
-            return Err(wrong(format!("the contract names {} with a key that is not in the registry", party.name)));
-        }
-    }
-    let verified = logs.iter().map(|log| verify_log(log, &registry)).collect::<Result<Vec<_>, _>>();
-    let verified = verified.map_err(failure::check)?;
-    let (mut rounds, mut findings) = (Vec::new(), Vec::new());
-    let mut next = 0;
-    for (number, transcript) in evidence.transcripts.iter().enumerate() {
-        let bytes = hex::decode(transcript).map_err(|error| wrong(format!("transcript {number}: {error}")))?;
-        match replay(&contract, &bytes) {
-            Ok(replayed) if replayed.round < next => {
-                findings.push(format!("transcript {number}: round {} does not follow the one before", replayed.round));
-            }
-            Ok(replayed) => {
-                next = replayed.round + 1;
-                for log in verified.iter().filter(|log| !holds_sum(log, &contract.terms().session, &replayed)) {
-                    findings.push(format!("round {}: the log of {} does not hold this sum", replayed.round, log.party));
-                }
-                let Replayed { round, cohort, sums, words, .. } = replayed;
-                rounds.push(json!({ "round": round, "banks": cohort, "words": words, "sums": sums }));
-            }
-            Err(reason) => findings.push(format!("transcript {number}: {reason}")),
-        }
-    }
-    let holds = findings.is_empty();
-    let text = if holds { format!("{} sums recomputed, bit for bit", rounds.len()) } else { findings.join("\n") };
-    Ok(Printed { value: json!({ "holds": holds, "rounds": rounds, "findings": findings }), text, holds })
-}
-
-fn holds_sum(log: &VerifiedLog, session: &str, replayed: &Replayed) -> bool {
-    log.entries.iter().any(|entry| {
-        let body = Body::RoundResult {
-            round: replayed.round,
-            request: replayed.request,
-            sums: replayed.sums,
-            cohort: replayed.cohort.clone(),
-        };
-        entry.session.as_deref() == Some(session) && entry.body == body
-    })
 }
 
 fn in_words(value: &Value) -> String {

@@ -56,7 +56,8 @@ pub(super) enum SessionVerb {
         #[arg(long)]
         reason: String,
     },
-    /// Write the contract and every round's transcript to a file, for `audit replay`.
+    /// Write what auditors verify and replay: the contract, the statements signed at the end, and at the platform every
+    /// round's transcript.
     Evidence {
         #[command(flatten)]
         node: NodeArgument,

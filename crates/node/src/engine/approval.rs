@@ -382,7 +382,7 @@ impl Engine {
             }
         }
         if let Some(platform) = terms.platform() {
-            let signed = envelope.open(tally_protocol::session::CONTRACT_TYPE, &[platform.node_key]);
+            let signed = envelope.open(tally_crypto::sign::STATEMENT_TYPE, &[platform.node_key]);
             signed.map_err(|error| failure::refused(format!("{peer}: {error}")))?;
         }
         if terms.expires < now() {

@@ -8,7 +8,7 @@ use tally_net::Incoming;
 use tally_policy::disclosure::{Groups, Verdict};
 use tally_policy::{Cleared, Denied, Form};
 use tally_protocol::scoring::{ScoreOutcome, ScoreRequest};
-use tally_protocol::session::{Fact, Holder, SealedContract, Stage};
+use tally_protocol::session::{Attestation, Fact, Holder, SealedContract, Stage};
 
 use crate::config::{Role, check_name};
 use crate::store::DatasetInfo;
@@ -128,6 +128,11 @@ pub(super) fn fact(fact: &Fact) -> Body {
         Fact::Released { round, request, sums, cohort } => Body::RoundResult { round, request, sums, cohort },
         Fact::Model { model, rounds } => Body::ModelRelease { model, rounds },
     }
+}
+
+pub(super) fn attestation(attestation: &Attestation) -> Body {
+    let (fact, env) = (attestation.fact.into(), attestation.digest);
+    Body::Attestation { fact, env, signers: attestation.signers.clone() }
 }
 
 pub(super) fn model_state(model: &Digest, state: &str) -> Body {

@@ -17,6 +17,7 @@ mod datasets;
 mod disclosure;
 mod disputes;
 mod erasure;
+mod evidence;
 mod fallback;
 mod group;
 mod import;
@@ -59,6 +60,7 @@ pub(crate) use approval::APPROVAL_LABEL;
 pub(crate) use calls::{Call, Key, Served, code_of};
 pub(crate) use clearance::{bank_rows, platform_column, platform_rows};
 pub(crate) use datasets::dictionary_of;
+pub(crate) use evidence::OPEN_LABEL;
 pub(crate) use models::{MODEL_LABEL, change_digest};
 pub(crate) use sample::sampled;
 use sessions::Live;
@@ -253,6 +255,7 @@ impl Engine {
                 self.propose(&template, &dictionary, &dataset, &banks, patience_seconds)
             }
             Command::SessionEvidence { session } => self.session_evidence(&session),
+            Command::AuditOpen { order, operator, signature } => self.open_entries(&order, &operator, &signature),
             Command::SessionShow { session } => self.show_session(session.as_deref()),
             Command::SessionApprove { session, operator, contract, signature, dataset } => {
                 self.approve(&session, &operator, contract, &signature, dataset)

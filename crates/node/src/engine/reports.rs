@@ -45,22 +45,6 @@ impl Engine {
         }))
     }
 
-    /// What an auditor replays: the contract, and the transcript of every round that this node released.
-    pub(super) fn session_evidence(&self, session: &str) -> Result<Value, Failure> {
-        let record = self.known_session(session)?;
-        let contract = self.contract_of(&record)?;
-        let mut transcripts = Vec::new();
-        for round in 0..contract.terms().limits.rounds {
-            // A round that was called off has none.
-            let transcript = self.store.result(session, &format!("transcript-{round}"))?;
-            transcripts.extend(transcript.map(hex::encode));
-        }
-        if transcripts.is_empty() {
-            return Err(failure::data(format!("session {session} has no transcripts here: the platform keeps them")));
-        }
-        Ok(json!({ "contract": record.envelope, "transcripts": transcripts }))
-    }
-
     fn only_open_session(&self) -> Result<SessionRecord, Failure> {
         let mut open: Vec<_> = self.store.sessions()?.into_iter().filter(|record| !record.ended()).collect();
         match (open.pop(), open.is_empty()) {

@@ -202,6 +202,11 @@ impl Engine {
                     self.keep_label_diversity(&record, &own)?;
                     table = Some(own);
                 }
+                Request::Other(Output::Attested(attestation)) => {
+                    step.record(Some(&session), &me, book::attestation(&attestation));
+                    let envelope = serde_json::to_vec(&attestation.envelope).map_err(failure::internal)?;
+                    self.store.put_result(&session, attestation.fact, &envelope)?;
+                }
                 Request::Other(Output::Model(fit)) => self.keep_model(&mut record, &fit, table.as_deref())?,
                 Request::Other(Output::Stage(stage)) => self.reach(step, &mut record, stage)?,
                 Request::Other(Output::Send { .. } | Output::Releasing(_)) => {}
@@ -305,7 +310,7 @@ impl Engine {
         let contract = self.contract_of(record)?;
         let seed = self.keys.session(contract.digest().as_bytes());
         let made = if self.is_platform() {
-            PlatformSession::new(contract, seed).map(|machine| Live::Platform(Box::new(machine)))
+            PlatformSession::new(contract, self.signing.clone(), seed).map(|machine| Live::Platform(Box::new(machine)))
         } else {
             BankSession::new(contract, self.me(), self.signing.clone(), seed)
                 .map(|machine| Live::Bank(Box::new(machine)))
@@ -418,6 +423,7 @@ fn generalise<M>(output: Output<M>, encode: impl FnOnce(M) -> (&'static str, Vec
         Output::Stage(stage) => Request::Other(Output::Stage(stage)),
         Output::Table(table) => Request::Other(Output::Table(table)),
         Output::Model(fit) => Request::Other(Output::Model(fit)),
+        Output::Attested(attestation) => Request::Other(Output::Attested(attestation)),
         Output::Releasing(release) => Request::Other(Output::Releasing(release)),
         Output::Refused(fault) => Request::Other(Output::Refused(fault)),
         Output::Evidence { round, transcript } => Request::Other(Output::Evidence { round, transcript }),

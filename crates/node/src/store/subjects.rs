@@ -51,6 +51,30 @@ impl Store {
         self.execute("DELETE FROM score WHERE request = ?1", [request]).map(drop)
     }
 
+    /// Openings of entries in a range, in order: the entry, the salt, and the value; of one subject where its keyed hash is given.
+    pub(crate) fn openings(
+        &self,
+        entries: std::ops::RangeInclusive<u64>,
+        tag: Option<&Digest>,
+    ) -> Result<Vec<(u64, [u8; 16], String)>, Failure> {
+        let statement =
+            "SELECT entry, sealed FROM opening WHERE entry BETWEEN ?1 AND ?2 AND (?3 IS NULL OR subject = ?3)
+            ORDER BY entry";
+        // The store counts to 2^63 - 1.
+        let last = (*entries.end()).min(i64::MAX as u64);
+        let tag = tag.map(|tag| tag.as_bytes().to_vec());
+        let rows = self.rows(statement, (*entries.start(), last, tag), |row| {
+            Ok((row.get::<_, u64>(0)?, row.get::<_, Vec<u8>>(1)?))
+        })?;
+        let open = |(entry, sealed): (u64, Vec<u8>)| {
+            let opening = self.vault.open("opening", &entry.to_string(), &sealed)?;
+            let (salt, value) =
+                opening.split_first_chunk().ok_or_else(|| failure::internal("an opening is too short"))?;
+            Ok((entry, *salt, String::from_utf8(value.to_vec()).map_err(failure::internal)?))
+        };
+        rows.into_iter().map(open).collect()
+    }
+
     /// Numbers of openings of entries before `first`.
     pub(crate) fn openings_before(&self, first: u64) -> Result<Vec<u64>, Failure> {
         self.column("SELECT entry FROM opening WHERE entry < ?1 ORDER BY entry", [first])

@@ -8,17 +8,18 @@ use tally_crypto::seed::Seed;
 use tally_crypto::sign::SigningKey;
 use tally_crypto::transcript::Digest;
 use tally_model::boosted::Holder as RowHolder;
-use tally_model::release::{pack, presence};
-use tally_model::{Ask, Column, ContributionError, Learner, SumRequest, Table};
+use tally_model::{Ask, Column, Table};
 use tally_policy::Cleared;
 
+use super::attest::{Announced, RoundResult, Statements};
 use super::join::{decode_codes, join};
 use super::messages::{FromBank, FromPlatform};
 use super::parts::{Asked, Reached};
+use super::training::Training;
 use super::transcript::AlignmentTranscript;
 use super::withdrawal::{Origin, Origins};
-use super::{Fact, Fault, Holder, Output, Recompute, SealedContract, Stage};
-use crate::aggregation::{Contributor, Noise, NoiseError, Offer, Part, Reaction, Release, Transcript};
+use super::{Fact, Fault, Holder, Output, SealedContract, Stage};
+use crate::aggregation::{Contributor, Noise, Offer, Reaction, Release, Transcript};
 use crate::alignment::{self, Identifiers, Keyed, SealedRow, Step, ToBank, ToPlatform, open_rows};
 
 /// What a bank brings: its cleared loan rows.
@@ -57,6 +58,7 @@ pub struct BankSession {
     key: Arc<SigningKey>,
     seed: Seed,
     early: Vec<FromPlatform>,
+    announced: Announced,
     phase: Phase,
 }
 
@@ -65,7 +67,7 @@ enum Phase {
     Waiting(BankData),
     Opening(Box<Opening>),
     Training(Box<Training>),
-    Fitted { model: Digest },
+    Fitted { model: Digest, statements: Box<Statements> },
     Finished,
 }
 
@@ -75,7 +77,6 @@ struct Opening {
     announced: Option<u64>,
     keyed: Vec<Keyed>,
     done: bool,
-    bins: Vec<u16>,
     transcript: AlignmentTranscript,
     rows: Vec<SealedRow>,
     gone: Gone,
@@ -88,25 +89,7 @@ struct Gone {
     identifiers: BTreeSet<String>,
 }
 
-struct Training {
-    rows: RowHolder,
-    origins: Origins,
-    trainer: Learner,
-    contributor: Contributor,
-    asked: Asked,
-    /// What this bank's rows add to the sum that is asked, once it was computed.
-    own: Option<Vec<i64>>,
-    noise: Option<Noise>,
-    /// Number of the next round.
-    round: u32,
-    /// A sum was released without this bank: it takes part no more.
-    out: bool,
-}
-
 type Outputs = Vec<Output<FromBank>>;
-
-/// Most bins of a platform field without order: a code of its own for every enterprise would turn counts into a list of them.
-const MOST_CATEGORIES: u16 = 64;
 
 impl BankSession {
     /// A session that waits for its data.
@@ -119,7 +102,16 @@ impl BankSession {
         if contract.terms().party(me).is_none() {
             return Err(Fault::new(&platform, format!("sent a contract that does not name {me}")));
         }
-        Ok(Self { contract, me: me.into(), platform, key, seed, early: Vec::new(), phase: Phase::Preparing })
+        Ok(Self {
+            contract,
+            me: me.into(),
+            platform,
+            key,
+            seed,
+            early: Vec::new(),
+            announced: Announced::default(),
+            phase: Phase::Preparing,
+        })
     }
 
     /// Applies one input.
@@ -145,7 +137,7 @@ impl BankSession {
     /// The round that is running, for people.
     pub fn round(&self) -> Option<u32> {
         match &self.phase {
-            Phase::Training(training) => Some(training.round),
+            Phase::Training(training) => Some(training.next_round()),
             _ => None,
         }
     }
@@ -173,7 +165,7 @@ impl BankSession {
                 self.early.push(message);
                 Ok(Vec::new())
             }
-            (Phase::Waiting(_), FromPlatform::Announce { bins, .. }) => self.open(bins),
+            (Phase::Waiting(_), FromPlatform::Announce { bins, tables }) => self.open(Announced { bins, tables }),
             (Phase::Opening(opening), FromPlatform::Rows(rows)) => {
                 let room = opening.announced.unwrap_or(0).saturating_sub(opening.rows.len() as u64);
                 if rows.len() as u64 > room {
@@ -209,12 +201,15 @@ impl BankSession {
             (Phase::Training(_), FromPlatform::Released { round, cohort, sums, transcript }) => {
                 self.released(round, cohort, sums, transcript.map(|transcript| *transcript))
             }
-            (Phase::Fitted { model }, FromPlatform::Complete { model: theirs }) => {
+            (Phase::Fitted { model, statements }, FromPlatform::Complete { model: theirs, signed }) => {
                 if *model != theirs {
                     return Err(Fault::new(&self.platform, "completed the session with another model"));
                 }
+                statements.check_all(&self.contract, &signed).map_err(|reason| Fault::new(&self.platform, reason))?;
+                let attested = statements.clone().attested(&self.contract, &signed);
                 self.phase = Phase::Finished;
-                Ok(vec![Output::Stage(Stage::Released), Output::Stage(Stage::Closed)])
+                let stages = [Stage::Released, Stage::Closed].map(Output::Stage);
+                Ok(attested.map(Output::Attested).into_iter().chain(stages).collect())
             }
             (_, FromPlatform::Complete { .. }) => {
                 Err(Fault::new(&self.platform, "completed the session before this bank had its model"))
@@ -225,16 +220,13 @@ impl BankSession {
         }
     }
 
-    fn open(&mut self, bins: Vec<u16>) -> Result<Outputs, Fault> {
+    fn open(&mut self, announced: Announced) -> Result<Outputs, Fault> {
         let Phase::Waiting(data) = std::mem::replace(&mut self.phase, Phase::Preparing) else {
             return Ok(Vec::new());
         };
         let terms = self.contract.terms();
-        let most = terms.model.bins.max(MOST_CATEGORIES);
-        let possible = bins.iter().all(|bins| (1..=most).contains(bins));
-        if bins.len() != terms.fields_of(Holder::Platform).count() || !possible {
-            return Err(Fault::new(&self.platform, "announced bins that do not fit the contract's fields"));
-        }
+        announced.check(terms).map_err(|reason| Fault::new(&self.platform, reason))?;
+        self.announced = announced;
         let identifiers: Identifiers = data.identifiers.iter().collect();
         let fact = Fact::ConsentSet {
             bank: self.me.clone(),
@@ -250,7 +242,6 @@ impl BankSession {
             announced: None,
             keyed: Vec::new(),
             done: false,
-            bins,
             transcript: AlignmentTranscript::new(),
             rows: Vec::new(),
             gone: Gone::default(),
@@ -272,13 +263,13 @@ impl BankSession {
         let opened = rows
             .opened
             .into_iter()
-            .map(|(row, payload)| Ok((row, decode_codes(&payload, &opening.bins, &self.platform)?)))
+            .map(|(row, payload)| Ok((row, decode_codes(&payload, &self.announced.bins, &self.platform)?)))
             .collect::<Result<Vec<_>, Fault>>()?;
         let transcript = opening.transcript.digest();
         let mut outputs = vec![Output::Record(Fact::Alignment { bank: self.me.clone(), transcript })];
-        let table = join(&opening.data, &opened, opening.bins.len());
+        let table = join(&opening.data, &opened, self.announced.bins.len());
         let origins = opening.origins(&opened);
-        self.start_training(table, origins, &opening.bins)?;
+        self.start_training(table, origins)?;
         let gone = &opening.gone;
         let left = |origin: &Origin| gone.tags.contains(&origin.tag) || gone.identifiers.contains(&origin.identifier);
         outputs.extend(self.leave(left));
@@ -314,14 +305,14 @@ impl BankSession {
         vec![Output::Record(Fact::Withdrawn { bank: self.me.clone(), rows })]
     }
 
-    fn start_training(&mut self, mut table: Table, origins: Origins, bins: &[u16]) -> Result<(), Fault> {
+    fn start_training(&mut self, mut table: Table, origins: Origins) -> Result<(), Fault> {
         if table.rows() as u64 > self.contract.terms().limits.row_cap {
             return Err(Fault::new(
                 &self.me,
                 "has more rows than `limits.row_cap` allows: propose the session with a larger one",
             ));
         }
-        let course = self.contract.terms().course(bins);
+        let course = self.contract.terms().course(&self.announced.bins);
         table.baseline = course.bank_only(&table).map_err(|error| Fault::new(&self.me, error))?;
         let trainer = course.learner().map_err(|error| Fault::new(&self.me, error))?;
         let Ask::Sum(request) = trainer.next() else {
@@ -340,7 +331,7 @@ impl BankSession {
             asked,
             own: None,
             noise,
-            round: 0,
+            results: Vec::new(),
             out: false,
         }));
         Ok(())
@@ -402,13 +393,14 @@ impl BankSession {
             .check(&self.me, &self.contract, (round, &cohort, &sums), transcript)
             .map_err(|reason| Fault::new(&self.platform, format!("round {round}: {reason}")))?;
         let unasked = || Fault::new(&self.platform, format!("released a sum that round {round} did not ask"));
-        if round < training.round {
+        if round < training.next_round() {
             return Err(unasked());
         }
         let request = training.asked.request();
-        let mut outputs = vec![Output::Record(release_fact(round, request, &cohort, &sums))];
+        let result = RoundResult::new(round, request, &cohort, &sums);
+        let mut outputs = vec![Output::Record(result.fact())];
         let evaluated = request.evaluates();
-        training.round = round + 1;
+        training.results.push(result);
         let reached = training.asked.release(&cohort, sums, self.contract.terms()).ok_or_else(unasked)?;
         let Reached::Sums(sums) = reached else {
             return Ok(outputs);
@@ -425,78 +417,20 @@ impl BankSession {
             Ask::Done(fit) => {
                 let model = fit.digest();
                 let rounds = u32::try_from(fit.rounds().len()).unwrap_or(u32::MAX);
+                let results = std::mem::take(&mut training.results);
+                let statements = Statements::new(&self.contract, results, &self.announced, model);
+                let signatures = statements.sign(&self.key);
                 outputs.extend([
                     Output::Stage(Stage::Evaluated),
                     Output::Record(Fact::Model { model, rounds }),
                     Output::Table(Box::new(training.rows.table().clone())),
                     Output::Model(Box::new(fit)),
-                    Output::Send { to: self.platform.clone(), message: FromBank::Fitted { model } },
+                    Output::Send { to: self.platform.clone(), message: FromBank::Fitted { model, signatures } },
                 ]);
-                self.phase = Phase::Fitted { model };
+                self.phase = Phase::Fitted { model, statements: Box::new(statements) };
             }
         }
         Ok(outputs)
-    }
-}
-
-impl Training {
-    /// Checks a released sum against what the banks sent, where the contract has this bank do so.
-    fn check(
-        &mut self,
-        me: &String,
-        contract: &SealedContract,
-        (round, cohort, sums): (u32, &Vec<String>, &[i64]),
-        transcript: Option<Transcript>,
-    ) -> Result<(), String> {
-        if !cohort.contains(me) {
-            self.out = true;
-            return Ok(());
-        }
-        if self.contributor.answered() != Some((round, cohort)) {
-            return Err("released a sum over banks that this bank did not agree to".into());
-        }
-        let every = contract.terms().limits.recompute == Recompute::EverySum;
-        if !every && self.asked.part() != Part::Presence {
-            return Ok(());
-        }
-        let transcript = transcript.ok_or("released a sum without what it is recomputed from")?;
-        let recomputed = self.contributor.recompute(transcript).map_err(|error| error.to_string())?;
-        if recomputed == sums { Ok(()) } else { Err("released another sum than the banks' vectors give".into()) }
-    }
-
-    /// What this bank adds in a round; `None` if the offer asks banks that gave no indicators.
-    fn values(&mut self, offer: &Offer, least: u32) -> Result<Option<Vec<i64>>, ContributionError> {
-        let own = match self.own.take() {
-            Some(own) => own,
-            None => self.rows.contribution(self.asked.request())?,
-        };
-        let axes = self.asked.axes();
-        let values = match self.asked.part() {
-            Part::Presence => Some(pack(&presence(axes, &own))),
-            Part::Whole | Part::Cells => self.asked.fold(&offer.cohort, least).map(|fold| {
-                let mut values = own.clone();
-                fold.apply(axes, &mut values);
-                values
-            }),
-        };
-        self.own = Some(own);
-        Ok(values)
-    }
-
-    /// The values with this bank's part of the noise, where the contract asks for it; who has rows at all is told without.
-    fn noisy(&mut self, offer: &Offer, least: u32, seed: &Seed, mut values: Vec<i64>) -> Result<Vec<i64>, NoiseError> {
-        let Some(noise) = self.noise.as_mut().filter(|_| offer.spec.part != Part::Presence) else { return Ok(values) };
-        noise.spend()?;
-        let roster = self.contributor.roster();
-        let shown = self.asked.fold(&offer.cohort, least).map(|fold| self.asked.shown(&fold)).unwrap_or_default();
-        let sensitivity = self.asked.request().sensitivity();
-        let shown = |word: usize| shown.get(word).copied().unwrap_or(true);
-        let label = Digest::of(
-            "tallystick/noise-of-round/v1",
-            &[&offer.spec.round.to_be_bytes(), offer.spec.request.as_bytes()],
-        );
-        noise.add(roster, sensitivity, seed, &label, &mut values, shown)?;
-        Ok(values)
     }
 }
 
@@ -523,15 +457,4 @@ impl Opening {
         self.done |= done;
         Ok(send)
     }
-}
-
-/// The log's record of a released sum: the same at every party.
-pub(super) fn release_fact(round: u32, request: &SumRequest, cohort: &[String], sums: &[i64]) -> Fact {
-    Fact::Released { round, request: request.digest(), sums: sums_digest(sums), cohort: cohort.to_vec() }
-}
-
-/// Names a released sum in logs.
-pub(super) fn sums_digest(sums: &[i64]) -> Digest {
-    let bytes: Vec<u8> = sums.iter().flat_map(|word| word.to_be_bytes()).collect();
-    Digest::of("tallystick/sums/v1", &[&bytes])
 }

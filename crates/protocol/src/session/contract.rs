@@ -1,11 +1,12 @@
 //! The contract of a session: one document that fixes everything, signed by every party before anything is computed.
 //!
-//! JSON in a DSSE envelope; the digest of the payload names the session in every message, key derivation and log entry.
+//! An in-toto statement in a DSSE envelope, about the sharing list and the data set that it is pinned to; the digest of the
+//! payload names the session in every message, key derivation and log entry.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use tally_crypto::sign::{Envelope, VerifyKey};
+use tally_crypto::sign::{Envelope, Predicate, STATEMENT_TYPE, Statement, Subject, VerifyKey};
 use tally_crypto::transcript::Digest;
 use tally_model::release::MAX_BANKS;
 use tally_model::text::Text;
@@ -16,9 +17,6 @@ use super::model_terms::ModelTerms;
 use super::sample::SampleTerms;
 use crate::aggregation::{NoiseTerms, Roster, RosterError, RosterMember};
 use crate::alignment::{self, Engine};
-
-/// Media type of a contract's payload.
-pub const CONTRACT_TYPE: &str = "application/vnd.tallystick.session-contract+json";
 
 /// What the parties agree on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -236,12 +234,24 @@ pub enum ContractError {
     },
 }
 
+impl Predicate for Contract {
+    const TYPE: &'static str = "https://tallystick.example/attestation/session-contract/v1";
+}
+
 impl Contract {
     /// The contract in an envelope without signatures.
     pub fn envelope(&self) -> Envelope {
-        // Panic safety: the type holds only strings, numbers and lists.
-        let payload = serde_json::to_vec(self).expect("contracts serialise");
-        Envelope::new(CONTRACT_TYPE, &payload)
+        Statement::new(self.subject(), self.clone()).envelope()
+    }
+
+    /// What it is about: the sharing list and the data set.
+    fn subject(&self) -> Vec<Subject> {
+        let list = format!("sharing-list/{}", self.list.version);
+        let data = format!("dataset/{}/{}", self.snapshot.dataset, self.snapshot.as_of);
+        vec![
+            Subject::new(list, "sha256", self.list.digest),
+            Subject::new(data, "tallystick-rows-v1", self.snapshot.commitment),
+        ]
     }
 
     /// Names of the banks, in order.
@@ -368,9 +378,12 @@ impl SealedContract {
     /// # Errors
     /// Names the term that does not hold.
     pub fn read(envelope: &Envelope) -> Result<Self, ContractError> {
-        let payload = envelope.open(CONTRACT_TYPE, &[])?;
-        let contract: Contract =
-            serde_json::from_slice(&payload).map_err(|error| ContractError::Format(error.to_string()))?;
+        let payload = envelope.open(STATEMENT_TYPE, &[])?;
+        let Statement { subject, predicate: contract, .. } =
+            Statement::<Contract>::read(&payload).map_err(ContractError::Format)?;
+        if subject != contract.subject() {
+            return Err(ContractError::Format("its subject is not what its terms name".into()));
+        }
         contract.check()?;
         Ok(Self { contract, digest: Digest::of_bytes(&payload) })
     }
@@ -382,7 +395,7 @@ impl SealedContract {
     pub fn verify(envelope: &Envelope) -> Result<Self, ContractError> {
         let sealed = Self::read(envelope)?;
         let keys: Vec<_> = sealed.contract.parties.iter().map(|party| party.node_key).collect();
-        envelope.open(CONTRACT_TYPE, &keys)?;
+        envelope.open(STATEMENT_TYPE, &keys)?;
         Ok(sealed)
     }
 

@@ -1,9 +1,11 @@
 //! Messages between a platform and a bank in one session, encoded with postcard.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use tally_crypto::transcript::Digest;
 
-use super::Fault;
+use super::{Fault, Signatures};
 use crate::aggregation::{ToAggregator, ToMember, Transcript};
 use crate::alignment::{SealedRow, ToBank, ToPlatform};
 
@@ -43,6 +45,8 @@ pub enum FromPlatform {
     Complete {
         /// Its digest.
         model: Digest,
+        /// Signatures of the parties over the session's two statements.
+        signed: BTreeMap<String, Signatures>,
     },
     /// The session has stopped.
     Aborted(Stop),
@@ -61,6 +65,8 @@ pub enum FromBank {
     Fitted {
         /// Its digest.
         model: Digest,
+        /// The bank's signatures over the session's two statements.
+        signatures: Signatures,
     },
     /// The bank has stopped the session.
     Aborted(Stop),

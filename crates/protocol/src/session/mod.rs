@@ -29,8 +29,8 @@
 //! Training  --Aggregation(offer …)--------------------> Training    every round: see `aggregation`
 //!           --Released(sums)--------------------------> answers its own trainer; a sum with cells takes two rounds, first
 //!                                                       who has rows in which cells, then the cells, folded
-//!           <--Fitted(model digest)--------------------
-//! Released  --Complete--------------------------------> Released
+//!           <--Fitted(model digest, signatures)--------
+//! Released  --Complete(everybody's signatures)--------> Released    both statements: see `attest`
 //! ```
 //!
 //! A message that the state does not foresee is refused with the name of its sender.
@@ -39,6 +39,7 @@
 //! tag (`Withdrawn`), or the bank learns of it by itself; the row counts in no sum that is asked from then on. A sum that is
 //! under way is finished with it, since its two parts must be over the same rows.
 
+mod attest;
 mod bank;
 mod bins;
 mod contract;
@@ -46,26 +47,29 @@ mod ideal;
 mod join;
 mod messages;
 mod model_terms;
+mod offering;
 mod parts;
 mod platform;
 mod replay;
 mod sample;
 #[cfg(test)]
 mod tests;
+mod training;
 mod transcript;
 mod withdrawal;
 
+pub use attest::{Attestation, ModelRelease, RoundResult, RoundResults, Signatures};
 pub use bank::{BankData, BankInput, BankSession};
 pub use bins::{BinTable, bin};
 pub use contract::{
-    AlignmentTerms, CONTRACT_TYPE, Contract, ContractError, Fallback, FieldTerms, Holder, Limits, ListReference, Party,
+    AlignmentTerms, Contract, ContractError, Fallback, FieldTerms, Holder, Limits, ListReference, Party,
     PartyRole, Recompute, ScoringTerms, SealedContract, Snapshot,
 };
 pub use ideal::ideal;
 pub use messages::{FromBank, FromPlatform, Stop};
 pub use model_terms::{CappedColumn, JudgingTerms, ModelTerms, RowColumns, TreeTerms};
 pub use platform::{PlatformColumn, PlatformData, PlatformHalf, PlatformInput, PlatformSession};
-pub use replay::{Replayed, replay};
+pub use replay::{Derived, Replay, Replayed};
 pub use sample::{Exclusion, HoldoutRule, SampleTerms};
 
 use serde::{Deserialize, Serialize};
@@ -94,6 +98,8 @@ pub enum Output<M> {
     Table(Box<Table>),
     /// The fitted model, once per session.
     Model(Box<Fitted>),
+    /// Keep a statement that parties have signed in common, and put it in the log.
+    Attested(Attestation),
     /// A party's message was refused; the session goes on.
     Refused(Fault),
     /// Evidence to keep for auditors: a round's transcript, encoded.

@@ -1,23 +1,27 @@
 //! The platform's side of a session: offers rows, adds masked vectors, runs the trainer on the released sums.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use tally_crypto::seed::Seed;
+use tally_crypto::sign::SigningKey;
 use tally_crypto::transcript::Digest;
 use tally_model::{Ask, Fitted, Learner};
 use tally_policy::Cleared;
 
+use super::attest::{Announced, RoundResult, Signatures, Statements};
 use super::bins::{BinTable, bin};
-use super::join::{ROWS_PER_MESSAGE, encode_codes};
+use super::join::encode_codes;
 use super::messages::{FromBank, FromPlatform};
+use super::offering::BankAlignment;
 use super::parts::{Asked, Reached};
 use super::transcript::AlignmentTranscript;
 use super::withdrawal::Offered;
 use super::{Fact, Fault, Holder, Output, Recompute, SealedContract, Stage};
 use crate::aggregation::{Aggregator, Event, Part, RoundSpec, Transcript};
-use crate::alignment::{self, Identifiers, Keyed, Misbehaved, Step, ToBank, ToPlatform, pad_rows, rung, seal_rows};
+use crate::alignment::{self, Identifiers, ToBank, rung};
 
 /// What the platform brings: cleared values of the consented enterprises.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -78,6 +82,7 @@ pub enum PlatformInput {
 pub struct PlatformSession {
     contract: SealedContract,
     me: String,
+    key: Arc<SigningKey>,
     seed: Seed,
     tables: Vec<(String, BinTable)>,
     bins: Vec<u16>,
@@ -89,17 +94,8 @@ enum Phase {
     Preparing,
     Aligning(BTreeMap<String, BankAlignment>),
     Training(Box<Training>),
-    Comparing { fit: Box<Fitted>, waiting: BTreeSet<String> },
+    Comparing(Box<Comparing>),
     Finished,
-}
-
-struct BankAlignment {
-    machine: alignment::Platform,
-    transcript: AlignmentTranscript,
-    keyed: Vec<Keyed>,
-    payloads: Vec<Vec<u8>>,
-    announced: u64,
-    aligned: bool,
 }
 
 struct Training {
@@ -108,6 +104,16 @@ struct Training {
     asked: Asked,
     round: u32,
     cohort: Vec<String>,
+    /// Rounds in which a sum was released.
+    results: Vec<RoundResult>,
+}
+
+/// The model is there; every bank of the last cohort is to sign it.
+struct Comparing {
+    fit: Box<Fitted>,
+    waiting: BTreeSet<String>,
+    statements: Statements,
+    signed: BTreeMap<String, Signatures>,
 }
 
 type Outputs = Vec<Output<FromPlatform>>;
@@ -117,12 +123,13 @@ impl PlatformSession {
     ///
     /// # Errors
     /// Fails if the contract names no platform.
-    pub fn new(contract: SealedContract, seed: Seed) -> Result<Self, Fault> {
+    pub fn new(contract: SealedContract, key: Arc<SigningKey>, seed: Seed) -> Result<Self, Fault> {
         let platform = contract.terms().platform().ok_or_else(|| Fault::new("contract", "names no platform"))?;
         let me = platform.name.clone();
         Ok(Self {
             contract,
             me,
+            key,
             seed,
             tables: Vec::new(),
             bins: Vec::new(),
@@ -152,7 +159,7 @@ impl PlatformSession {
                 banks.iter().filter(|(_, bank)| !bank.aligned).map(|(name, _)| name.clone()).collect()
             }
             Phase::Training(training) => training.aggregator.waiting_for(),
-            Phase::Comparing { waiting, .. } => waiting.iter().cloned().collect(),
+            Phase::Comparing(comparing) => comparing.waiting.iter().cloned().collect(),
         }
     }
 
@@ -272,12 +279,9 @@ impl PlatformSession {
                 Ok(events) => self.follow(events),
                 Err(misbehaved) => Ok(vec![Output::Refused(Fault::new(from, misbehaved))]),
             },
-            (Phase::Comparing { fit, waiting }, FromBank::Fitted { model }) => {
-                if model != fit.digest() {
-                    return Err(Fault::new(from, "computed another model from the same sums"));
-                }
-                waiting.remove(from);
-                if waiting.is_empty() { self.release() } else { Ok(Vec::new()) }
+            (Phase::Comparing(comparing), FromBank::Fitted { model, signatures }) => {
+                comparing.take(&self.contract, from, model, signatures)?;
+                if comparing.waiting.is_empty() { self.release() } else { Ok(Vec::new()) }
             }
             // A bank that was given up catches up with what it has missed; what it says comes too late to count.
             (_, FromBank::Aligned | FromBank::Aggregation(_) | FromBank::Fitted { .. }) => Ok(Vec::new()),
@@ -294,7 +298,8 @@ impl PlatformSession {
         };
         let cohort = terms.banks().map(|bank| bank.name.clone()).collect();
         let asked = Asked::new(request);
-        let mut training = Training { trainer, aggregator: Aggregator::new(roster), asked, round: 0, cohort };
+        let aggregator = Aggregator::new(roster);
+        let mut training = Training { trainer, aggregator, asked, round: 0, cohort, results: Vec::new() };
         let events = open_round(&mut training, &self.me)?;
         self.phase = Phase::Training(Box::new(training));
         let mut outputs = vec![Output::Stage(Stage::Aligned), Output::Stage(Stage::Prepared)];
@@ -332,7 +337,9 @@ impl PlatformSession {
     ) -> Result<Vec<Event>, Fault> {
         let Phase::Training(training) = &mut self.phase else { return Ok(Vec::new()) };
         let request = training.asked.request();
-        outputs.push(Output::Record(super::bank::release_fact(round, request, &cohort, &sums)));
+        let result = RoundResult::new(round, request, &cohort, &sums);
+        outputs.push(Output::Record(result.fact()));
+        training.results.push(result);
         let limits = &self.contract.terms().limits;
         let recomputed = limits.recompute == Recompute::EverySum || training.asked.part() == Part::Presence;
         let transcript = recomputed.then(|| Box::new(transcript.without_keys()));
@@ -362,7 +369,11 @@ impl PlatformSession {
                 Ask::Done(fit) => {
                     outputs.push(Output::Stage(Stage::Evaluated));
                     let waiting = training.cohort.iter().cloned().collect();
-                    self.phase = Phase::Comparing { fit: Box::new(fit), waiting };
+                    let results = std::mem::take(&mut training.results);
+                    let announced = Announced { bins: self.bins.clone(), tables: self.half().digest() };
+                    let statements = Statements::new(&self.contract, results, &announced, fit.digest());
+                    let (fit, signed) = (Box::new(fit), BTreeMap::new());
+                    self.phase = Phase::Comparing(Box::new(Comparing { fit, waiting, statements, signed }));
                     return Ok(Vec::new());
                 }
             }
@@ -388,14 +399,20 @@ impl PlatformSession {
     }
 
     fn release(&mut self) -> Result<Outputs, Fault> {
-        let Phase::Comparing { fit, .. } = std::mem::replace(&mut self.phase, Phase::Finished) else {
+        let Phase::Comparing(comparing) = std::mem::replace(&mut self.phase, Phase::Finished) else {
             return Ok(Vec::new());
         };
+        let Comparing { fit, waiting, statements, mut signed } = *comparing;
+        signed.insert(self.me.clone(), statements.sign(&self.key));
         let model = fit.digest();
         let rounds = u32::try_from(fit.rounds().len()).unwrap_or(u32::MAX);
-        let mut outputs = vec![Output::Record(Fact::Model { model, rounds }), Output::Model(fit)];
+        let unsigned = |bank: &String| Output::Refused(Fault::new(bank, "did not sign the results in time"));
+        let mut outputs: Outputs = waiting.iter().map(unsigned).collect();
+        outputs.extend([Output::Record(Fact::Model { model, rounds }), Output::Model(fit)]);
+        outputs.extend(statements.attested(&self.contract, &signed).map(Output::Attested));
         for bank in self.contract.terms().banks() {
-            outputs.push(Output::Send { to: bank.name.clone(), message: FromPlatform::Complete { model } });
+            let message = FromPlatform::Complete { model, signed: signed.clone() };
+            outputs.push(Output::Send { to: bank.name.clone(), message });
         }
         outputs.extend([Output::Stage(Stage::Released), Output::Stage(Stage::Closed)]);
         Ok(outputs)
@@ -431,45 +448,42 @@ impl PlatformSession {
                 })?;
                 self.follow(events)
             }
-            Phase::Comparing { .. } => self.release(),
+            Phase::Comparing(comparing) => {
+                let (have, need) = (comparing.signed.len(), self.contract.terms().limits.min_cohort as usize);
+                if have < need {
+                    let missing: Vec<_> = comparing.waiting.iter().cloned().collect();
+                    let reason = format!(
+                        "did not sign the results within {patience} s; {have} banks did, {need} are needed: start the \
+                         node again and propose a new session"
+                    );
+                    return Err(Fault::new(&missing.join(", "), reason));
+                }
+                self.release()
+            }
         }
     }
 }
 
-impl BankAlignment {
-    fn receive(
-        &mut self,
-        message: ToPlatform,
-        seed: &Seed,
-        offered: &mut Offered,
-    ) -> Result<Vec<FromPlatform>, Misbehaved> {
-        self.transcript.sent_to_platform(&message);
-        let step = self.machine.receive(message)?;
-        self.take(step, seed, offered)
-    }
-
-    /// What a step sends; once every row has its key, the sealed rows go with it.
+impl Comparing {
+    /// A bank has computed the same model, and signs both statements once.
     fn take(
         &mut self,
-        step: Step<ToBank>,
-        seed: &Seed,
-        offered: &mut Offered,
-    ) -> Result<Vec<FromPlatform>, Misbehaved> {
-        step.send.iter().for_each(|message| self.transcript.sent_to_bank(message));
-        let mut send: Vec<_> = step.send.into_iter().map(FromPlatform::Alignment).collect();
-        self.keyed.extend(step.keyed);
-        if step.done {
-            let mut rows = seal_rows(&self.keyed, &self.payloads)?;
-            let withdrawn = offered.keyed(self.keyed.iter().map(|keyed| (keyed.row, keyed.secret.tag)));
-            rows.retain(|row| !withdrawn.contains(&row.tag));
-            let length = self.payloads.first().map_or(0, Vec::len);
-            let mut rng = seed.rng("tallystick/padding", &[self.transcript.digest().as_bytes()]);
-            pad_rows(&mut rows, self.announced as usize, length, &mut rng);
-            self.transcript.rows(&rows);
-            send.extend(rows.chunks(ROWS_PER_MESSAGE).map(|chunk| FromPlatform::Rows(chunk.to_vec())));
-            (self.keyed, self.payloads) = (Vec::new(), Vec::new());
+        contract: &SealedContract,
+        from: &str,
+        model: Digest,
+        signatures: Signatures,
+    ) -> Result<(), Fault> {
+        let key = contract.terms().party(from).map(|bank| bank.node_key);
+        let key = key.ok_or_else(|| Fault::new(from, "is not a bank of this contract"))?;
+        if model != self.fit.digest() {
+            return Err(Fault::new(from, "computed another model from the same sums"));
         }
-        Ok(send)
+        self.statements.check(&key, &signatures).map_err(|what| Fault::new(from, format!("did not sign {what}")))?;
+        if self.signed.insert(from.into(), signatures).is_some_and(|before| before != signatures) {
+            return Err(Fault::new(from, "signed the results twice, and differently"));
+        }
+        self.waiting.remove(from);
+        Ok(())
     }
 }
 

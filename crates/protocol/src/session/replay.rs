@@ -1,10 +1,35 @@
-//! A released sum again, from its transcript alone: what an auditor does, by the code that released it.
+//! A session again, from the transcripts of its rounds: what an auditor does, by the code that released the sums.
+//!
+//! Each sum is recomputed from what the banks signed, and answers the trainer of the contract, which must have asked for it;
+//! so the model follows bit for bit, whichever algorithm the contract names, and with it the two statements that the parties
+//! signed. No bank's vector is opened.
+//!
+//! What this does not show: that the vectors were of true rows, whom the platform kept out of a cohort, and how many bins its
+//! fields really have; the last is what all parties were told, and is signed with the model.
 
+use tally_crypto::sign::{Envelope, Predicate as _, STATEMENT_TYPE, Statement, predicate_type};
 use tally_crypto::transcript::Digest;
+use tally_model::{Ask, Fitted, Learner};
 
-use super::SealedContract;
-use super::bank::sums_digest;
-use crate::aggregation::Transcript;
+use super::attest::{Announced, ModelRelease, RoundResult, RoundResults, Statements, sums_digest};
+use super::parts::{Asked, Reached};
+use super::{Party, SealedContract};
+use crate::aggregation::{Roster, Transcript};
+
+/// A session on its way again.
+pub struct Replay {
+    contract: SealedContract,
+    roster: Roster,
+    rounds: Vec<RoundResult>,
+    course: Option<Course>,
+}
+
+/// The trainer, where it is known how many bins the platform's fields have.
+struct Course {
+    announced: Announced,
+    trainer: Learner,
+    asked: Option<Asked>,
+}
 
 /// A round as its transcript shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,20 +46,136 @@ pub struct Replayed {
     pub words: usize,
 }
 
-/// Checks every signature and commitment of a round's transcript against the contract, and recomputes the sum. No bank's
-/// vector is opened.
-///
-/// # Errors
-/// Names the part that does not hold.
-pub fn replay(contract: &SealedContract, transcript: &[u8]) -> Result<Replayed, String> {
-    let roster = contract.roster().map_err(|fault| fault.to_string())?;
-    let transcript = Transcript::decode(transcript).map_err(|error| error.to_string())?;
-    let sums = transcript.recompute(&roster).map_err(|error| error.to_string())?;
-    Ok(Replayed {
-        round: transcript.offer.spec.round,
-        request: transcript.offer.spec.request,
-        cohort: transcript.survivors(),
-        sums: sums_digest(&sums),
-        words: sums.len(),
+/// A model that follows from the sums.
+#[derive(Clone, Debug)]
+pub struct Derived {
+    /// The fit.
+    pub fit: Fitted,
+    /// The parties who have signed both statements, in order of name.
+    pub signers: Vec<String>,
+}
+
+impl Replay {
+    /// A session that begins again; `statements` are what its parties signed at its end, nothing if it had none.
+    ///
+    /// # Errors
+    /// Says what is wrong with the contract or with the statement of the model.
+    pub fn new(contract: SealedContract, statements: &[Envelope]) -> Result<Self, String> {
+        let roster = contract.roster().map_err(|fault| fault.to_string())?;
+        let course =
+            find(statements, ModelRelease::TYPE).map(|envelope| Course::new(&contract, envelope)).transpose()?;
+        Ok(Self { contract, roster, rounds: Vec::new(), course })
+    }
+
+    /// Takes in the next round's transcript: checks every signature and commitment in it against the contract, recomputes the
+    /// sum, and demands that the contract's trainer asks for it.
+    ///
+    /// # Errors
+    /// Names the part that does not hold.
+    pub fn take(&mut self, transcript: &[u8]) -> Result<Replayed, String> {
+        let transcript = Transcript::decode(transcript).map_err(|error| error.to_string())?;
+        let sums = transcript.recompute(&self.roster).map_err(|error| error.to_string())?;
+        let (spec, cohort) = (&transcript.offer.spec, transcript.survivors());
+        if self.rounds.last().is_some_and(|last| last.round >= spec.round) {
+            return Err(format!("round {} does not follow the one before", spec.round));
+        }
+        let (words, digest) = (sums.len(), sums_digest(&sums));
+        if let Some(course) = &mut self.course {
+            course
+                .go_on(&transcript, sums, &self.contract)
+                .map_err(|error| format!("round {}: {error}", spec.round))?;
+        }
+        let (round, request) = (spec.round, spec.request);
+        self.rounds.push(RoundResult { round, request, sums: digest, cohort: cohort.clone() });
+        Ok(Replayed { round, request, cohort, sums: digest, words })
+    }
+
+    /// The model, once every transcript was taken in: both statements must say what was replayed, and be signed by the
+    /// platform and by enough banks.
+    ///
+    /// # Errors
+    /// Says what is missing or differs.
+    pub fn conclude(self, statements: &[Envelope]) -> Result<Derived, String> {
+        let course =
+            self.course.ok_or("no statement of a model is there: sums were recomputed, no model was derived")?;
+        let Ask::Done(fit) = course.trainer.next() else {
+            return Err("the trainer asks for more sums: transcripts are missing".into());
+        };
+        let expected = Statements::new(&self.contract, self.rounds, &course.announced, fit.digest());
+        let mut signers = Vec::new();
+        for (wanted, kind, what) in [
+            (expected.results(), RoundResults::TYPE, "other sums than were replayed"),
+            (expected.model(), ModelRelease::TYPE, "another model than follows from the sums"),
+        ] {
+            let signed = find(statements, kind).ok_or("the statement of the sums is missing")?;
+            if signed.payload_digest() != wanted.payload_digest() {
+                return Err(format!("the parties signed {what}"));
+            }
+            signers.push(signers_of(&self.contract, signed));
+        }
+        let [sums, model] = [&signers[0], &signers[1]];
+        let both: Vec<_> = sums.iter().filter(|name| model.contains(name)).cloned().collect();
+        enough(&self.contract, &both)?;
+        Ok(Derived { fit, signers: both })
+    }
+}
+
+impl Course {
+    fn new(contract: &SealedContract, envelope: &Envelope) -> Result<Self, String> {
+        let payload = envelope.unverified_payload().map_err(|error| error.to_string())?;
+        let release = Statement::<ModelRelease>::read(&payload)?.predicate;
+        let terms = contract.terms();
+        if release.session != terms.session || release.contract != contract.digest() {
+            return Err("the statement of the model is of another session".into());
+        }
+        let announced = Announced { bins: release.bins, tables: release.tables };
+        announced.check(terms)?;
+        let trainer = terms.course(&announced.bins).learner().map_err(|error| error.to_string())?;
+        let asked = asked(&trainer);
+        Ok(Self { announced, trainer, asked })
+    }
+
+    fn go_on(&mut self, transcript: &Transcript, sums: Vec<i64>, contract: &SealedContract) -> Result<(), String> {
+        let spec = &transcript.offer.spec;
+        let asked = self.asked.as_mut().ok_or("follows the model")?;
+        if spec.request != asked.request().digest() || spec.part != asked.part() {
+            return Err("is a sum that the contract's trainer does not ask next".into());
+        }
+        let reached = asked.release(&transcript.survivors(), sums, contract.terms());
+        if let Reached::Sums(sums) = reached.ok_or("the sum cannot be what was asked")? {
+            self.trainer.answer(sums).map_err(|error| error.to_string())?;
+            self.asked = self::asked(&self.trainer);
+        }
+        Ok(())
+    }
+}
+
+fn asked(trainer: &Learner) -> Option<Asked> {
+    match trainer.next() {
+        Ask::Sum(request) => Some(Asked::new(request)),
+        Ask::Done(_) => None,
+    }
+}
+
+fn find<'a>(statements: &'a [Envelope], kind: &str) -> Option<&'a Envelope> {
+    statements.iter().find(|envelope| {
+        envelope.unverified_payload().is_ok_and(|payload| predicate_type(&payload).as_deref() == Some(kind))
     })
+}
+
+/// The parties whose signatures hold.
+fn signers_of(contract: &SealedContract, envelope: &Envelope) -> Vec<String> {
+    let parties = contract.terms().parties.iter();
+    let signed = parties.filter(|party| envelope.open(STATEMENT_TYPE, &[party.node_key]).is_ok());
+    signed.map(|party| party.name.clone()).collect()
+}
+
+fn enough(contract: &SealedContract, signers: &[String]) -> Result<(), String> {
+    let terms = contract.terms();
+    let missing = |party: &&Party| !signers.contains(&party.name);
+    let absent: Vec<_> = terms.parties.iter().filter(missing).map(|party| party.name.as_str()).collect();
+    let banks = terms.banks().count() - terms.banks().filter(missing).count();
+    let platform = terms.platform().is_some_and(|platform| signers.contains(&platform.name));
+    let enough = platform && banks >= terms.limits.min_cohort as usize;
+    if enough { Ok(()) } else { Err(format!("the statements are not signed by {}", absent.join(", "))) }
 }

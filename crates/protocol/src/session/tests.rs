@@ -1,3 +1,4 @@
+mod attest;
 mod models;
 mod privacy;
 mod withdrawal;
@@ -30,6 +31,9 @@ struct World {
     stages: BTreeMap<String, Vec<Stage>>,
     ledgers: BTreeMap<String, Vec<crate::aggregation::Release>>,
     dead: Vec<String>,
+    transcripts: Vec<Vec<u8>>,
+    attested: BTreeMap<String, Vec<Attestation>>,
+    refused: Vec<Fault>,
 }
 
 #[derive(Clone)]
@@ -184,6 +188,9 @@ impl World {
             stages: BTreeMap::new(),
             ledgers: BTreeMap::new(),
             dead: Vec::new(),
+            transcripts: Vec::new(),
+            attested: BTreeMap::new(),
+            refused: Vec::new(),
         }
     }
 
@@ -222,12 +229,14 @@ impl World {
                 Output::Record(fact) => self.facts.entry(node.into()).or_default().push(fact),
                 Output::Stage(stage) => self.stages.entry(node.into()).or_default().push(stage),
                 Output::Model(fit) => drop(self.fits.insert(node.into(), *fit)),
-                Output::Refused(fault) => panic!("{fault}"),
+                Output::Refused(fault) => self.refused.push(fault),
                 Output::Releasing(release) => {
                     let ledger = self.ledgers.entry(node.into()).or_default();
                     ledger.push(release);
                 }
-                Output::Table(_) | Output::Evidence { .. } => {}
+                Output::Evidence { transcript, .. } => self.transcripts.push(transcript),
+                Output::Attested(one) => self.attested.entry(node.into()).or_default().push(one),
+                Output::Table(_) => {}
             }
         }
     }
@@ -275,7 +284,7 @@ fn sends<M>(outputs: Vec<Output<M>>, encode: impl Fn(&M) -> Vec<u8>) -> Vec<Vec<
 }
 
 fn new_platform(contract: &SealedContract) -> PlatformSession {
-    PlatformSession::new(contract.clone(), Seed::new([1; 32])).unwrap()
+    PlatformSession::new(contract.clone(), Arc::new(key("platform")), Seed::new([1; 32])).unwrap()
 }
 
 fn new_bank(contract: &SealedContract, name: &str) -> BankSession {
@@ -454,7 +463,10 @@ fn what_the_contract_does_not_foresee_is_refused_with_the_culprit() {
     assert_eq!(to_platform(&mut prepared(), "stranger", FromBank::Aligned), "stranger");
     let stop = Stop { culprit: "bank-3".into(), reason: "gone".into() };
     assert_eq!(to_platform(&mut prepared(), "bank-3", FromBank::Aborted(stop)), "bank-3");
-    assert_eq!(to_bank(&mut prepared(), FromPlatform::Complete { model: Digest::default() }), "platform");
+    assert_eq!(
+        to_bank(&mut prepared(), FromPlatform::Complete { model: Digest::default(), signed: BTreeMap::new() }),
+        "platform"
+    );
     let released = FromPlatform::Released { round: 7, cohort: vec![], sums: vec![], transcript: None };
     assert_eq!(to_bank(&mut prepared(), released), "platform");
     let nonsense = Input::Message { from: "bank-1".into(), body: vec![250, 1, 2] };

@@ -11,7 +11,9 @@ use tally_audit::evidence::{Evidence, EvidenceError, Opening, Proven, concerns};
 use tally_audit::files::Directory;
 use tally_audit::policy::Policy;
 use tally_audit::verify::{Trust, log_folder, verify_under};
+use tally_crypto::sign::Envelope;
 
+use super::replay::SessionEvidence;
 use super::{TrustArguments, parse_ca_key, read_policy};
 use crate::cli::Printed;
 use crate::cli::node::read_text;
@@ -41,7 +43,7 @@ pub(in crate::cli) struct MakeArguments {
     /// What a commitment of the entry was made to: JSON with `field`, `salt` and `value`.
     #[arg(long = "opening", value_name = "FILE")]
     openings: Vec<PathBuf>,
-    /// The signed document that the entry names: a DSSE envelope.
+    /// The signed document that the entry names: a DSSE envelope, or what `session evidence` wrote, which holds it.
     #[arg(long, value_name = "FILE")]
     envelope: Option<PathBuf>,
     /// The file to write.
@@ -98,7 +100,7 @@ impl MakeArguments {
         for path in &self.openings {
             evidence.openings.push(read_json::<Opening>(path)?);
         }
-        evidence.envelope = self.envelope.as_deref().map(read_json).transpose()?;
+        evidence.envelope = self.envelope.as_deref().map(|path| envelope_of(path, &evidence.entry)).transpose()?;
         // What does not hold is not handed out.
         let proven = evidence.verify(trust).map_err(refused)?;
         let text = serde_json::to_string_pretty(&evidence).map_err(failure::internal)?;
@@ -168,6 +170,14 @@ fn registry_of(evidence: &Evidence, ca_key: &str) -> Result<Registry, Failure> {
 
 fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, Failure> {
     serde_json::from_str(&read_text(path)?).map_err(|error| failure::data(format!("{}: {error}", path.display())))
+}
+
+/// An envelope from a file: of several the one whose digest the entry holds.
+fn envelope_of(path: &Path, entry: &str) -> Result<Envelope, Failure> {
+    let Ok(SessionEvidence { contract, statements, .. }) = SessionEvidence::read(path) else { return read_json(path) };
+    let named = |envelope: &Envelope| envelope.payload_digest().is_ok_and(|digest| entry.contains(&digest.to_string()));
+    let found = std::iter::once(contract).chain(statements).find(named);
+    found.ok_or_else(|| failure::data(format!("{}: the entry names none of its documents", path.display())))
 }
 
 fn refused(error: EvidenceError) -> Failure {

@@ -59,7 +59,7 @@ pub(in crate::cli) struct TraceArguments {
     /// What concerns this bank.
     #[arg(long, value_name = "NAME")]
     bank: Option<String>,
-    /// What a node has disclosed of one enterprise: a JSON list of `log`, `entry`, `salt` and `value`.
+    /// What nodes have disclosed of one enterprise with `audit open`: a JSON object a line.
     #[arg(long, value_name = "FILE")]
     openings: Option<PathBuf>,
 }
@@ -136,7 +136,7 @@ impl TraceArguments {
             session: self.session.as_deref(),
             bank: self.bank.as_deref(),
         };
-        let openings: Vec<Disclosed> = self.openings.as_deref().map(read_json).transpose()?.unwrap_or_default();
+        let openings: Vec<Disclosed> = self.openings.as_deref().map(read_lines).transpose()?.unwrap_or_default();
         let steps = trace(&logs, question, &openings).map_err(failure::check)?;
         let folders: BTreeMap<_, _> = logs.iter().map(|log| log.party.as_str()).zip(&read).collect();
         let mut shown = Vec::new();
@@ -213,6 +213,16 @@ impl ReportArguments {
         let fields = list.list().fields.iter();
         Ok(fields.map(|field| (field.name.clone(), field.owner.clone())).collect())
     }
+}
+
+fn read_lines<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Vec<T>, Failure> {
+    let text = read_text(path)?;
+    let lines = (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty());
+    let read = |(number, line)| {
+        let wrong = |error| failure::data(format!("{}: line {number}: {error}", path.display()));
+        serde_json::from_str(line).map_err(wrong)
+    };
+    lines.map(read).collect()
 }
 
 fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, Failure> {

@@ -1,0 +1,90 @@
+//! What this node hands to auditors.
+
+use serde_json::{Value, json};
+use tally_audit::trace::Disclosed;
+use tally_audit::{Body, Entry};
+use tally_crypto::sign::{Envelope, Signature};
+use tally_crypto::transcript::Digest;
+
+use super::{Engine, now};
+use crate::control::OpenOrder;
+use crate::failure::{self, Failure};
+
+/// Label of an operator's signature over an order to open commitments.
+pub(crate) const OPEN_LABEL: &str = "tallystick-open-order";
+
+/// How old an order may be, in milliseconds.
+const ORDER_LIFE: i64 = 600_000;
+
+impl Engine {
+    /// Opens chosen commitments of the log, one JSON object a line; that this was done is in the log before anything is told.
+    /// What was erased is opened no more.
+    pub(super) fn open_entries(
+        &mut self,
+        order: &OpenOrder,
+        operator: &str,
+        signature: &Signature,
+    ) -> Result<Value, Failure> {
+        let person = self.store.operator(operator)?;
+        if !person.key.verify(OPEN_LABEL, order.digest().as_bytes(), signature) {
+            return Err(failure::refused(format!("the order is not signed by operator `{operator}`")));
+        }
+        if (now() - order.time).abs() > ORDER_LIFE {
+            return Err(failure::refused("the order is more than ten minutes old: give it again"));
+        }
+        let disclosed = self.chosen_openings(order)?;
+        if disclosed.is_empty() {
+            return Err(failure::data("the log has no commitments of this choice that can be opened"));
+        }
+        let lines = disclosed.iter().map(serde_json::to_string).collect::<Result<Vec<_>, _>>();
+        let text = lines.map_err(failure::internal)?.join("\n") + "\n";
+        let object = Digest::of_bytes(text.as_bytes());
+        self.record_access(operator, object)?;
+        Ok(json!({ "openings": text, "count": disclosed.len(), "object": object }))
+    }
+
+    fn chosen_openings(&self, order: &OpenOrder) -> Result<Vec<Disclosed>, Failure> {
+        let subject = order.subject.as_deref().map(|subject| self.canonical(subject)).transpose()?;
+        let tag = subject.map(|subject| self.subject_tag(&subject));
+        let range = order.from.unwrap_or(0)..=order.to.unwrap_or(u64::MAX);
+        let mut chosen = Vec::new();
+        for (entry, salt, value) in self.store.openings(range, tag.as_ref())? {
+            let logged = Entry::decode(&self.store.entry(entry)?).map_err(failure::internal)?;
+            if order.session.is_some() && order.session != logged.session {
+                continue;
+            }
+            let opening = Disclosed { log: self.me().into(), entry, salt: hex::encode(salt), value };
+            // Of a change to a consent the enterprise is known here, and the log commits to the consent.
+            chosen.extend(Some(opening).filter(|opening| opening.opens(&logged)));
+        }
+        Ok(chosen)
+    }
+
+    /// Logs that somebody read something, by its digest.
+    fn record_access(&mut self, operator: &str, object: Digest) -> Result<(), Failure> {
+        self.step(|_, step| {
+            step.record(None, operator, Body::AuditAccess { object });
+            Ok(())
+        })
+    }
+
+    /// What an auditor verifies and replays: the contract, the statements that the parties signed at the end, and at the platform
+    /// the transcript of every round that it released.
+    pub(super) fn session_evidence(&self, session: &str) -> Result<Value, Failure> {
+        let record = self.known_session(session)?;
+        let contract = self.contract_of(&record)?;
+        let mut statements = Vec::new();
+        for fact in ["round-result", "model-release"] {
+            let envelope = self.store.result(session, fact)?;
+            let envelope = envelope.map(|bytes| serde_json::from_slice::<Envelope>(&bytes)).transpose();
+            statements.extend(envelope.map_err(failure::internal)?);
+        }
+        let mut transcripts = Vec::new();
+        for round in 0..contract.terms().limits.rounds {
+            // A round that was called off has none.
+            let transcript = self.store.result(session, &format!("transcript-{round}"))?;
+            transcripts.extend(transcript.map(hex::encode));
+        }
+        Ok(json!({ "contract": record.envelope, "statements": statements, "transcripts": transcripts }))
+    }
+}

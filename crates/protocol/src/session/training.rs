@@ -1,0 +1,101 @@
+//! What a bank has while it trains: its rows, its trainer, and what it may add to a sum.
+
+use tally_crypto::seed::Seed;
+use tally_crypto::transcript::Digest;
+use tally_model::boosted::Holder as RowHolder;
+use tally_model::release::{pack, presence};
+use tally_model::{ContributionError, Learner};
+
+use super::attest::RoundResult;
+use super::parts::Asked;
+use super::withdrawal::Origins;
+use super::{Recompute, SealedContract};
+use crate::aggregation::{Contributor, Noise, NoiseError, Offer, Part, Transcript};
+
+/// A bank that trains.
+pub(super) struct Training {
+    pub(super) rows: RowHolder,
+    pub(super) origins: Origins,
+    pub(super) trainer: Learner,
+    pub(super) contributor: Contributor,
+    pub(super) asked: Asked,
+    /// What this bank's rows add to the sum that is asked, once it was computed.
+    pub(super) own: Option<Vec<i64>>,
+    pub(super) noise: Option<Noise>,
+    /// Rounds in which a sum was released.
+    pub(super) results: Vec<RoundResult>,
+    /// A sum was released without this bank: it takes part no more.
+    pub(super) out: bool,
+}
+
+impl Training {
+    /// Number of the next round.
+    pub(super) fn next_round(&self) -> u32 {
+        self.results.last().map_or(0, |last| last.round + 1)
+    }
+
+    /// Checks a released sum against what the banks sent, where the contract has this bank do so.
+    pub(super) fn check(
+        &mut self,
+        me: &String,
+        contract: &SealedContract,
+        (round, cohort, sums): (u32, &Vec<String>, &[i64]),
+        transcript: Option<Transcript>,
+    ) -> Result<(), String> {
+        if !cohort.contains(me) {
+            self.out = true;
+            return Ok(());
+        }
+        if self.contributor.answered() != Some((round, cohort)) {
+            return Err("released a sum over banks that this bank did not agree to".into());
+        }
+        let every = contract.terms().limits.recompute == Recompute::EverySum;
+        if !every && self.asked.part() != Part::Presence {
+            return Ok(());
+        }
+        let transcript = transcript.ok_or("released a sum without what it is recomputed from")?;
+        let recomputed = self.contributor.recompute(transcript).map_err(|error| error.to_string())?;
+        if recomputed == sums { Ok(()) } else { Err("released another sum than the banks' vectors give".into()) }
+    }
+
+    /// What this bank adds in a round; `None` if the offer asks banks that gave no indicators.
+    pub(super) fn values(&mut self, offer: &Offer, least: u32) -> Result<Option<Vec<i64>>, ContributionError> {
+        let own = match self.own.take() {
+            Some(own) => own,
+            None => self.rows.contribution(self.asked.request())?,
+        };
+        let axes = self.asked.axes();
+        let values = match self.asked.part() {
+            Part::Presence => Some(pack(&presence(axes, &own))),
+            Part::Whole | Part::Cells => self.asked.fold(&offer.cohort, least).map(|fold| {
+                let mut values = own.clone();
+                fold.apply(axes, &mut values);
+                values
+            }),
+        };
+        self.own = Some(own);
+        Ok(values)
+    }
+
+    /// The values with this bank's part of the noise, where the contract asks for it; who has rows at all is told without.
+    pub(super) fn noisy(
+        &mut self,
+        offer: &Offer,
+        least: u32,
+        seed: &Seed,
+        mut values: Vec<i64>,
+    ) -> Result<Vec<i64>, NoiseError> {
+        let Some(noise) = self.noise.as_mut().filter(|_| offer.spec.part != Part::Presence) else { return Ok(values) };
+        noise.spend()?;
+        let roster = self.contributor.roster();
+        let shown = self.asked.fold(&offer.cohort, least).map(|fold| self.asked.shown(&fold)).unwrap_or_default();
+        let sensitivity = self.asked.request().sensitivity();
+        let shown = |word: usize| shown.get(word).copied().unwrap_or(true);
+        let label = Digest::of(
+            "tallystick/noise-of-round/v1",
+            &[&offer.spec.round.to_be_bytes(), offer.spec.request.as_bytes()],
+        );
+        noise.add(roster, sensitivity, seed, &label, &mut values, shown)?;
+        Ok(values)
+    }
+}
