@@ -46,7 +46,8 @@ impl City {
 
     /// Entries of a node's log of one type.
     fn entries(&self, node: &str, kind: &str) -> Vec<Value> {
-        let arguments = ["audit", "trace", text(&self.left.directory(node)), "--registry", text(&self.registry())];
+        let (log, registry) = (self.left.directory(node), self.registry());
+        let arguments = ["audit", "trace", text(&log), "--registry", text(&registry)];
         let steps = done(&[arguments.as_slice(), &["--session", &self.session]].concat());
         let steps = steps["steps"].as_array().unwrap();
         steps.iter().filter(|step| step["kind"] == kind).cloned().collect()
@@ -106,8 +107,9 @@ fn boosted_trees_follow_from_the_sums_as_well() {
 
 /// The entry of each statement with its envelope, in one file, at a bank and at the platform.
 fn statements_verify_alone(city: &City, evidence: &Path) {
-    let registry = read(&city.registry());
-    let ca_key = registry["ca_key"].as_str().unwrap();
+    let registry = city.registry();
+    let known = read(&registry);
+    let ca_key = known["ca_key"].as_str().unwrap();
     let bank = city.evidence("bank-2");
     assert!(read(&bank)["transcripts"].as_array().unwrap().is_empty());
     for (node, evidence) in [("platform", evidence), ("bank-2", bank.as_path())] {
@@ -118,7 +120,7 @@ fn statements_verify_alone(city: &City, evidence: &Path) {
         for step in attested.iter().chain(&contract) {
             let (log, file, entry) = (city.left.directory(node), city.path("bundle.json"), step["entry"].to_string());
             let arguments = ["audit", "bundle", "make", "--log", text(&log), "--entry", &entry];
-            let more = ["--registry", text(&city.registry()), "--envelope", text(evidence), "--output", text(&file)];
+            let more = ["--registry", text(&registry), "--envelope", text(evidence), "--output", text(&file)];
             done(&[arguments.as_slice(), &more].concat());
             let proven = done(&["audit", "bundle", "verify", text(&file), "--ca-key", ca_key]);
             assert_eq!(proven["document"]["signed_by"].as_array().unwrap().len(), 4, "{proven}");

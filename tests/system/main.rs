@@ -14,6 +14,7 @@ mod demo;
 mod evidence;
 mod layout;
 mod left;
+mod lies;
 mod lists;
 mod operator;
 mod program;

@@ -10,6 +10,11 @@ use crate::entry::{Body, Disclosure, Entry, GroupCounts, Passage};
 use crate::verify::VerifiedLog;
 use crate::write_ahead::Ledger;
 
+#[path = "lies.rs"]
+mod lies;
+
+use lies::{Told, catalogue};
+
 const BANKS: [&str; 3] = ["bank-1", "bank-2", "bank-3"];
 const PLATFORM: &str = "platform";
 const SESSION: &str = "s";
@@ -284,107 +289,23 @@ fn a_whole_session_has_no_findings() {
     assert!(pairs.iter().all(|pair| pair.sent_bytes == pair.taken_bytes && pair.sent == pair.taken && pair.sent > 5));
 }
 
-/// A lie told from the beginning: every receipt fits, and the culprit alone is named.
-fn lied(party: &str, kind: Kind, lie: impl Fn(&Body) -> Option<Vec<Body>>) {
-    let told = std::cell::Cell::new(0);
-    let logs = World::logs(&|who, body| match lie(body).filter(|_| who == party) {
-        Some(bodies) => {
-            told.set(told.get() + 1);
-            bodies
-        }
-        None => vec![body.clone()],
-    });
-    assert!(told.get() > 0, "{kind:?}: the lie was never told");
-    let faults = faults(&logs);
-    let named = faults.iter().any(|finding| finding.kind == kind && finding.parties == [party]);
-    assert!(named, "{kind:?} by {party}: {faults:#?}");
-}
-
-#[test]
-fn messages_that_one_log_leaves_out_name_its_owner() {
-    let third = |body: &Body, out: bool| match body {
-        Body::Egress(passage) => out && passage.sequence == 3,
-        Body::Ingress(passage) => !out && passage.sequence == 3,
-        _ => false,
-    };
-    lied("bank-2", Kind::NotTaken, dropped(|body| third(body, false)));
-    lied("bank-2", Kind::NeverLeft, dropped(|body| third(body, true)));
-    lied(PLATFORM, Kind::NotTaken, dropped(|body| third(body, false)));
-    lied(PLATFORM, Kind::NeverLeft, dropped(|body| third(body, true)));
-    lied("bank-1", Kind::Stream, dropped(|body| third(body, true)));
-}
-
-/// Writes the entry with something else in it.
-macro_rules! changed {
-    ($entry:pat => $change:expr) => {
-        |body: &Body| {
-            let mut other = body.clone();
-            if let $entry = &mut other {
-                $change;
-                return Some(vec![other]);
-            }
-            None
-        }
-    };
-}
-
-fn dropped(which: impl Fn(&Body) -> bool) -> impl Fn(&Body) -> Option<Vec<Body>> {
-    move |body| which(body).then(Vec::new)
-}
-
-fn doubled(which: impl Fn(&Body) -> bool) -> impl Fn(&Body) -> Option<Vec<Body>> {
-    move |body| which(body).then(|| vec![body.clone(), body.clone()])
-}
-
+/// Lies told from the beginning: every receipt fits, and the culprit alone is named.
 #[test]
 fn lies_told_from_the_beginning_name_the_liar() {
-    let round = |body: &Body, number| matches!(body, Body::RoundResult { round, .. } if *round == number);
-    lied("bank-2", Kind::FactDiffers, changed!(Body::RoundResult { sums, round: 1, .. } => *sums = digest("x")));
-    lied("bank-2", Kind::FactDiffers, changed!(Body::SessionContract { purpose, .. } => *purpose = "x".into()));
-    lied("bank-3", Kind::FactDiffers, changed!(Body::ModelRelease { model, .. } => *model = digest("x")));
-    lied("bank-3", Kind::FactDiffers, changed!(Body::Attestation { env, .. } => *env = digest("x")));
-    lied("bank-1", Kind::FactMissing, dropped(|body| matches!(body, Body::Attestation { .. })));
-    lied("bank-1", Kind::FactMissing, dropped(|body| matches!(body, Body::SessionContract { .. })));
-    lied(PLATFORM, Kind::FactMissing, dropped(move |body| round(body, 1)));
-    lied("bank-2", Kind::FactMissing, dropped(|body| matches!(body, Body::PsiRun { .. })));
-    lied("bank-1", Kind::FactTwice, doubled(move |body| round(body, 1)));
-    lied(PLATFORM, Kind::FactTwice, doubled(|body| matches!(body, Body::SessionContract { .. })));
-    lied(PLATFORM, Kind::Cohort, changed!(Body::RoundResult { cohort, round: 2, .. } => cohort.pop()));
-    lied(PLATFORM, Kind::Cohort, changed!(Body::RoundResult { cohort, round: 2, .. } => cohort[0] = "bank-9".into()));
-    lied("bank-1", Kind::Contribution, changed!(Body::RoundCommit { masked, round: 2, .. } => *masked = digest("x")));
-    lied("bank-1", Kind::Model, changed!(Body::ModelRelease { rounds, .. } => *rounds = 9));
-    lied("bank-1", Kind::Model, dropped(|body| matches!(body, Body::ModelRelease { .. })));
-    lied(PLATFORM, Kind::Model, dropped(|body| matches!(body, Body::RoundResult { .. })));
-    lied("bank-2", Kind::Order, |body| {
-        let late = matches!(body, Body::SessionState { stage, .. } if stage == "released");
-        late.then(|| vec![body.clone(), Body::SessionState { stage: "approved".into(), reason: None }])
-    });
-    lied(PLATFORM, Kind::Order, dropped(|body| matches!(body, Body::SessionContract { .. })));
-    lied(PLATFORM, Kind::AfterEnd, |body| {
-        let late = matches!(body, Body::SessionState { stage, .. } if stage == "aligned");
-        late.then(|| vec![body.clone(), Body::SessionState { stage: "aborted".into(), reason: None }])
-    });
-    lied(PLATFORM, Kind::Clearance, dropped(|body| matches!(body, Body::Clearance { .. })));
-    lied("bank-2", Kind::Clearance, dropped(|body| matches!(body, Body::Clearance { .. })));
-    lied(PLATFORM, Kind::Disclosure, dropped(|body| matches!(body, Body::FeatureDisclose(_))));
-    lied(PLATFORM, Kind::Data, changed!(Body::Clearance { data, .. } => *data = digest("x")));
-    lied(PLATFORM, Kind::Data, dropped(|body| matches!(body, Body::DatasetCommit { .. })));
-    lied("bank-3", Kind::List, changed!(Body::PolicyLoad { list, .. } => *list = digest("x")));
-    lied("bank-3", Kind::List, dropped(|body| matches!(body, Body::PolicyLoad { .. })));
-    lied(PLATFORM, Kind::List, changed!(Body::Decision { list, .. } => *list = 2));
-    lied(PLATFORM, Kind::Decision, dropped(|body| matches!(body, Body::Decision { .. })));
-    lied(PLATFORM, Kind::Decision, changed!(Body::Decision { consent, .. } => *consent = None));
-    lied(PLATFORM, Kind::Decision, changed!(Body::Decision { purpose, .. } => *purpose = "x".into()));
-    lied(
-        PLATFORM,
-        Kind::Decision,
-        changed!(Body::Decision { allow, failed, consent, .. } => (*allow, *failed, *consent) = (false, Some("expired".into()), None)),
-    );
-    lied(PLATFORM, Kind::Score, dropped(|body| matches!(body, Body::ScoreRequest { .. })));
-    lied(PLATFORM, Kind::Score, doubled(|body| matches!(body, Body::ScoreResponse { .. })));
-    lied("bank-1", Kind::Score, changed!(Body::ScoreRequest { model, .. } => *model = digest("x")));
-    lied("bank-1", Kind::Score, dropped(|body| matches!(body, Body::ScoreRequest { .. })));
-    lied("bank-2", Kind::Stream, doubled(|body| matches!(body, Body::Egress(passage) if passage.sequence == 3)));
+    for Told { owner, kind, lie } in catalogue() {
+        let told = std::cell::Cell::new(0);
+        let logs = World::logs(&|who, body| match lie(body).filter(|_| who == owner) {
+            Some(bodies) => {
+                told.set(told.get() + 1);
+                bodies
+            }
+            None => vec![body.clone()],
+        });
+        assert!(told.get() > 0, "{kind:?}: the lie was never told");
+        let faults = faults(&logs);
+        let named = faults.iter().any(|finding| finding.kind == kind && finding.parties == [owner]);
+        assert!(named, "{kind:?} by {owner}: {faults:#?}");
+    }
 }
 
 /// A log that its owner changed afterwards and signed again: the owner alone is named, at the first receipt that is lost.
