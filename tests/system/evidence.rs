@@ -23,6 +23,10 @@ impl City {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().join("city");
         done(&[&["demo", "--keep", text(&root)], arguments].concat());
+        // One bank keeps what it puts into sessions, for its auditor.
+        let config = root.join("bank-1/node.toml");
+        let text_of = std::fs::read_to_string(&config).unwrap();
+        std::fs::write(&config, text_of + "\n[retention]\ninputs_days = 30\n").unwrap();
         let left = Left::start(&root, 3);
         let sessions = done(&["session", "status", "--node", text(&root.join("platform"))]);
         let session = sessions[0]["session"].as_str().unwrap().to_owned();
@@ -77,7 +81,7 @@ fn read(path: &Path) -> Value {
 
 #[test]
 fn the_parties_statements_verify_alone_and_the_model_follows_from_the_sums() {
-    let city = City::of(&["--enterprises", "800"]);
+    let mut city = City::of(&["--enterprises", "800"]);
     let evidence = city.evidence("platform");
     let replayed = replay(&city, &evidence);
     assert_eq!(replayed["findings"], Value::Array(Vec::new()), "{replayed}");
@@ -87,6 +91,7 @@ fn the_parties_statements_verify_alone_and_the_model_follows_from_the_sums() {
     statements_verify_alone(&city, &evidence);
     another_tool_agrees(&city, &evidence);
     openings_lead_to_one_enterprise(&city);
+    disclosed_rows_give_the_vectors(&mut city);
 }
 
 #[test]
@@ -215,6 +220,45 @@ fn openings_lead_to_one_enterprise(city: &City) {
         text(&city.path("stranger")),
     ]);
     assert!(!stranger.status.success() && !city.path("stranger").exists());
+}
+
+/// A bank discloses what it put into a further session: its vectors follow from its rows.
+fn disclosed_rows_give_the_vectors(city: &mut City) {
+    let secret = city.left.root.join("secret");
+    let disclose = |city: &City, node: &str, file: &Path| {
+        let (directory, evidence) = (city.left.directory(node), city.path("beside.json"));
+        let what = ["session", "evidence", &city.session, "--node", text(&directory), "--output", text(&evidence)];
+        let who = ["--disclose", text(file), "--operator", "chen", "--secret-file", text(&secret)];
+        run(&[what.as_slice(), &who].concat())
+    };
+    let file = city.path("disclosed");
+    let erased = disclose(city, "bank-1", &file);
+    assert!(!erased.status.success() && error_of(&erased).contains("is not kept"), "{}", error_of(&erased));
+    let closed = city.left.session(3, None);
+    assert_eq!(closed["stage"], "closed", "{closed}");
+    city.session = closed["session"].as_str().unwrap().to_owned();
+    city.left.wait("bank-1", &city.session, &["closed"]);
+    let told = disclose(city, "bank-1", &file);
+    assert!(told.status.success(), "{}", error_of(&told));
+    for (node, word) in [("bank-2", "is not kept"), ("platform", "the platform gives no vectors")] {
+        let refused = disclose(city, node, &city.path("other"));
+        assert!(!refused.status.success() && error_of(&refused).contains(word), "{}", error_of(&refused));
+    }
+    let (evidence, registry) = (city.evidence("platform"), city.registry());
+    let arguments = ["audit", "replay", text(&evidence), "--registry", text(&registry), "--disclosed", text(&file)];
+    let replayed = done(&arguments);
+    let rounds = replayed["rounds"].as_array().unwrap().len();
+    assert!(rounds > 20 && replayed["compared"]["bank-1"] == rounds, "{replayed}");
+    // One byte of the rows or secrets changed: nothing else would have given these vectors.
+    let mut value = read(&file);
+    let digits = value["disclosed"].as_str().unwrap().to_owned();
+    let place = digits.len() - 20;
+    let other = if digits.as_bytes()[place] == b'0' { "1" } else { "0" };
+    value["disclosed"] = format!("{}{other}{}", &digits[..place], &digits[place + 1..]).into();
+    std::fs::write(&file, value.to_string()).unwrap();
+    let changed = run(&[arguments.as_slice(), &["--json"]].concat());
+    assert_eq!(changed.status.code(), Some(1));
+    assert!(last_object(&changed)["findings"][0].as_str().unwrap().contains("bank-1"), "{}", last_object(&changed));
 }
 
 fn holds(folder: &Path, words: &str) -> bool {

@@ -154,6 +154,7 @@ fn on_the_way(body: &Body) -> bool {
         | Body::FeatureDisclose(_)
         | Body::RoundResult { .. }
         | Body::ModelRelease { .. }
+        | Body::Attestation { .. }
         | Body::ScoreRequest { .. }
         | Body::Decision { .. }
         | Body::ScoreResponse { .. }
@@ -304,7 +305,7 @@ mod tests {
         his.map(|step| step.kind.clone()).filter(|kind| kind != "round.result").collect()
     }
 
-    const WAY: [&str; 11] = [
+    const WAY: [&str; 13] = [
         "dataset.commit",
         "session.contract",
         "clearance",
@@ -313,6 +314,8 @@ mod tests {
         "egress",
         "psi.run",
         "model.release",
+        "attestation",
+        "attestation",
         "score.request",
         "decision",
         "score.response",

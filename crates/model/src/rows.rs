@@ -6,7 +6,7 @@ use tally_crypto::transcript::Digest;
 use crate::contribution::ContributionError;
 
 /// Rows in columns, in a plan's field order.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Table {
     /// One column a field.
     pub columns: Vec<Column>,

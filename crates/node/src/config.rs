@@ -163,11 +163,13 @@ impl LogSection {
 pub(crate) struct RetentionSection {
     /// Days after which what opens the log's commitments is deleted.
     pub(crate) openings_days: u32,
+    /// Days for which a bank keeps what it put into a session after its end, for an auditor; never longer than the contract allows.
+    pub(crate) inputs_days: u32,
 }
 
 impl Default for RetentionSection {
     fn default() -> Self {
-        Self { openings_days: 1827 }
+        Self { openings_days: 1827, inputs_days: 0 }
     }
 }
 

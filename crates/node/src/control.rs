@@ -137,6 +137,15 @@ pub enum Command {
         /// Session name.
         session: String,
     },
+    /// Bank: opens what it put into a session to an auditor.
+    SessionDisclose {
+        /// Names the session, and nothing else.
+        order: OpenOrder,
+        /// Who decides.
+        operator: String,
+        /// The operator's signature over the order.
+        signature: Signature,
+    },
     /// Opens chosen commitments of the log to an auditor.
     AuditOpen {
         /// Which ones.

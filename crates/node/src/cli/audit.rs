@@ -1,12 +1,14 @@
 //! Verbs of auditors: they need copies of logs and public keys, nothing else, but `open`, by which a node discloses to them.
 
 mod bundle;
+mod disclose;
 mod fetch;
 mod open;
 mod page;
 mod receipts;
 mod replay;
 mod scan;
+mod terms;
 mod trail;
 
 use std::path::{Path, PathBuf};
@@ -18,6 +20,8 @@ use tally_audit::policy::Policy;
 use tally_audit::reconcile::{Severity, reconcile};
 use tally_audit::verify::{Trust, verify_under};
 use tally_crypto::sign::VerifyKey;
+
+pub(super) use disclose::DiscloseArguments;
 
 use super::node::read_text;
 use super::{Language, Printed};

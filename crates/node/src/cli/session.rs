@@ -66,6 +66,8 @@ pub(super) enum SessionVerb {
         /// File to write.
         #[arg(long, value_name = "FILE")]
         output: PathBuf,
+        #[command(flatten)]
+        disclose: super::audit::DiscloseArguments,
     },
     /// The fit: information values, points, figures on the hold-out rows.
     Results {
@@ -135,7 +137,10 @@ impl SessionVerb {
             Self::Abort { node, session, reason } => {
                 node.tell(&Command::SessionAbort { session, reason }).map(words::plain)
             }
-            Self::Evidence { node, session, output } => evidence(&node, session, &output),
+            Self::Evidence { node, session, output, disclose } => {
+                disclose.run(&node, &session)?;
+                evidence(&node, session, &output)
+            }
             Self::Results { node, session } => node.tell(&Command::SessionResults { session }).map(words::plain),
         }
     }

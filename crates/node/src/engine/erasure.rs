@@ -1,6 +1,7 @@
 //! Deletion at the end of data's life, with a signed certificate.
 //!
-//! What a bank keeps of a score goes when the data life of the consent that it rests on is over; what opens the log's
+//! What a bank keeps of a score goes when the data life of the consent that it rests on is over; what it put into a session, after
+//! the days for which it keeps that for auditors, or those of the contract; what opens the log's
 //! commitments goes after the years that records must be kept. The tree of the log stays as it is: a commitment whose salt is
 //! gone can be opened by nobody.
 
@@ -13,12 +14,13 @@ use tally_policy::Day;
 use super::step::Step;
 use super::{Engine, now};
 use crate::failure::{self, Failure};
+use crate::store::SessionRecord;
 
 /// Media type of a certificate: an in-toto statement of version 1.
 pub(crate) const CERTIFICATE_TYPE: &str = "application/vnd.in-toto+json";
 
 /// The predicate of a certificate.
-const PREDICATE: &str = "https://tallystick.dev/erasure-certificate/v1";
+const PREDICATE: &str = "https://tallystick.example/attestation/erasure-certificate/v1";
 
 impl Engine {
     /// Deletes what is due; what was deleted, and under which certificates.
@@ -26,6 +28,7 @@ impl Engine {
         let scores = self.scores_due()?;
         let openings = self.openings_due()?;
         let warnings = self.warnings_due()?;
+        let inputs = self.inputs_due()?;
         let certificates = self.step(|engine, step| {
             for request in &scores {
                 engine.store.erase_score(request)?;
@@ -36,14 +39,19 @@ impl Engine {
             for warning in &warnings {
                 engine.store.erase_warning(warning)?;
             }
+            for session in &inputs {
+                engine.store.erase_journal(session)?;
+            }
             let names = |text: String| Digest::of_bytes(text.as_bytes());
             let scores = scores.iter().map(|request| names(format!("score/{request}"))).collect();
             let openings = openings.iter().map(|entry| names(format!("opening/{entry}"))).collect();
             let warnings = warnings.iter().map(|warning| names(format!("warning/{warning}"))).collect();
+            let inputs = inputs.iter().map(|session| names(format!("inputs/{session}"))).collect();
             let made = [
                 engine.certify(step, "score", "data life of the consent is over", scores)?,
                 engine.certify(step, "warning", "data life of the consent is over", warnings)?,
                 engine.certify(step, "opening", "records are kept no longer", openings)?,
+                engine.certify(step, "inputs", "inputs of a session are kept no longer", inputs)?,
             ];
             Ok(made.into_iter().flatten().collect::<Vec<_>>())
         })?;
@@ -89,6 +97,20 @@ impl Engine {
                 break;
             }
             due.push(entry);
+        }
+        Ok(due)
+    }
+
+    /// Ended sessions whose inputs this bank has kept for long enough.
+    fn inputs_due(&self) -> Result<Vec<String>, Failure> {
+        let mut due = Vec::new();
+        for record in self.store.sessions()?.into_iter().filter(SessionRecord::ended) {
+            let days = self.contract_of(&record)?.terms().retention_days.min(self.config.retention.inputs_days);
+            let ended = record.history.last().map_or(0, |(_, time)| *time);
+            let over = ended + i64::from(days) * Day::MILLISECONDS <= now();
+            if over && self.store.has_journal(&record.session)? {
+                due.push(record.session);
+            }
         }
         Ok(due)
     }

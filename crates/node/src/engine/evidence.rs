@@ -13,6 +13,9 @@ use crate::failure::{self, Failure};
 /// Label of an operator's signature over an order to open commitments.
 pub(crate) const OPEN_LABEL: &str = "tallystick-open-order";
 
+/// Label of an operator's signature over an order to disclose a session's inputs.
+pub(crate) const DISCLOSE_LABEL: &str = "tallystick-disclose-order";
+
 /// How old an order may be, in milliseconds.
 const ORDER_LIFE: i64 = 600_000;
 
@@ -25,13 +28,7 @@ impl Engine {
         operator: &str,
         signature: &Signature,
     ) -> Result<Value, Failure> {
-        let person = self.store.operator(operator)?;
-        if !person.key.verify(OPEN_LABEL, order.digest().as_bytes(), signature) {
-            return Err(failure::refused(format!("the order is not signed by operator `{operator}`")));
-        }
-        if (now() - order.time).abs() > ORDER_LIFE {
-            return Err(failure::refused("the order is more than ten minutes old: give it again"));
-        }
+        self.check_order(OPEN_LABEL, order, operator, signature)?;
         let disclosed = self.chosen_openings(order)?;
         if disclosed.is_empty() {
             return Err(failure::data("the log has no commitments of this choice that can be opened"));
@@ -41,6 +38,44 @@ impl Engine {
         let object = Digest::of_bytes(text.as_bytes());
         self.record_access(operator, object)?;
         Ok(json!({ "openings": text, "count": disclosed.len(), "object": object }))
+    }
+
+    /// Opens what this bank put into a session: its rows, and the secrets of its masks. Logged before anything is told.
+    pub(super) fn disclose_inputs(
+        &mut self,
+        order: &OpenOrder,
+        operator: &str,
+        signature: &Signature,
+    ) -> Result<Value, Failure> {
+        self.check_order(DISCLOSE_LABEL, order, operator, signature)?;
+        let record = self.known_session(order.session.as_deref().unwrap_or_default())?;
+        let disclosed = self.run_again(&record)?;
+        let bytes = disclosed.encode();
+        let object = Digest::of_bytes(&bytes);
+        self.record_access(operator, object)?;
+        Ok(json!({
+            "bank": disclosed.bank,
+            "rows": disclosed.rows(),
+            "object": object,
+            "disclosed": hex::encode(bytes),
+        }))
+    }
+
+    fn check_order(
+        &self,
+        label: &str,
+        order: &OpenOrder,
+        operator: &str,
+        signature: &Signature,
+    ) -> Result<(), Failure> {
+        let person = self.store.operator(operator)?;
+        if !person.key.verify(label, order.digest().as_bytes(), signature) {
+            return Err(failure::refused(format!("the order is not signed by operator `{operator}`")));
+        }
+        if (now() - order.time).abs() > ORDER_LIFE {
+            return Err(failure::refused("the order is more than ten minutes old: give it again"));
+        }
+        Ok(())
     }
 
     fn chosen_openings(&self, order: &OpenOrder) -> Result<Vec<Disclosed>, Failure> {

@@ -60,7 +60,7 @@ pub(crate) use approval::APPROVAL_LABEL;
 pub(crate) use calls::{Call, Key, Served, code_of};
 pub(crate) use clearance::{bank_rows, platform_column, platform_rows};
 pub(crate) use datasets::dictionary_of;
-pub(crate) use evidence::OPEN_LABEL;
+pub(crate) use evidence::{DISCLOSE_LABEL, OPEN_LABEL};
 pub(crate) use models::{MODEL_LABEL, change_digest};
 pub(crate) use sample::sampled;
 use sessions::Live;
@@ -255,6 +255,9 @@ impl Engine {
                 self.propose(&template, &dictionary, &dataset, &banks, patience_seconds)
             }
             Command::SessionEvidence { session } => self.session_evidence(&session),
+            Command::SessionDisclose { order, operator, signature } => {
+                self.disclose_inputs(&order, &operator, &signature)
+            }
             Command::AuditOpen { order, operator, signature } => self.open_entries(&order, &operator, &signature),
             Command::SessionShow { session } => self.show_session(session.as_deref()),
             Command::SessionApprove { session, operator, contract, signature, dataset } => {

@@ -8,8 +8,8 @@ use tally_crypto::transcript::Digest;
 use tally_model::{Fitted, Table};
 use tally_policy::Cleared;
 use tally_protocol::session::{
-    BankData, BankInput, BankSession, Fault, FromBank, FromPlatform, Output, PlatformData, PlatformInput,
-    PlatformSession, SampleTerms, SealedContract, Stage, Stop,
+    BankData, BankInput, BankSession, DisclosedBank, Fault, FromBank, FromPlatform, Output, PlatformData,
+    PlatformInput, PlatformSession, SampleTerms, SealedContract, Stage, Stop,
 };
 
 use super::step::Step;
@@ -262,11 +262,35 @@ impl Engine {
         self.forget(&record.session)
     }
 
-    /// The secrets of an ended session go; its record, model and evidence stay.
+    /// The secrets of an ended session go, unless this bank keeps them for its auditor; its record, model and evidence stay.
     fn forget(&mut self, session: &str) -> Result<(), Failure> {
         self.live.remove(session);
         self.patience.remove(session);
-        self.store.erase_journal(session)
+        let kept = !self.is_platform() && self.config.retention.inputs_days > 0;
+        if kept { Ok(()) } else { self.store.erase_journal(session) }
+    }
+
+    /// What this bank put into a session: its journal, run once more.
+    pub(super) fn run_again(&self, record: &SessionRecord) -> Result<DisclosedBank, Failure> {
+        if self.is_platform() {
+            return Err(failure::refused("the platform gives no vectors: banks disclose what they put in"));
+        }
+        let contract = self.contract_of(record)?;
+        let seed = self.keys.session(contract.digest().as_bytes());
+        let machine = BankSession::new(contract, self.me(), self.signing.clone(), seed).map_err(failure::internal)?;
+        let mut live = Live::Bank(Box::new(machine.recording()));
+        self.store.replay(&record.session, |bytes| {
+            let input = postcard::from_bytes(&bytes).map_err(failure::internal)?;
+            // The input that ended the session was a fault; what came before it was not.
+            let _ = move_machine(&mut live, input);
+            Ok(())
+        })?;
+        let Live::Bank(machine) = live else { return Err(failure::internal("a bank runs a bank's session")) };
+        machine.disclosed().cloned().ok_or_else(|| {
+            let text =
+                "what this bank put into session {} is not kept: set `inputs_days` in `[retention]` before a session";
+            failure::data(text.replace("{}", &record.session))
+        })
     }
 
     /// A session that this node knows.

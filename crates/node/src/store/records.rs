@@ -280,6 +280,12 @@ impl Store {
         Ok(())
     }
 
+    /// Whether a session's journal is here.
+    pub(crate) fn has_journal(&self, session: &str) -> Result<bool, Failure> {
+        let found: Vec<u64> = self.column("SELECT number FROM journal WHERE session = ?1 LIMIT 1", [session])?;
+        Ok(!found.is_empty())
+    }
+
     /// Erases a session's journal: its secrets and the rows that it opened.
     pub(crate) fn erase_journal(&self, session: &str) -> Result<(), Failure> {
         self.execute("DELETE FROM journal WHERE session = ?1", [session]).map(drop)

@@ -12,6 +12,7 @@ use tally_crypto::sign::{Signature, SigningKey};
 use tally_crypto::transcript::Digest;
 use zeroize::Zeroize as _;
 
+use super::disclosed::RoundSecret;
 use super::masks::{own_mask, pairwise_mask, pairwise_sign, roll_digest, transport_key};
 use super::messages::{
     Agreement, Commitments, Keys, Masked, Misbehaved, Offer, Part, RoundKeys, RoundSpec, SealedShares, Shares, Signed,
@@ -201,6 +202,13 @@ impl Contributor {
     /// The banks of the round that this bank last helped to open.
     pub fn answered(&self) -> Option<(u32, &[String])> {
         self.answered.as_ref().map(|answered| (answered.offer.spec.round, answered.survivors.names.as_slice()))
+    }
+
+    /// This bank's secrets of a round whose keys are made: only ever for an auditor.
+    pub fn disclose(&self, spec: &RoundSpec) -> Option<RoundSecret> {
+        let Some(Batch::Ready { secrets, .. }) = self.batches.get(&spec.batch()) else { return None };
+        let round = &secrets.rounds[spec.slot()];
+        Some(RoundSecret::new(spec, &round.pairwise.share(0), &round.own.share(0)))
     }
 
     /// The secret of the self mask in a slot of the first batch: what an attack must not lead to.

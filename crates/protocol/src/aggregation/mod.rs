@@ -43,6 +43,7 @@
 //! sum ([`Contributor::recompute`]), as an auditor does later, cannot be shown another.
 
 mod bank;
+mod disclosed;
 mod ideal;
 mod ledger;
 mod masks;
@@ -56,6 +57,7 @@ mod tests;
 mod transcript;
 
 pub use bank::{Contributor, Reaction};
+pub use disclosed::RoundSecret;
 pub use ideal::ideal;
 pub use ledger::{Differencing, Release};
 pub use messages::{

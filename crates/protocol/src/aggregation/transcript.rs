@@ -239,7 +239,7 @@ impl Transcript {
     }
 
     /// A bank's keys of the round, and the commitments behind them.
-    fn public(&self, name: &str) -> Result<(&RoundKeys, &Commitments), TranscriptError> {
+    pub(super) fn public(&self, name: &str) -> Result<(&RoundKeys, &Commitments), TranscriptError> {
         let found = self.keys.iter().zip(&self.commitments).find(|(keys, _)| keys.member == name);
         let round = found.and_then(|(keys, commitments)| Some((keys.rounds.get(self.offer.spec.slot())?, commitments)));
         round.ok_or(TranscriptError::Set("the keys"))

@@ -7,15 +7,15 @@ use serde::{Deserialize, Serialize};
 use tally_crypto::seed::Seed;
 use tally_crypto::sign::SigningKey;
 use tally_crypto::transcript::Digest;
-use tally_model::boosted::Holder as RowHolder;
 use tally_model::{Ask, Column, Table};
 use tally_policy::Cleared;
 
 use super::attest::{Announced, RoundResult, Statements};
+use super::disclosed::DisclosedBank;
 use super::join::{decode_codes, join};
 use super::messages::{FromBank, FromPlatform};
 use super::parts::{Asked, Reached};
-use super::training::Training;
+use super::training::{Answering, Training};
 use super::transcript::AlignmentTranscript;
 use super::withdrawal::{Origin, Origins};
 use super::{Fact, Fault, Holder, Output, SealedContract, Stage};
@@ -59,6 +59,8 @@ pub struct BankSession {
     seed: Seed,
     early: Vec<FromPlatform>,
     announced: Announced,
+    recording: bool,
+    disclosed: Option<Box<DisclosedBank>>,
     phase: Phase,
 }
 
@@ -110,8 +112,20 @@ impl BankSession {
             seed,
             early: Vec::new(),
             announced: Announced::default(),
+            recording: false,
+            disclosed: None,
             phase: Phase::Preparing,
         })
+    }
+
+    /// The same session, which keeps what it would disclose to an auditor.
+    pub fn recording(self) -> Self {
+        Self { recording: true, ..self }
+    }
+
+    /// What a recording session would disclose, once it has rows to train on.
+    pub fn disclosed(&self) -> Option<&DisclosedBank> {
+        self.disclosed.as_deref()
     }
 
     /// Applies one input.
@@ -300,8 +314,13 @@ impl BankSession {
     /// Rows leave the table: they count in no sum that is asked from now on.
     fn leave(&mut self, gone: impl Fn(&Origin) -> bool) -> Outputs {
         let Phase::Training(training) = &mut self.phase else { return Vec::new() };
-        let Some((table, rows)) = training.origins.withdraw(training.rows.table(), gone) else { return Vec::new() };
-        training.rows = RowHolder::new(table);
+        let table = training.answering.table();
+        let Some((table, places)) = training.origins.withdraw(table, gone) else { return Vec::new() };
+        training.answering.replace(table);
+        let rows = places.len() as u64;
+        if let Some(disclosed) = &mut self.disclosed {
+            disclosed.left(places);
+        }
         vec![Output::Record(Fact::Withdrawn { bank: self.me.clone(), rows })]
     }
 
@@ -323,13 +342,14 @@ impl BankSession {
             .map_err(|error| Fault::new(&self.me, error))?;
         let asked = Asked::new(request);
         let noise = self.contract.terms().noise.map(Noise::new);
+        let disclosed = || Box::new(DisclosedBank::new(&self.me, self.contract.digest(), table.clone()));
+        self.disclosed = self.recording.then(disclosed);
         self.phase = Phase::Training(Box::new(Training {
-            rows: RowHolder::new(table),
+            answering: Answering::new(table),
             origins,
             trainer,
             contributor,
             asked,
-            own: None,
             noise,
             results: Vec::new(),
             out: false,
@@ -366,7 +386,7 @@ impl BankSession {
         if spec.round >= limits.rounds {
             return blame(format!("asked for more rounds than the contract's {}", limits.rounds));
         }
-        let values = match training.values(offer, limits.min_cell) {
+        let values = match training.answering.values(&training.asked, &offer.cohort, limits.min_cell) {
             Ok(Some(values)) => values,
             Ok(None) => return blame("asked banks for cells whose indicators they did not give".into()),
             Err(error) => return Err(Fault::new(&self.me, error)),
@@ -375,6 +395,9 @@ impl BankSession {
             training.noisy(offer, limits.min_cell, &self.seed, values).map_err(|error| Fault::new(&self.me, error))?;
         let message =
             training.contributor.contribute(spec, values).map_err(|error| Fault::new(&self.platform, error))?;
+        if let Some(disclosed) = &mut self.disclosed {
+            disclosed.gave(training.contributor.disclose(spec));
+        }
         let message = FromBank::Aggregation(message);
         let masked = Digest::of_bytes(&message.encode());
         let fact = Fact::Contributed { round: spec.round, request: spec.request, masked };
@@ -412,7 +435,7 @@ impl BankSession {
                     outputs.push(Output::Stage(Stage::Trained));
                 }
                 training.asked = Asked::new(request);
-                training.own = None;
+                training.answering.next();
             }
             Ask::Done(fit) => {
                 let model = fit.digest();
@@ -423,7 +446,7 @@ impl BankSession {
                 outputs.extend([
                     Output::Stage(Stage::Evaluated),
                     Output::Record(Fact::Model { model, rounds }),
-                    Output::Table(Box::new(training.rows.table().clone())),
+                    Output::Table(Box::new(training.answering.table().clone())),
                     Output::Model(Box::new(fit)),
                     Output::Send { to: self.platform.clone(), message: FromBank::Fitted { model, signatures } },
                 ]);

@@ -43,6 +43,7 @@ mod attest;
 mod bank;
 mod bins;
 mod contract;
+mod disclosed;
 mod ideal;
 mod join;
 mod messages;
@@ -62,9 +63,10 @@ pub use attest::{Attestation, ModelRelease, RoundResult, RoundResults, Signature
 pub use bank::{BankData, BankInput, BankSession};
 pub use bins::{BinTable, bin};
 pub use contract::{
-    AlignmentTerms, Contract, ContractError, Fallback, FieldTerms, Holder, Limits, ListReference, Party,
-    PartyRole, Recompute, ScoringTerms, SealedContract, Snapshot,
+    AlignmentTerms, Contract, ContractError, Fallback, FieldTerms, Holder, Limits, ListReference, Party, PartyRole,
+    Recompute, ScoringTerms, SealedContract, Snapshot,
 };
+pub use disclosed::DisclosedBank;
 pub use ideal::ideal;
 pub use messages::{FromBank, FromPlatform, Stop};
 pub use model_terms::{CappedColumn, JudgingTerms, ModelTerms, RowColumns, TreeTerms};

@@ -2,9 +2,9 @@
 //!
 //! Each sum is recomputed from what the banks signed, and answers the trainer of the contract, which must have asked for it;
 //! so the model follows bit for bit, whichever algorithm the contract names, and with it the two statements that the parties
-//! signed. No bank's vector is opened.
+//! signed. No bank's vector is opened, unless the bank has disclosed its inputs; then it is made again from them.
 //!
-//! What this does not show: that the vectors were of true rows, whom the platform kept out of a cohort, and how many bins its
+//! What this does not show: that the rows behind a vector are true, whom the platform kept out of a cohort, and how many bins its
 //! fields really have; the last is what all parties were told, and is signed with the model.
 
 use tally_crypto::sign::{Envelope, Predicate as _, STATEMENT_TYPE, Statement, predicate_type};
@@ -12,6 +12,7 @@ use tally_crypto::transcript::Digest;
 use tally_model::{Ask, Fitted, Learner};
 
 use super::attest::{Announced, ModelRelease, RoundResult, RoundResults, Statements, sums_digest};
+use super::disclosed::{Disclosed, DisclosedBank};
 use super::parts::{Asked, Reached};
 use super::{Party, SealedContract};
 use crate::aggregation::{Roster, Transcript};
@@ -22,6 +23,7 @@ pub struct Replay {
     roster: Roster,
     rounds: Vec<RoundResult>,
     course: Option<Course>,
+    disclosed: Vec<Disclosed>,
 }
 
 /// The trainer, where it is known how many bins the platform's fields have.
@@ -44,6 +46,8 @@ pub struct Replayed {
     pub sums: Digest,
     /// Length of the sum.
     pub words: usize,
+    /// The banks that disclosed their inputs, and what differs in their vectors.
+    pub compared: Vec<(String, Result<(), String>)>,
 }
 
 /// A model that follows from the sums.
@@ -64,7 +68,19 @@ impl Replay {
         let roster = contract.roster().map_err(|fault| fault.to_string())?;
         let course =
             find(statements, ModelRelease::TYPE).map(|envelope| Course::new(&contract, envelope)).transpose()?;
-        Ok(Self { contract, roster, rounds: Vec::new(), course })
+        Ok(Self { contract, roster, rounds: Vec::new(), course, disclosed: Vec::new() })
+    }
+
+    /// Has the vectors of a bank made again from what it disclosed.
+    ///
+    /// # Errors
+    /// Says why they cannot be: another session, noise, or no statement that tells what was asked.
+    pub fn disclose(&mut self, given: DisclosedBank) -> Result<(), String> {
+        if self.course.is_none() {
+            return Err("without the statement of the model it is not known what was asked".into());
+        }
+        self.disclosed.push(Disclosed::new(given, &self.contract)?);
+        Ok(())
     }
 
     /// Takes in the next round's transcript: checks every signature and commitment in it against the contract, recomputes the
@@ -80,14 +96,21 @@ impl Replay {
             return Err(format!("round {} does not follow the one before", spec.round));
         }
         let (words, digest) = (sums.len(), sums_digest(&sums));
+        let mut compared = Vec::new();
         if let Some(course) = &mut self.course {
-            course
-                .go_on(&transcript, sums, &self.contract)
-                .map_err(|error| format!("round {}: {error}", spec.round))?;
+            let out_of_turn = |error| format!("round {}: {error}", spec.round);
+            let asked = course.asks(&transcript).map_err(out_of_turn)?;
+            for bank in self.disclosed.iter_mut().filter(|bank| cohort.iter().any(|name| name == bank.bank())) {
+                let same = bank.compare(&transcript, asked, &self.contract, &self.roster);
+                compared.push((bank.bank().to_owned(), same));
+            }
+            if course.go_on(&transcript, sums, &self.contract).map_err(out_of_turn)? {
+                self.disclosed.iter_mut().for_each(Disclosed::next);
+            }
         }
         let (round, request) = (spec.round, spec.request);
         self.rounds.push(RoundResult { round, request, sums: digest, cohort: cohort.clone() });
-        Ok(Replayed { round, request, cohort, sums: digest, words })
+        Ok(Replayed { round, request, cohort, sums: digest, words, compared })
     }
 
     /// The model, once every transcript was taken in: both statements must say what was replayed, and be signed by the
@@ -135,18 +158,21 @@ impl Course {
         Ok(Self { announced, trainer, asked })
     }
 
-    fn go_on(&mut self, transcript: &Transcript, sums: Vec<i64>, contract: &SealedContract) -> Result<(), String> {
-        let spec = &transcript.offer.spec;
+    /// The sum that is asked, if the transcript is of it.
+    fn asks(&self, transcript: &Transcript) -> Result<&Asked, String> {
+        let (spec, asked) = (&transcript.offer.spec, self.asked.as_ref().ok_or("follows the model")?);
+        let same = spec.request == asked.request().digest() && spec.part == asked.part();
+        if same { Ok(asked) } else { Err("is a sum that the contract's trainer does not ask next".into()) }
+    }
+
+    /// Takes in the sum; true if another one is asked now.
+    fn go_on(&mut self, transcript: &Transcript, sums: Vec<i64>, contract: &SealedContract) -> Result<bool, String> {
         let asked = self.asked.as_mut().ok_or("follows the model")?;
-        if spec.request != asked.request().digest() || spec.part != asked.part() {
-            return Err("is a sum that the contract's trainer does not ask next".into());
-        }
         let reached = asked.release(&transcript.survivors(), sums, contract.terms());
-        if let Reached::Sums(sums) = reached.ok_or("the sum cannot be what was asked")? {
-            self.trainer.answer(sums).map_err(|error| error.to_string())?;
-            self.asked = self::asked(&self.trainer);
-        }
-        Ok(())
+        let Reached::Sums(sums) = reached.ok_or("the sum cannot be what was asked")? else { return Ok(false) };
+        self.trainer.answer(sums).map_err(|error| error.to_string())?;
+        self.asked = self::asked(&self.trainer);
+        Ok(true)
     }
 }
 

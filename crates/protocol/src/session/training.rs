@@ -4,7 +4,7 @@ use tally_crypto::seed::Seed;
 use tally_crypto::transcript::Digest;
 use tally_model::boosted::Holder as RowHolder;
 use tally_model::release::{pack, presence};
-use tally_model::{ContributionError, Learner};
+use tally_model::{ContributionError, Learner, Table};
 
 use super::attest::RoundResult;
 use super::parts::Asked;
@@ -14,13 +14,11 @@ use crate::aggregation::{Contributor, Noise, NoiseError, Offer, Part, Transcript
 
 /// A bank that trains.
 pub(super) struct Training {
-    pub(super) rows: RowHolder,
+    pub(super) answering: Answering,
     pub(super) origins: Origins,
     pub(super) trainer: Learner,
     pub(super) contributor: Contributor,
     pub(super) asked: Asked,
-    /// What this bank's rows add to the sum that is asked, once it was computed.
-    pub(super) own: Option<Vec<i64>>,
     pub(super) noise: Option<Noise>,
     /// Rounds in which a sum was released.
     pub(super) results: Vec<RoundResult>,
@@ -58,25 +56,6 @@ impl Training {
         if recomputed == sums { Ok(()) } else { Err("released another sum than the banks' vectors give".into()) }
     }
 
-    /// What this bank adds in a round; `None` if the offer asks banks that gave no indicators.
-    pub(super) fn values(&mut self, offer: &Offer, least: u32) -> Result<Option<Vec<i64>>, ContributionError> {
-        let own = match self.own.take() {
-            Some(own) => own,
-            None => self.rows.contribution(self.asked.request())?,
-        };
-        let axes = self.asked.axes();
-        let values = match self.asked.part() {
-            Part::Presence => Some(pack(&presence(axes, &own))),
-            Part::Whole | Part::Cells => self.asked.fold(&offer.cohort, least).map(|fold| {
-                let mut values = own.clone();
-                fold.apply(axes, &mut values);
-                values
-            }),
-        };
-        self.own = Some(own);
-        Ok(values)
-    }
-
     /// The values with this bank's part of the noise, where the contract asks for it; who has rows at all is told without.
     pub(super) fn noisy(
         &mut self,
@@ -96,6 +75,57 @@ impl Training {
             &[&offer.spec.round.to_be_bytes(), offer.spec.request.as_bytes()],
         );
         noise.add(roster, sensitivity, seed, &label, &mut values, shown)?;
+        Ok(values)
+    }
+}
+
+/// A bank's rows, and what they add to the sum that is asked.
+pub(super) struct Answering {
+    rows: RowHolder,
+    /// What they add, once it was computed: both parts of a sum are over the same rows.
+    own: Option<Vec<i64>>,
+}
+
+impl Answering {
+    pub(super) fn new(table: Table) -> Self {
+        Self { rows: RowHolder::new(table), own: None }
+    }
+
+    pub(super) fn table(&self) -> &Table {
+        self.rows.table()
+    }
+
+    /// Fewer rows, from the next sum on.
+    pub(super) fn replace(&mut self, table: Table) {
+        self.rows = RowHolder::new(table);
+    }
+
+    /// Another sum is asked.
+    pub(super) fn next(&mut self) {
+        self.own = None;
+    }
+
+    /// What the rows add in a round that is asked of `cohort`; `None` if that holds banks that gave no indicators.
+    pub(super) fn values(
+        &mut self,
+        asked: &Asked,
+        cohort: &[String],
+        least: u32,
+    ) -> Result<Option<Vec<i64>>, ContributionError> {
+        let own = match self.own.take() {
+            Some(own) => own,
+            None => self.rows.contribution(asked.request())?,
+        };
+        let axes = asked.axes();
+        let values = match asked.part() {
+            Part::Presence => Some(pack(&presence(axes, &own))),
+            Part::Whole | Part::Cells => asked.fold(cohort, least).map(|fold| {
+                let mut values = own.clone();
+                fold.apply(axes, &mut values);
+                values
+            }),
+        };
+        self.own = Some(own);
         Ok(values)
     }
 }

@@ -24,18 +24,21 @@ impl Origins {
         Self { rows: rows.into_iter().collect() }
     }
 
-    /// Takes out the rows that `gone` names; `None` if there are none, else the table without them and how many they were.
-    pub(super) fn withdraw(&mut self, table: &Table, gone: impl Fn(&Origin) -> bool) -> Option<(Table, u64)> {
-        let stays: Vec<bool> = self.rows.iter().map(|origin| !gone(origin)).collect();
-        let leaving = stays.iter().filter(|stays| !**stays).count() as u64;
-        if leaving == 0 {
+    /// Takes out the rows that `gone` names; `None` if there are none, else the table without them and where they stood.
+    pub(super) fn withdraw(&mut self, table: &Table, gone: impl Fn(&Origin) -> bool) -> Option<(Table, Vec<u32>)> {
+        let leaving: Vec<u32> = (0..).zip(&self.rows).filter(|(_, origin)| gone(origin)).map(|(row, _)| row).collect();
+        if leaving.is_empty() {
             return None;
         }
-        let mut row = stays.iter();
-        self.rows.retain(|_| row.next().copied().unwrap_or(true));
-        let kept: Vec<usize> = (0..stays.len()).filter(|row| stays[*row]).collect();
-        Some((table.select(&kept), leaving))
+        self.rows.retain(|origin| !gone(origin));
+        Some((without(table, &leaving), leaving))
     }
+}
+
+/// The table without the rows at these places, in order.
+pub(super) fn without(table: &Table, leaving: &[u32]) -> Table {
+    let stays = |row: &usize| u32::try_from(*row).is_ok_and(|row| leaving.binary_search(&row).is_err());
+    table.select(&(0..table.rows()).filter(stays).collect::<Vec<_>>())
 }
 
 impl BankData {

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::json;
+use tally_crypto::sign::Signature;
 
 use crate::cli::{NodeArgument, Printed};
 use crate::control::{Command, OpenOrder};
@@ -43,12 +44,11 @@ impl OpenArguments {
         if self.output.exists() {
             return Err(failure::unwritable(format!("{}: is there already", self.output.display())));
         }
-        let passphrase = secret::read(self.secret_file.as_deref(), &format!("operator-{}", self.operator))?;
-        let key = keys::open_operator(&Directory::new(&self.node.node).operator_key(&self.operator), &passphrase)?;
         let (from, to, session, subject) = (self.from, self.to, self.session, self.subject);
         let order = OpenOrder { from, to, session, subject, time: crate::engine::now() };
-        let signature = key.sign(crate::engine::OPEN_LABEL, order.digest().as_bytes());
-        let told = self.node.tell(&Command::AuditOpen { order, operator: self.operator, signature })?;
+        let (operator, secret) = (self.operator, self.secret_file.as_deref());
+        let signature = sign(&self.node, &operator, secret, (crate::engine::OPEN_LABEL, &order))?;
+        let told = self.node.tell(&Command::AuditOpen { order, operator, signature })?;
         let openings = told["openings"].as_str().ok_or_else(|| failure::internal("the node told no openings"))?;
         write_private(&self.output, openings.as_bytes())?;
         let text = format!("{}: {} openings, in the log as {}", self.output.display(), told["count"], told["object"]);
@@ -57,8 +57,20 @@ impl OpenArguments {
     }
 }
 
+/// An operator's signature over an order, under the label of what is ordered.
+pub(super) fn sign(
+    node: &NodeArgument,
+    operator: &str,
+    secret: Option<&Path>,
+    (label, order): (&str, &OpenOrder),
+) -> Result<Signature, Failure> {
+    let passphrase = secret::read(secret, &format!("operator-{operator}"))?;
+    let key = keys::open_operator(&Directory::new(&node.node).operator_key(operator), &passphrase)?;
+    Ok(key.sign(label, order.digest().as_bytes()))
+}
+
 /// Writes a new file that nobody else can read; one that is there already is not touched.
-pub(in crate::cli) fn write_private(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+pub(super) fn write_private(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     use std::io::Write as _;
     use std::os::unix::fs::OpenOptionsExt as _;
     let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);

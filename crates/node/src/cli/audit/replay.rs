@@ -1,5 +1,6 @@
 //! `tallystick audit replay`: a session again, from what `session evidence` wrote.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -11,6 +12,7 @@ use tally_crypto::sign::Envelope;
 use tally_crypto::transcript::Digest;
 use tally_protocol::session::{Derived, Replay, Replayed, SealedContract};
 
+use super::disclose::read_disclosed;
 use super::read_registry;
 use crate::cli::Printed;
 use crate::cli::node::read_text;
@@ -23,10 +25,20 @@ pub(in crate::cli) struct ReplayArguments {
     /// The consortium's signed registry.
     #[arg(long, value_name = "FILE")]
     registry: PathBuf,
+    /// What a bank disclosed with `session evidence --disclose`: its vectors are made again from its rows.
+    #[arg(long, value_name = "FILE")]
+    disclosed: Vec<PathBuf>,
     /// Logs that must hold the same sums and the same model: node directories, log directories, or copies of them.
     #[arg(long = "log", value_name = "DIR")]
     logs: Vec<PathBuf>,
 }
+
+/// What no replay can show.
+const NOT_SHOWN: [&str; 3] = [
+    "that the rows behind a vector are true, or all that the bank had: hold them against its data set's commitment",
+    "anything of the vectors of a bank that disclosed nothing, beyond that it signed them and what they add up to",
+    "what programs did that wrote no log",
+];
 
 /// The file of `session evidence`.
 #[derive(Deserialize)]
@@ -58,8 +70,12 @@ impl ReplayArguments {
         known_keys(&contract, &registry).map_err(wrong)?;
         let logs = self.logs.iter().map(|log| verify_log(log, &registry)).collect::<Result<Vec<_>, _>>();
         let session = contract.terms().session.clone();
-        let mut told = Told { session, logs: logs.map_err(failure::check)?, rounds: Vec::new(), findings: Vec::new() };
+        let mut told = Told { session, logs: logs.map_err(failure::check)?, ..Told::default() };
         let mut replay = Replay::new(contract, &evidence.statements).map_err(wrong)?;
+        for path in &self.disclosed {
+            let refused = |reason| failure::data(format!("{}: {reason}", path.display()));
+            replay.disclose(read_disclosed(path)?).map_err(refused)?;
+        }
         for (number, transcript) in evidence.transcripts.iter().enumerate() {
             let bytes = hex::decode(transcript).map_err(|error| wrong(format!("transcript {number}: {error}")))?;
             match replay.take(&bytes) {
@@ -88,16 +104,25 @@ fn known_keys(contract: &SealedContract, registry: &Registry) -> Result<(), Stri
 }
 
 /// What was replayed so far, and the logs that must hold it.
+#[derive(Default)]
 struct Told {
     session: String,
     logs: Vec<VerifiedLog>,
     rounds: Vec<Value>,
+    /// Of each bank that disclosed its inputs, how many of its vectors were made again.
+    compared: BTreeMap<String, u64>,
     findings: Vec<String>,
 }
 
 impl Told {
     fn sum(&mut self, replayed: Replayed) {
-        let Replayed { round, request, cohort, sums, words } = replayed;
+        let Replayed { round, request, cohort, sums, words, compared } = replayed;
+        for (bank, same) in compared {
+            match same {
+                Ok(()) => *self.compared.entry(bank).or_default() += 1,
+                Err(reason) => self.findings.push(format!("round {round}: {reason}")),
+            }
+        }
         let body = Body::RoundResult { round, request, sums, cohort: cohort.clone() };
         self.demand(&format!("round {round}"), "this sum", |held| *held == body);
         self.rounds.push(json!({ "round": round, "banks": cohort, "words": words, "sums": sums }));
@@ -130,11 +155,17 @@ impl Told {
         lines.extend(model.iter().map(|model| {
             format!("model {} follows from them; signed by {}", model.fit.digest(), model.signers.join(", "))
         }));
+        let again = self.compared.iter();
+        lines.extend(
+            again.map(|(bank, rounds)| format!("{rounds} vectors of {bank} follow from its rows, bit for bit")),
+        );
+        lines.extend(NOT_SHOWN.map(|what| format!("not shown: {what}")));
         let model = model.map(|model| {
             json!({ "digest": model.fit.digest(), "algorithm": json!(model.fit)["algorithm"], "signed_by": model.signers })
         });
         let text = if holds { lines.join("\n") } else { self.findings.join("\n") };
-        let value = json!({ "holds": holds, "rounds": self.rounds, "model": model, "findings": self.findings });
+        let value = json!({ "holds": holds, "rounds": self.rounds, "model": model, "compared": self.compared,
+            "findings": self.findings, "not_shown": NOT_SHOWN });
         Printed { value, text, holds }
     }
 }

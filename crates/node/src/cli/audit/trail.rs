@@ -189,7 +189,7 @@ impl ReportArguments {
         }
         let lines = counted.usage.iter().map(|one| {
             format!(
-                "{}  {:<20} {:<18} {:<10} {:>3} sessions {:>7} rows cleared {:>5} scores given {:>5} refused",
+                "{}  {:<20} {:<18} {:<10} sessions {:>3}, rows cleared {:>7}, scores given {:>5}, refused {:>5}",
                 one.month,
                 one.provider,
                 one.purpose,

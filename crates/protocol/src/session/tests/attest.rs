@@ -184,3 +184,71 @@ fn the_model_follows_from_the_transcripts_bit_for_bit() {
         assert!(Replay::new(world.contract.clone(), &[other.envelope()]).is_err());
     }
 }
+
+/// What a bank would disclose: its journal, run once more.
+fn disclosed(world: &World, bank: &str) -> DisclosedBank {
+    let mut machine = new_bank(&world.contract, bank).recording();
+    for input in world.journals[bank].clone() {
+        move_bank(&mut machine, input).unwrap();
+    }
+    let read = machine.disclosed().unwrap().encode();
+    DisclosedBank::decode(&read, bank).unwrap()
+}
+
+/// Rounds in which each bank's vector is, or is not, what its rows give.
+fn compared(world: &World, given: Vec<DisclosedBank>) -> BTreeMap<String, [usize; 2]> {
+    let statements: Vec<_> = world.attested["platform"].iter().map(|one| one.envelope.clone()).collect();
+    let mut replay = Replay::new(world.contract.clone(), &statements).unwrap();
+    given.into_iter().for_each(|given| replay.disclose(given).unwrap());
+    let mut counts = BTreeMap::<String, [usize; 2]>::new();
+    for transcript in &world.transcripts {
+        for (bank, same) in replay.take(transcript).unwrap().compared {
+            counts.entry(bank).or_default()[usize::from(same.is_err())] += 1;
+        }
+    }
+    replay.conclude(&statements).unwrap();
+    counts
+}
+
+#[test]
+fn every_vector_is_what_the_disclosed_rows_give() {
+    for terms in [contract(4), super::models::trees(4)] {
+        let mut terms = terms;
+        terms.limits.min_cohort = 3;
+        let mut world = World::under(&terms);
+        world.prepare(200, 12);
+        // A row leaves while training, and a bank dies between its indicators and the cells.
+        let begun = |world: &World| {
+            world.facts.get("bank-1").is_some_and(|f| f.iter().any(|f| matches!(f, Fact::Contributed { .. })))
+        };
+        while !begun(&world) {
+            let (from, to, body) = world.post.pop_front().unwrap();
+            world.give(&to, Input::Message { from, body }).unwrap();
+        }
+        let gone: Vec<_> = (0..40).map(|row| format!("e{row}")).collect();
+        world.give("bank-1", Input::Withdraw("bank-1".into(), gone)).unwrap();
+        while !world.facts["bank-1"].iter().any(|f| matches!(f, Fact::Released { round: 2, .. })) {
+            let (from, to, body) = world.post.pop_front().unwrap();
+            world.give(&to, Input::Message { from, body }).unwrap();
+        }
+        world.dead.push("bank-4".into());
+        world.settle().unwrap();
+        while !world.platform.waiting_for().is_empty() {
+            world.give("platform", Input::PatienceOver).and_then(|()| world.settle()).unwrap();
+        }
+        let rounds = world.transcripts.len();
+        let [one, two] = ["bank-1", "bank-2"].map(|bank| disclosed(&world, bank));
+        assert!(one.rows() > 20);
+        let counts = compared(&world, vec![one.clone(), two.clone()]);
+        assert_eq!(counts, [("bank-1".to_owned(), [rounds, 0]), ("bank-2".to_owned(), [rounds, 0])].into());
+        // A label that was another one when the bank trained.
+        let counts = compared(&world, vec![one.clone().with_other_label()]);
+        assert!(counts["bank-1"][1] > 0, "{counts:?}");
+        // The secrets of another bank open nothing, nor does another session's disclosure.
+        let counts = compared(&world, vec![one.clone().with_secrets_of(&two)]);
+        assert_eq!(counts["bank-1"], [0, rounds]);
+        let mut other = Replay::new(SealedContract::read(&noisy(1.0, 20.0).envelope()).unwrap(), &[]).unwrap();
+        assert!(other.disclose(one.clone()).unwrap_err().contains("not known what was asked"));
+        assert!(DisclosedBank::decode(&one.encode(), "bank-2").is_err());
+    }
+}
