@@ -195,7 +195,9 @@ fn openings_lead_to_one_enterprise(city: &City) {
         traced["steps"].as_array().unwrap().iter().map(kind).filter(|kind| kind.starts_with("score")).collect()
     };
     let (all, one) = (kinds(&[]), kinds(&["--openings", text(&openings)]));
-    assert_eq!(one, ["score.request", "score.request", "score.response", "score.response"]);
+    // Of each of its scores a request and an answer, at the bank and at the platform.
+    let scores = lines.lines().filter(|line| line.contains("\"log\":\"platform\"")).count();
+    assert!(scores > 0 && one.len() == 4 * scores, "{one:?}");
     assert!(all.len() > one.len());
     // Another salt opens nothing, and so does a choice that is not of this log.
     std::fs::write(&openings, lines.replacen("\"salt\":\"", "\"salt\":\"00", 1)).unwrap();

@@ -75,8 +75,8 @@ impl DisclosedBank {
 
 #[cfg(test)]
 impl DisclosedBank {
-    pub(super) fn with_other_label(mut self) -> Self {
-        self.table.label[0] ^= 1;
+    pub(super) fn with_other_labels(mut self) -> Self {
+        self.table.label.iter_mut().for_each(|label| *label ^= 1);
         self
     }
 

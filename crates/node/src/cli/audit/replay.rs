@@ -80,13 +80,24 @@ impl ReplayArguments {
             let bytes = hex::decode(transcript).map_err(|error| wrong(format!("transcript {number}: {error}")))?;
             match replay.take(&bytes) {
                 Ok(replayed) => told.sum(replayed),
-                Err(reason) => told.findings.push(format!("transcript {number}: {reason}")),
+                Err(reason) => {
+                    // The trainer cannot go on without this sum.
+                    told.findings.push(format!("transcript {number}: {reason}; nothing was replayed from here on"));
+                    return Ok(told.printed(None));
+                }
             }
         }
         // An aborted session has sums and no model.
-        let model = (!evidence.statements.is_empty()).then(|| replay.conclude(&evidence.statements)).transpose();
-        let model = model.map_err(|reason| told.findings.push(reason)).ok().flatten();
-        model.iter().for_each(|model| told.model(model, &evidence.statements));
+        let mut model = None;
+        if !evidence.statements.is_empty() {
+            match replay.conclude(&evidence.statements) {
+                Ok(derived) => {
+                    told.model(&derived, &evidence.statements);
+                    model = Some(derived);
+                }
+                Err(reason) => told.findings.push(reason),
+            }
+        }
         Ok(told.printed(model))
     }
 }

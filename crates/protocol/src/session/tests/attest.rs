@@ -241,8 +241,8 @@ fn every_vector_is_what_the_disclosed_rows_give() {
         assert!(one.rows() > 20);
         let counts = compared(&world, vec![one.clone(), two.clone()]);
         assert_eq!(counts, [("bank-1".to_owned(), [rounds, 0]), ("bank-2".to_owned(), [rounds, 0])].into());
-        // A label that was another one when the bank trained.
-        let counts = compared(&world, vec![one.clone().with_other_label()]);
+        // Labels that were others when the bank trained.
+        let counts = compared(&world, vec![one.clone().with_other_labels()]);
         assert!(counts["bank-1"][1] > 0, "{counts:?}");
         // The secrets of another bank open nothing, nor does another session's disclosure.
         let counts = compared(&world, vec![one.clone().with_secrets_of(&two)]);
