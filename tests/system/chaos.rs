@@ -158,7 +158,8 @@ fn a_file_of_applicants_while_nodes_die() {
     for (place, applicant) in trial.applicants().iter().enumerate() {
         let one = json!({ "id": subjects[place], "purpose": "loan-underwriting", "fields": applicant["fields"] });
         std::fs::write(&order, one.to_string()).unwrap();
-        let alone = done(&["score", "one", "--node", text(&trial.bank), "--request", text(&order)])["score"].to_string();
+        let alone =
+            done(&["score", "one", "--node", text(&trial.bank), "--request", text(&order)])["score"].to_string();
         let mine: Vec<_> = rows.iter().filter(|row| row[0] == subjects[place]).collect();
         assert_eq!(mine.len(), CALLS / subjects.len());
         assert!(mine.iter().all(|row| row[1] == alone), "{place}: {mine:?}");

@@ -17,6 +17,7 @@ mod left;
 mod lies;
 mod lists;
 mod operator;
+mod outcomes;
 mod program;
 mod receipts;
 mod releases;

@@ -424,6 +424,34 @@ pub enum Body {
         /// What came of it.
         outcome: String,
     },
+    /// A bank took in outcomes of its loans.
+    #[serde(rename = "outcome.import")]
+    OutcomeImport {
+        /// Outcomes that are new or have changed.
+        rows: u64,
+        /// Merkle root (RFC 6962) over salted commitments to them, in order of arrival.
+        root: Digest,
+    },
+    /// Whether outcomes of enterprises may be told: by the bank before they leave, by the receiver before it keeps them.
+    #[serde(rename = "outcome.report")]
+    OutcomeReport {
+        /// Digest of the report's random name.
+        report: Digest,
+        /// The bank.
+        provider: String,
+        /// Who gets them.
+        grantee: String,
+        /// The purpose.
+        purpose: String,
+        /// Outcomes allowed.
+        allowed: u64,
+        /// Outcomes denied, by condition.
+        denied: BTreeMap<String, u64>,
+        /// Digest over list and consents.
+        basis: Digest,
+        /// Version of the sharing list.
+        list: u32,
+    },
     /// A connection or message was refused.
     #[serde(rename = "refusal")]
     Refusal {

@@ -227,6 +227,8 @@ fn events(log: &VerifiedLog) -> Vec<Events> {
             Body::WarningDeliver { .. } => ("warning-deliver".into(), 1),
             Body::WarningDrop { reason, .. } => (format!("warning-drop-{reason}"), 1),
             Body::WarningOutcome { outcome, .. } => (format!("warning-outcome-{outcome}"), 1),
+            Body::OutcomeImport { rows, .. } => ("outcome-import".into(), *rows),
+            Body::OutcomeReport { allowed, .. } => ("outcome-report".into(), *allowed),
             Body::Erase { kind, count, .. } => (format!("erase-{kind}"), *count),
             Body::Export { allow, .. } => (if *allow { "export" } else { "export-refused" }.into(), 1),
             Body::Refusal { what, .. } => (format!("refused-{what}"), 1),

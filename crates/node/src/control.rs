@@ -212,6 +212,21 @@ pub enum Command {
         /// The operator's signature over model and state.
         signature: Signature,
     },
+    /// Reads outcomes of loans from a file.
+    OutcomeImport {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Counts outcomes, or shows that of one application.
+    OutcomeShow {
+        /// The bank's number of the application.
+        application: Option<String>,
+    },
+    /// Tells the platform what has changed, as far as consents allow it.
+    OutcomeReport {
+        /// What for.
+        purpose: tally_policy::Purpose,
+    },
     /// Scores one applicant.
     Score(ScoreOrder),
     /// Scores rows of a file.

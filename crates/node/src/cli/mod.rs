@@ -8,11 +8,12 @@ mod export;
 mod list;
 mod model;
 mod node;
+mod outcome;
 mod session;
 mod subject;
 mod token;
-mod witness;
 mod warning;
+mod witness;
 mod words;
 
 pub(crate) use audit::audit;
@@ -112,6 +113,9 @@ enum Verb {
     /// Early warnings: rules and report at the platform, inbox at a bank.
     #[command(subcommand)]
     Warning(warning::WarningVerb),
+    /// Outcomes of loans: recorded at a bank, told to the platform.
+    #[command(subcommand)]
+    Outcome(outcome::OutcomeVerb),
     /// Measure what operations cost on this machine.
     #[command(subcommand)]
     Bench(crate::bench::BenchVerb),
@@ -165,6 +169,7 @@ pub fn main() -> ExitCode {
         Verb::Erasure(verb) => verb.run(),
         Verb::Session(verb) => verb.run(language),
         Verb::Bench(verb) => verb.run(),
+        Verb::Outcome(verb) => verb.run(),
         Verb::Align(arguments) => arguments.run(language, json),
         Verb::Model(verb) => verb.run(language),
         Verb::Score(verb) => verb.run(language),

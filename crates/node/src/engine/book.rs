@@ -164,6 +164,10 @@ fn outcome_of(outcome: &ScoreOutcome) -> String {
     }
 }
 
+pub(super) fn name_of_report(report: &str) -> Digest {
+    Digest::of("tallystick/outcome-report/v1", &[report.as_bytes()])
+}
+
 fn name_of(request: &str) -> Digest {
     Digest::of("tallystick/score-request/v1", &[request.as_bytes()])
 }

@@ -94,12 +94,14 @@ impl Engine {
         let kept = lines.par_iter().zip(&verified).map(kept).collect::<Result<Vec<_>, Failure>>()?;
         for (place, (consent, (sealed, leaf))) in verified.iter().zip(kept).enumerate() {
             let terms = consent.consent();
-            if !self.is_platform() && terms.grantee != me {
+            let named = terms.grantee == me || terms.providers.contains(&me);
+            if !self.is_platform() && !named {
                 let reason = format!("a consent to {}, not to this bank: give it to that node", terms.grantee);
                 return Err(intake.refuse(place, &reason));
             }
-            if self.is_platform() && !terms.providers.contains(&me) {
-                return Err(intake.refuse(place, &format!("a consent that does not name {me} as a provider of data")));
+            if !named {
+                let reason = format!("a consent that names {me} neither as a provider of data nor as who gets them");
+                return Err(intake.refuse(place, &reason));
             }
             if !self.register.add(consent).map_err(|reason| intake.refuse(place, &reason))? {
                 continue;

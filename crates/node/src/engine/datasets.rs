@@ -180,10 +180,14 @@ impl Engine {
         Ok(fields.map(|field| (field.name.clone(), field.title.clone())).collect())
     }
 
+    /// What identifiers are at this node.
+    pub(super) fn identifier_kind(&self) -> Result<IdentifierKind, Failure> {
+        Ok(kind_of(self.store.datasets()?.iter().all(|info| info.credit_codes)))
+    }
+
     /// The canonical spelling of an identifier as this node's data sets spell theirs.
     pub(super) fn canonical(&self, identifier: &str) -> Result<String, Failure> {
-        let codes = self.store.datasets()?.iter().all(|info| info.credit_codes);
-        kind_of(codes)
+        self.identifier_kind()?
             .canonical(identifier)
             .map_err(|error| failure::data(format!("the applicant's identifier: {error}")).about("applicant"))
     }
@@ -196,7 +200,11 @@ pub(crate) fn dictionary_of(list: &SignedList) -> Dictionary {
         title: field.title.clone(),
         kind: field.kind.clone(),
     };
-    Dictionary { fields: list.fields().iter().filter(|field| field.level != Level::L4).map(field).collect() }
+    // Outcomes are what banks tell the platform, not what it holds.
+    let here = |field: &&tally_policy::ListField| {
+        field.level != Level::L4 && !tally_protocol::outcome::FIELDS.contains(&field.name.as_str())
+    };
+    Dictionary { fields: list.fields().iter().filter(here).map(field).collect() }
 }
 
 fn kind_of(credit_codes: bool) -> IdentifierKind {

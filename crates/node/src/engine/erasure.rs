@@ -1,7 +1,8 @@
 //! Deletion at the end of data's life, with a signed certificate.
 //!
-//! What a bank keeps of a score goes when the data life of the consent that it rests on is over; what it put into a session, after
-//! the days for which it keeps that for auditors, or those of the contract; what opens the log's
+//! What a bank keeps of a score, and what a platform was told of a loan, goes when the data life of the consent that it rests
+//! on is over; what a bank put into a session, after the days for which it keeps that for auditors, or those of the contract;
+//! what opens the log's
 //! commitments goes after the years that records must be kept. The tree of the log stays as it is: a commitment whose salt is
 //! gone can be opened by nobody.
 
@@ -29,9 +30,13 @@ impl Engine {
         let openings = self.openings_due()?;
         let warnings = self.warnings_due()?;
         let inputs = self.inputs_due()?;
+        let outcomes = self.outcomes_due()?;
         let certificates = self.step(|engine, step| {
             for request in &scores {
                 engine.store.erase_score(request)?;
+            }
+            for outcome in &outcomes {
+                engine.store.erase_outcome(outcome)?;
             }
             for entry in &openings {
                 engine.store.erase_opening(*entry)?;
@@ -47,7 +52,9 @@ impl Engine {
             let openings = openings.iter().map(|entry| names(format!("opening/{entry}"))).collect();
             let warnings = warnings.iter().map(|warning| names(format!("warning/{warning}"))).collect();
             let inputs = inputs.iter().map(|session| names(format!("inputs/{session}"))).collect();
+            let told = outcomes.iter().map(|outcome| names(format!("outcome/{outcome}"))).collect();
             let made = [
+                engine.certify(step, "outcome", "data life of the consent is over", told)?,
                 engine.certify(step, "score", "data life of the consent is over", scores)?,
                 engine.certify(step, "warning", "data life of the consent is over", warnings)?,
                 engine.certify(step, "opening", "records are kept no longer", openings)?,
@@ -56,9 +63,13 @@ impl Engine {
             Ok(made.into_iter().flatten().collect::<Vec<_>>())
         })?;
         self.last_erasure = now();
-        Ok(
-            json!({ "scores": scores.len(), "warnings": warnings.len(), "openings": openings.len(), "certificates": certificates }),
-        )
+        Ok(json!({
+            "scores": scores.len(),
+            "warnings": warnings.len(),
+            "outcomes": outcomes.len(),
+            "openings": openings.len(),
+            "certificates": certificates,
+        }))
     }
 
     /// Once a day.
@@ -77,13 +88,22 @@ impl Engine {
 
     /// Scores whose consent's data life is over; those of consents that are here no more included.
     fn scores_due(&self) -> Result<Vec<String>, Failure> {
+        let kept = self.store.score_consents()?;
+        Ok(kept.into_iter().filter(|(_, consent)| self.life_is_over(consent)).map(|(request, _)| request).collect())
+    }
+
+    /// Outcomes that banks told under consents whose data life is over.
+    fn outcomes_due(&self) -> Result<Vec<Digest>, Failure> {
+        let kept = self.store.outcome_consents()?;
+        Ok(kept.into_iter().filter(|(_, consent)| self.life_is_over(consent)).map(|(name, _)| name).collect())
+    }
+
+    fn life_is_over(&self, consent: &Digest) -> bool {
         let time = now();
-        let over = |consent: &Digest| match self.register.data_life_ends(consent, time) {
+        match self.register.data_life_ends(consent, time) {
             Some(end) => end <= time,
             None => self.register.state(consent, time).is_none(),
-        };
-        let kept = self.store.score_consents()?;
-        Ok(kept.into_iter().filter(|(_, consent)| over(consent)).map(|(request, _)| request).collect())
+        }
     }
 
     /// Openings of entries older than the configured years.

@@ -95,6 +95,8 @@ impl Engine {
             "warning" => self.take_warnings(step, peer, &message.body),
             "warning-ack" => self.take_warning_ack(step, peer, &message.body),
             "warning-outcome" => self.take_warning_outcome(step, peer, &message.body),
+            "outcome" => self.take_outcomes(step, peer, &message.body),
+            "outcome-receipt" => self.take_outcome_receipt(peer, &message.body),
             kind => Err(crate::failure::refused(format!("{peer} sent a message of unknown kind `{kind}`"))),
         }
     }

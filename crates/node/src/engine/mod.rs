@@ -24,6 +24,7 @@ mod import;
 mod letters;
 mod lists;
 mod models;
+mod outcomes;
 mod publication;
 mod receipts;
 mod reports;
@@ -279,6 +280,9 @@ impl Engine {
             Command::LogAccess { auditor } => self.note_access(&auditor),
             Command::LogReceipts { peer, after } => self.receipts(&peer, after),
             Command::Warning(order) => self.obey_warning(order),
+            Command::OutcomeImport { path } => self.import_outcomes(&path),
+            Command::OutcomeShow { application } => self.show_outcomes(application.as_deref()),
+            Command::OutcomeReport { purpose } => self.report_outcomes(purpose),
             Command::LogPublish => self.publish().map(|()| serde_json::json!({ "entries": self.log.size() })),
         }
     }

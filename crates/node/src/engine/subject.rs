@@ -26,6 +26,7 @@ impl Engine {
             "log": self.entries_about(&subject)?,
             "scores": self.scores_about(&subject)?,
             "warnings": self.warnings_about(&subject)?,
+            "outcomes": self.outcomes_about(&subject)?,
             "cases": self.disputes.iter().filter(|case| case.subject == subject).collect::<Vec<_>>(),
         });
         let object = Digest::of_bytes(report.to_string().as_bytes());

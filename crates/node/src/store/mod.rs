@@ -8,6 +8,7 @@ mod consents;
 mod disclosures;
 mod kept;
 mod letters;
+mod outcomes;
 mod records;
 mod subjects;
 mod vault;

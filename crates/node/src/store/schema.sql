@@ -34,6 +34,10 @@ CREATE TABLE warning_rules (version INTEGER PRIMARY KEY, approval TEXT NOT NULL)
 CREATE TABLE warning_baseline (source TEXT PRIMARY KEY, sealed BLOB NOT NULL) STRICT;
 CREATE TABLE warning_outcome (bank TEXT NOT NULL, rule TEXT NOT NULL, outcome TEXT NOT NULL, count INTEGER NOT NULL,
     PRIMARY KEY (bank, rule, outcome)) STRICT;
+-- Outcomes of loans: at a bank what it recorded, at the platform what banks told, under a consent; `name` is a keyed hash of the
+-- application.
+CREATE TABLE outcome (name BLOB PRIMARY KEY, subject BLOB NOT NULL, consent BLOB NOT NULL, sealed BLOB NOT NULL) STRICT;
+CREATE INDEX outcome_of_subject ON outcome (subject);
 -- Certificates of what was deleted.
 CREATE TABLE certificate (number INTEGER PRIMARY KEY, envelope TEXT NOT NULL) STRICT;
 CREATE TABLE session (id TEXT PRIMARY KEY, record TEXT NOT NULL) STRICT;

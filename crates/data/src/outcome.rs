@@ -1,0 +1,333 @@
+//! Outcomes of loans from a CSV file: one row an application, or one row an application and day.
+//!
+//! A row that is wrong does not stop the others: it is named with line, column and remedy, and can be written to a file of
+//! rejects as it was, to be corrected and read again. Nothing is guessed, nothing is dropped.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+use csv::StringRecord;
+use serde::{Deserialize, Serialize};
+use tally_model::outcome::LoanState;
+use tally_policy::Day;
+
+use crate::csv::DataError;
+use crate::keys::IdentifierKind;
+
+/// Columns that a file has, in any order.
+const COLUMNS: [&str; 8] = ["application", "id", "granted", "amount", "rate", "start", "state", "as_of"];
+/// Columns that it may have: the score that was asked for the application, and what a file of rejects says.
+const OPTIONAL: [&str; 2] = ["request", "reason"];
+
+/// What became of an application, as of a day.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LoanOutcome {
+    /// The bank's number of the application.
+    pub application: String,
+    /// Canonical identifier of the enterprise.
+    pub subject: String,
+    /// Name of the score that was asked for it, if it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<String>,
+    /// The loan; `None` if the application was declined.
+    pub loan: Option<Loan>,
+    /// Day that this is known of.
+    pub as_of: Day,
+}
+
+/// A loan that was granted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Loan {
+    /// Amount, cents of a yuan.
+    pub amount: i64,
+    /// Yearly rate, percent.
+    pub rate: f64,
+    /// First day.
+    pub start: Day,
+    /// State.
+    pub state: LoanState,
+}
+
+/// What a file holds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OutcomeFile {
+    /// Rows that are right, each with its line.
+    pub outcomes: Vec<(u64, LoanOutcome)>,
+    /// Rows that are not.
+    pub wrong: Vec<WrongRow>,
+}
+
+/// A row that is not taken in.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct WrongRow {
+    /// Line, from 1; the header is line 1.
+    pub line: u64,
+    /// Column, if it is one.
+    pub column: Option<String>,
+    /// What is wrong, and the remedy.
+    pub reason: String,
+}
+
+/// Reads a file.
+///
+/// # Errors
+/// Fails only if the file as a whole cannot be read: no file, no header, unknown or missing columns.
+pub fn read_outcomes(path: &Path, kind: IdentifierKind) -> Result<OutcomeFile, DataError> {
+    let refuse = |row, column: Option<&str>, reason: String| DataError {
+        file: path.into(),
+        row,
+        column: column.map(Into::into),
+        reason,
+    };
+    let mut reader = csv::ReaderBuilder::new()
+        .flexible(true)
+        .from_path(path)
+        .map_err(|error| refuse(None, None, format!("cannot read the file: {error}")))?;
+    let header = reader.headers().map_err(|error| refuse(Some(1), None, error.to_string()))?.clone();
+    let header: Vec<_> = header.iter().map(|name| name.trim_start_matches('\u{feff}').trim().to_owned()).collect();
+    for (place, name) in header.iter().enumerate() {
+        if !COLUMNS.contains(&name.as_str()) && !OPTIONAL.contains(&name.as_str()) {
+            let known = [COLUMNS.as_slice(), &OPTIONAL].concat().join(", ");
+            let reason = format!("is no column of outcomes: remove it; they are {known}");
+            return Err(refuse(Some(1), Some(name), reason));
+        }
+        if header[..place].contains(name) {
+            return Err(refuse(Some(1), Some(name), "stands twice in the header".into()));
+        }
+    }
+    let missing = COLUMNS.iter().find(|name| !header.iter().any(|known| known == *name));
+    if let Some(name) = missing {
+        return Err(refuse(Some(1), Some(name), "is missing from the header: add it".into()));
+    }
+    let (mut outcomes, mut wrong) = (Vec::new(), Vec::new());
+    let mut seen: HashMap<(String, Day), u64> = HashMap::new();
+    let mut record = StringRecord::new();
+    loop {
+        let line = reader.position().line();
+        let row = match reader.read_record(&mut record) {
+            Ok(false) => return Ok(OutcomeFile { outcomes, wrong }),
+            Ok(true) => {
+                let line = record.position().map_or(line, csv::Position::line);
+                (line, Row { header: &header, record: &record }.outcome(kind))
+            }
+            Err(error) if matches!(error.kind(), csv::ErrorKind::Utf8 { .. }) => {
+                (line, Err((None, "is not UTF-8: save the file as UTF-8".into())))
+            }
+            Err(error) => return Err(refuse(Some(line), None, format!("cannot be read: {error}"))),
+        };
+        let checked =
+            row.1.and_then(|outcome| match seen.insert((outcome.application.clone(), outcome.as_of), row.0) {
+                None => Ok(outcome),
+                Some(earlier) => {
+                    let reason = format!("the same application and day stand in line {earlier}: keep one of the two");
+                    Err((Some("application"), reason))
+                }
+            });
+        match checked {
+            Ok(outcome) => outcomes.push((row.0, outcome)),
+            Err((column, reason)) => {
+                wrong.push(WrongRow { line: row.0, column: column.map(Into::into), reason });
+            }
+        }
+    }
+}
+
+/// Writes the named lines of a file, as they are, below its header and with the reason in a last column.
+///
+/// # Errors
+/// Fails if either file cannot be read or written.
+pub fn write_rejects(input: &Path, wrong: &[WrongRow], output: &Path) -> std::io::Result<()> {
+    let wrong: BTreeMap<u64, &WrongRow> = wrong.iter().map(|row| (row.line, row)).collect();
+    let mut reader = csv::ReaderBuilder::new().flexible(true).has_headers(false).from_path(input)?;
+    let mut writer = csv::WriterBuilder::new().flexible(true).from_path(output)?;
+    let (mut record, mut named) = (csv::ByteRecord::new(), false);
+    while reader.read_byte_record(&mut record)? {
+        let line = record.position().map_or(0, csv::Position::line);
+        if line == 1 {
+            // A file of rejects that is read again has the column already.
+            named = record.iter().any(|name| name == b"reason");
+            if !named {
+                record.push_field(b"reason");
+            }
+            writer.write_byte_record(&record)?;
+        } else if let Some(row) = wrong.get(&line) {
+            if !named {
+                record.push_field(row.reason.as_bytes());
+            }
+            writer.write_byte_record(&record)?;
+        }
+    }
+    writer.flush()
+}
+
+/// Which column is wrong, and why.
+type Wrong = (Option<&'static str>, String);
+
+struct Row<'a> {
+    header: &'a [String],
+    record: &'a StringRecord,
+}
+
+impl Row<'_> {
+    fn outcome(&self, kind: IdentifierKind) -> Result<LoanOutcome, Wrong> {
+        let (values, names) = (self.record.len(), self.header.len());
+        if values != names {
+            let reason = format!("has {values} values, the header has {names}: quote values that hold commas");
+            return Err((None, reason));
+        }
+        let application = self.text("application");
+        if application.is_empty() {
+            return Err((Some("application"), "is empty: give the number of the application".into()));
+        }
+        let subject = kind.canonical(self.text("id"));
+        let subject = subject.map_err(|error| (Some("id"), format!("{error}: correct the row")))?;
+        let as_of = self.day("as_of")?;
+        let loan = match self.text("granted") {
+            "1" | "yes" => Some(self.loan(as_of)?),
+            "0" | "no" => {
+                self.nothing_of_a_loan()?;
+                None
+            }
+            _ => return Err((Some("granted"), "is 1 (granted) or 0 (declined)".into())),
+        };
+        let request = Some(self.text("request")).filter(|text| !text.is_empty()).map(Into::into);
+        Ok(LoanOutcome { application: application.into(), subject, request, loan, as_of })
+    }
+
+    fn loan(&self, as_of: Day) -> Result<Loan, Wrong> {
+        let amount = cents(self.text("amount")).ok_or((
+            Some("amount"),
+            "is not an amount in yuan above 0 with at most two decimals: write it as 1500000.00".to_owned(),
+        ))?;
+        let rate: Option<f64> = self.text("rate").parse().ok().filter(|rate| (0.0..=100.0).contains(rate));
+        let rate = rate.ok_or((Some("rate"), "is not a yearly rate in percent: write 4.35 for 4.35 %".to_owned()))?;
+        let start = self.day("start")?;
+        if as_of < start {
+            return Err((Some("start"), format!("is later than {as_of}, the day of the row: correct one of the two")));
+        }
+        let state = LoanState::named(self.text("state")).ok_or_else(|| {
+            let names: Vec<_> = LoanState::ALL.iter().map(|(_, name)| *name).collect();
+            (Some("state"), format!("is none of: {}", names.join(", ")))
+        })?;
+        Ok(Loan { amount, rate, start, state })
+    }
+
+    fn nothing_of_a_loan(&self) -> Result<(), Wrong> {
+        let given = ["amount", "rate", "start", "state"].into_iter().find(|name| !self.text(name).is_empty());
+        given
+            .map_or(Ok(()), |name| Err((Some(name), "belongs to a loan, and this was declined: leave it empty".into())))
+    }
+
+    fn text(&self, name: &str) -> &str {
+        let place = self.header.iter().position(|known| known == name);
+        place.and_then(|place| self.record.get(place)).unwrap_or_default().trim()
+    }
+
+    fn day(&self, name: &'static str) -> Result<Day, Wrong> {
+        self.text(name).parse().map_err(|error| (Some(name), format!("{error}")))
+    }
+}
+
+/// An amount in yuan, as cents; above 0, at most 10^12 yuan.
+fn cents(text: &str) -> Option<i64> {
+    let (whole, part) = text.split_once('.').unwrap_or((text, ""));
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if whole.is_empty() || whole.len() > 12 || part.len() > 2 || !digits(whole) || !digits(part) {
+        return None;
+    }
+    let cents: i64 = format!("{whole}{part:0<2}").parse().ok()?;
+    (cents > 0).then_some(cents)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEAD: &str = "application,id,granted,amount,rate,start,state,as_of\n";
+
+    fn read(text: &[u8]) -> Result<OutcomeFile, DataError> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("outcomes.csv");
+        std::fs::write(&path, text).unwrap();
+        read_outcomes(&path, IdentifierKind::Text)
+    }
+
+    #[test]
+    fn good_rows_are_read() {
+        let rows = "a-1,e1,1,1500000.5,4.35,2026-01-05,overdue-30,2026-06-30\na-2,e2,0,,,,,2026-02-01\n";
+        let file = read(format!("\u{feff}{HEAD}{rows}").as_bytes()).unwrap();
+        assert_eq!(file.wrong, []);
+        let loan = file.outcomes[0].1.loan.as_ref().unwrap();
+        assert_eq!((loan.amount, loan.rate, loan.state), (150_000_050, 4.35, LoanState::Overdue30));
+        assert_eq!((file.outcomes[1].0, &file.outcomes[1].1.loan), (3, &None));
+    }
+
+    #[test]
+    fn wrong_rows_are_all_named_and_the_others_are_read() {
+        let rows: &[(&str, Option<&str>, &str)] = &[
+            (",e1,0,,,,,2026-02-01", Some("application"), "empty"),
+            ("a-2,,0,,,,,2026-02-01", Some("id"), "empty"),
+            ("a-3,e1,maybe,,,,,2026-02-01", Some("granted"), "0 (declined)"),
+            ("a-4,e1,0,,,,current,2026-02-01", Some("state"), "leave it empty"),
+            ("a-5,e1,1,1.234,4,2026-01-01,current,2026-02-01", Some("amount"), "two decimals"),
+            ("a-6,e1,1,-5,4,2026-01-01,current,2026-02-01", Some("amount"), "above 0"),
+            ("a-7,e1,1,5,x,2026-01-01,current,2026-02-01", Some("rate"), "4.35"),
+            ("a-8,e1,1,5,4,2026-13-01,current,2026-02-01", Some("start"), "YYYY-MM-DD"),
+            ("a-9,e1,1,5,4,2026-03-01,current,2026-02-01", Some("start"), "later"),
+            ("a-10,e1,1,5,4,2026-01-01,late,2026-02-01", Some("state"), "overdue-30"),
+            ("a-11,e1,1,5,4,2026-01-01,current,", Some("as_of"), "YYYY-MM-DD"),
+            ("a-12,e1,0", None, "3 values"),
+            ("good,e1,0,,,,,2026-02-01", None, ""),
+            ("good,e1,0,,,,,2026-02-01", Some("application"), "line 14"),
+        ];
+        let text: String = rows.iter().map(|(row, _, _)| format!("{row}\n")).collect();
+        let file = read(format!("{HEAD}{text}").as_bytes()).unwrap();
+        assert_eq!(file.outcomes.len(), 1);
+        let wrong: Vec<_> = rows.iter().enumerate().filter(|(_, row)| !row.2.is_empty()).collect();
+        assert_eq!(file.wrong.len(), wrong.len());
+        for (found, (place, (_, column, word))) in file.wrong.iter().zip(wrong) {
+            assert_eq!((found.line, found.column.as_deref()), (place as u64 + 2, *column), "{found:?}");
+            assert!(found.reason.contains(word), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_wrong_rows() {
+        let mut text = HEAD.as_bytes().to_vec();
+        text.extend(b"a-1,\xff\xfe,0,,,,,2026-02-01\na-2,e2,0,,,,,2026-02-01\n");
+        let file = read(&text).unwrap();
+        assert_eq!((file.outcomes.len(), file.wrong.len()), (1, 1));
+        assert_eq!(file.wrong[0].line, 2);
+    }
+
+    #[test]
+    fn a_file_of_another_kind_is_refused() {
+        for (text, word) in [
+            (&b"application,id\n"[..], "granted"),
+            (b"application,id,granted,amount,rate,start,state,as_of,colour\n", "colour"),
+            (b"application,id,id,granted,amount,rate,start,state,as_of\n", "twice"),
+            (b"", "application"),
+        ] {
+            let error = read(text).unwrap_err().to_string();
+            assert!(error.contains(word), "{error}");
+        }
+    }
+
+    #[test]
+    fn rejects_are_written_as_they_were() {
+        let folder = tempfile::tempdir().unwrap();
+        let [input, output] = ["in.csv", "out.csv"].map(|name| folder.path().join(name));
+        std::fs::write(&input, format!("{HEAD}a-1,e1,0,,,,,2026-02-01\n\"b,1\",e2,2,,,,,2026-02-01\n")).unwrap();
+        let file = read_outcomes(&input, IdentifierKind::Text).unwrap();
+        write_rejects(&input, &file.wrong, &output).unwrap();
+        let text = std::fs::read_to_string(&output).unwrap();
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(lines.len(), 2, "{text}");
+        assert!(
+            lines[1].starts_with("\"b,1\",e2,2,") && lines[1].ends_with("is 1 (granted) or 0 (declined)"),
+            "{text}"
+        );
+    }
+}
