@@ -24,5 +24,6 @@ mod releases;
 mod schema;
 mod served;
 mod serving;
+mod statistics;
 mod warnings;
 mod witness;

@@ -52,6 +52,7 @@ pub fn contribution(request: &SumRequest, table: &Table) -> Result<Vec<i64>, Con
         Kind::Counts(fields) => counts(fields, table, &chosen, &mut words)?,
         Kind::Moments(model) => moments(model, request.scale_bits, table, &chosen, &mut words)?,
         Kind::Histogram(asked) => boosted::histogram(asked, request.scale_bits, table, &chosen, &mut words)?,
+        Kind::Statistics(asked) => asked.contribution(table, &chosen, &mut words)?,
         Kind::Loss(asked) => boosted::loss(asked, request.scale_bits, table, &chosen, &mut words)?,
         Kind::Scores { model, .. }
         | Kind::Compare(Comparison { model, .. })
@@ -218,7 +219,12 @@ pub(crate) fn judge(
         Kind::Compare(comparison) => compare(comparison, request.scale_bits, rows, words)?,
         Kind::Swap(lines) => lines.add(rows, words),
         Kind::Segments(asked) => asked.add(&rows.collect::<Vec<_>>(), table, words)?,
-        Kind::Ranges(_) | Kind::Counts(_) | Kind::Moments(_) | Kind::Histogram(_) | Kind::Loss(_) => {}
+        Kind::Ranges(_)
+        | Kind::Counts(_)
+        | Kind::Moments(_)
+        | Kind::Histogram(_)
+        | Kind::Loss(_)
+        | Kind::Statistics(_) => {}
     }
     Ok(())
 }

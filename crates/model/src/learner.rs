@@ -1,4 +1,6 @@
-//! Either kind of model behind one face: what is fitted, who fits it, what comes out.
+//! Every kind of result behind one face: what is fitted, who fits it, what comes out.
+
+use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
 use tally_crypto::transcript::Digest;
@@ -13,6 +15,7 @@ use crate::metrics::{Cell, Figures};
 use crate::plan::{Plan, PlanError};
 use crate::request::Sums;
 use crate::rows::Table;
+use crate::statistics::{Statistics, StatisticsPlan, Tabulator};
 use crate::trainer::{Ask, TrainError, Trainer};
 
 /// What is fitted: public, part of the contract.
@@ -22,15 +25,19 @@ pub enum Course {
     Scorecard(Plan),
     /// Boosted trees.
     Trees(BoostedPlan),
+    /// Statistics: nothing is fitted.
+    Statistics(StatisticsPlan),
 }
 
-/// The trainer of either kind.
+/// The trainer of any kind.
 #[derive(Clone, Debug)]
 pub enum Learner {
     /// Of a scorecard.
     Scorecard(Box<Trainer>),
     /// Of boosted trees.
     Trees(Box<Booster>),
+    /// Of statistics.
+    Statistics(Box<Tabulator>),
 }
 
 /// What a trainer leaves.
@@ -41,7 +48,12 @@ pub enum Fitted {
     Scorecard(Box<Fit>),
     /// Boosted trees.
     Trees(Box<BoostedFit>),
+    /// Statistics, which score nobody.
+    Statistics(Box<Statistics>),
 }
+
+/// Of statistics no sum judges anything.
+static NOTHING_JUDGED: LazyLock<Validation> = LazyLock::new(Validation::nothing);
 
 impl Course {
     /// Checks the bounds of every parameter.
@@ -52,6 +64,7 @@ impl Course {
         match self {
             Self::Scorecard(plan) => plan.check(),
             Self::Trees(plan) => plan.check(),
+            Self::Statistics(plan) => plan.check(),
         }
     }
 
@@ -60,6 +73,7 @@ impl Course {
         match self {
             Self::Scorecard(plan) => plan.largest_sensitivity(),
             Self::Trees(plan) => plan.largest_sensitivity(),
+            Self::Statistics(plan) => plan.request().sensitivity(),
         }
     }
 
@@ -71,6 +85,7 @@ impl Course {
         Ok(match self {
             Self::Scorecard(plan) => Learner::Scorecard(Box::new(Trainer::new(plan)?)),
             Self::Trees(plan) => Learner::Trees(Box::new(Booster::new(plan)?)),
+            Self::Statistics(plan) => Learner::Statistics(Box::new(Tabulator::new(plan)?)),
         })
     }
 
@@ -82,17 +97,18 @@ impl Course {
         match self {
             Self::Scorecard(plan) => crate::bank_only(plan, table),
             Self::Trees(plan) => boosted::bank_only(plan, table),
+            Self::Statistics(_) => Ok(Vec::new()),
         }
     }
 
-    /// A bank's own model itself, to be kept; `None` for trees.
+    /// A bank's own model itself, to be kept; `None` for trees and statistics.
     ///
     /// # Errors
     /// Fails where the rows do not fit the plan.
     pub fn bank_only_model(&self, table: &Table) -> Result<Option<BankOnly>, BaselineError> {
         match self {
             Self::Scorecard(plan) => BankOnly::fit(plan, table).map(Some),
-            Self::Trees(_) => Ok(None),
+            Self::Trees(_) | Self::Statistics(_) => Ok(None),
         }
     }
 }
@@ -109,6 +125,10 @@ impl Learner {
                 Ask::Sum(request) => Ask::Sum(request),
                 Ask::Done(fit) => Ask::Done(Fitted::Trees(Box::new(fit))),
             },
+            Self::Statistics(tabulator) => match tabulator.next() {
+                Ask::Sum(request) => Ask::Sum(request),
+                Ask::Done(found) => Ask::Done(Fitted::Statistics(found)),
+            },
         }
     }
 
@@ -120,6 +140,7 @@ impl Learner {
         match self {
             Self::Scorecard(trainer) => trainer.answer(sums),
             Self::Trees(booster) => booster.answer(sums),
+            Self::Statistics(tabulator) => tabulator.answer(sums),
         }
     }
 }
@@ -130,6 +151,7 @@ impl Fitted {
         match self {
             Self::Scorecard(fit) => fit.digest(),
             Self::Trees(fit) => fit.digest(),
+            Self::Statistics(found) => found.digest(),
         }
     }
 
@@ -138,6 +160,7 @@ impl Fitted {
         match self {
             Self::Scorecard(fit) => &fit.rounds,
             Self::Trees(fit) => &fit.rounds,
+            Self::Statistics(found) => &found.rounds,
         }
     }
 
@@ -146,6 +169,7 @@ impl Fitted {
         match self {
             Self::Scorecard(fit) => fit.joint,
             Self::Trees(fit) => fit.joint,
+            Self::Statistics(_) => None,
         }
     }
 
@@ -154,6 +178,7 @@ impl Fitted {
         match self {
             Self::Scorecard(fit) => &fit.validation,
             Self::Trees(fit) => &fit.validation,
+            Self::Statistics(_) => &NOTHING_JUDGED,
         }
     }
 
@@ -163,6 +188,7 @@ impl Fitted {
         match self {
             Self::Scorecard(fit) => [cell(fit.train_rows, fit.train_bad), cell(fit.holdout_rows, fit.holdout_bad)],
             Self::Trees(fit) => [cell(fit.train_rows, fit.train_bad), cell(fit.holdout_rows, fit.holdout_bad)],
+            Self::Statistics(_) => [Cell::default(); 2],
         }
     }
 
@@ -170,7 +196,7 @@ impl Fitted {
     pub fn scorecard(&self) -> Option<&Fit> {
         match self {
             Self::Scorecard(fit) => Some(fit),
-            Self::Trees(_) => None,
+            Self::Trees(_) | Self::Statistics(_) => None,
         }
     }
 
@@ -182,6 +208,7 @@ impl Fitted {
         match self {
             Self::Scorecard(fit) => Scorecard::new(fit).log_odds(table),
             Self::Trees(fit) => fit.log_odds(table),
+            Self::Statistics(_) => Ok(Vec::new()),
         }
     }
 }
@@ -191,6 +218,7 @@ impl Scoring for Fitted {
         match self {
             Self::Scorecard(fit) => fit.widths(),
             Self::Trees(fit) => fit.widths(),
+            Self::Statistics(_) => Vec::new(),
         }
     }
 
@@ -198,6 +226,7 @@ impl Scoring for Fitted {
         match self {
             Self::Scorecard(fit) => fit.cuts(field),
             Self::Trees(fit) => fit.cuts(field),
+            Self::Statistics(_) => &[],
         }
     }
 
@@ -205,6 +234,7 @@ impl Scoring for Fitted {
         match self {
             Self::Scorecard(fit) => Scoring::code(&**fit, field, value),
             Self::Trees(fit) => Scoring::code(&**fit, field, value),
+            Self::Statistics(_) => 0,
         }
     }
 
@@ -212,6 +242,7 @@ impl Scoring for Fitted {
         match self {
             Self::Scorecard(fit) => fit.score(codes),
             Self::Trees(fit) => fit.score(codes),
+            Self::Statistics(_) => f64::NAN,
         }
     }
 }

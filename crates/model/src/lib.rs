@@ -34,6 +34,7 @@ mod request;
 mod rows;
 mod selection;
 mod significance;
+pub mod statistics;
 #[cfg(test)]
 mod tests;
 pub mod text;

@@ -80,6 +80,7 @@ impl SumRequest {
             Kind::Swap(lines) => vec![lines.axis()],
             Kind::Segments(asked) => asked.axes(),
             Kind::Histogram(asked) => asked.axes(),
+            Kind::Statistics(asked) => asked.axes(),
             Kind::Moments(_) | Kind::Compare(_) | Kind::Loss(_) => Vec::new(),
         }
     }
@@ -89,6 +90,11 @@ impl Axis {
     /// Cells of so many counts, which may be counted with their neighbours.
     fn folded(cells: usize, counts: usize) -> Self {
         Self { cells, sides: 1, words: counts, counts, known: Vec::new(), parts: (0..cells).collect() }
+    }
+
+    /// Cells of so many words, of which the last ones count rows.
+    pub(crate) fn told_by(cells: usize, words: usize, counts: usize) -> Self {
+        Self { words, ..Self::folded(cells, counts) }
     }
 
     /// Words of a cell, all sides together.

@@ -11,6 +11,7 @@ use crate::judge::{Segmented, SwapLines};
 use crate::metrics::ScoreCells;
 use crate::release::Fold;
 use crate::rows::Table;
+use crate::statistics::Tabulation;
 
 /// One sum over rows that a trainer asks for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -62,6 +63,8 @@ pub enum Kind {
     Histogram(Histogram),
     /// Loss of boosted trees, then good and bad rows.
     Loss(Loss),
+    /// Amounts and counts by public cells.
+    Statistics(Tabulation),
 }
 
 /// Ranges of one numeric field: the parents are cut into `2^refine` ranges each.
@@ -210,6 +213,7 @@ impl SumRequest {
             Kind::Segments(asked) => asked.words(),
             Kind::Histogram(asked) => asked.words(),
             Kind::Loss(_) => Loss::WORDS,
+            Kind::Statistics(asked) => asked.words(),
         }
     }
 
@@ -220,6 +224,7 @@ impl SumRequest {
             Kind::Ranges(_) | Kind::Counts(_) | Kind::Scores { .. } | Kind::Swap(_) | Kind::Segments(_) => (1, 0..1),
             Kind::Histogram(_) => (3, 2..3),
             Kind::Loss(_) => (3, 1..3),
+            Kind::Statistics(asked) => (asked.width(), asked.amounts()..asked.width()),
             Kind::Moments(_) | Kind::Compare(_) => (1, 0..0),
         };
         words.iter_mut().enumerate().filter(move |(word, _)| counts.contains(&(word % every))).map(|(_, word)| word)
@@ -246,6 +251,7 @@ impl SumRequest {
             Kind::Compare(_) => self.scaled(Comparison::row_norm()),
             Kind::Histogram(asked) => Histogram::sensitivity(asked.fields.len(), self.scale_bits),
             Kind::Loss(asked) => asked.sensitivity(self.scale_bits),
+            Kind::Statistics(asked) => asked.sensitivity(),
         }
     }
 

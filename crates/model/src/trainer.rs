@@ -152,7 +152,8 @@ impl Trainer {
             | Kind::Swap(_)
             | Kind::Segments(_)
             | Kind::Histogram(_)
-            | Kind::Loss(_) => Err(TrainError::NotAsked),
+            | Kind::Loss(_)
+            | Kind::Statistics(_) => Err(TrainError::NotAsked),
         }
     }
 

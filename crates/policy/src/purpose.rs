@@ -18,6 +18,8 @@ pub enum Purpose {
     Guarantee,
     /// Checking a model on later data.
     ModelValidation,
+    /// Sums over many enterprises and several institutions; nothing about a single one comes out.
+    Statistics,
 }
 
 impl std::fmt::Display for Purpose {
@@ -29,6 +31,7 @@ impl std::fmt::Display for Purpose {
             Self::JointModelling => "joint-modelling",
             Self::Guarantee => "guarantee",
             Self::ModelValidation => "model-validation",
+            Self::Statistics => "statistics",
         })
     }
 }

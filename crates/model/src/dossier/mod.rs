@@ -6,6 +6,7 @@
 
 mod chapters;
 mod plot;
+mod statistics;
 #[cfg(test)]
 mod tests;
 mod words;
@@ -13,6 +14,7 @@ mod words;
 use serde::{Deserialize, Serialize};
 use tally_crypto::transcript::Digest;
 
+pub use self::statistics::{StatisticsPage, statistics_page};
 use self::words::Words;
 pub(crate) use self::words::short;
 use crate::learner::Fitted;
@@ -150,17 +152,22 @@ pub struct Approval {
 /// The page, as HTML.
 pub fn render(dossier: &Dossier, language: Language) -> String {
     let words = Words(language);
+    page(words, words.of(&dossier.title), chapters::all(dossier, words))
+}
+
+/// A self-contained page.
+fn page(words: Words, title: &str, content: Vec<Markup>) -> String {
     let head = element(
         "head",
         [],
         [
             element("meta", [("charset", "utf-8")], []),
             element("meta", [("name", "viewport"), ("content", "width=device-width, initial-scale=1")], []),
-            element("title", [], [text(words.of(&dossier.title))]),
+            element("title", [], [text(title)]),
             raw_style(include_str!("style.css")),
         ],
     );
-    let body = element("body", [], [element("main", [], chapters::all(dossier, words))]);
+    let body = element("body", [], [element("main", [], content)]);
     let page: Markup = element("html", [("lang", words.say("zh-CN", "en"))], [head, body]);
     format!("<!DOCTYPE html>\n{page}\n")
 }

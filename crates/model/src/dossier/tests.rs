@@ -300,6 +300,7 @@ fn a_fit_without_figures_has_a_page() {
         match &mut dossier.fit {
             Fitted::Scorecard(fit) => withhold(&mut fit.validation),
             Fitted::Trees(fit) => withhold(&mut fit.validation),
+            Fitted::Statistics(_) => unreachable!(),
         }
         let page = render(&dossier, Language::En);
         check_well_formed(&page);

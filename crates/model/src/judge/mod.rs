@@ -57,6 +57,24 @@ pub struct Validation {
     pub segments: Vec<SegmentRows>,
 }
 
+impl Validation {
+    /// Where nothing was judged.
+    pub(crate) fn nothing() -> Self {
+        let scores = || ScoreCells { grid: GRID, groups: Vec::new() };
+        Self {
+            joint: scores(),
+            bank_only: scores(),
+            joint_train: scores(),
+            bank_only_train: scores(),
+            fields: Vec::new(),
+            compared: None,
+            swap: None,
+            approved_at_ks: None,
+            segments: Vec::new(),
+        }
+    }
+}
+
 /// Hold-out rows of one field.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -203,7 +221,7 @@ impl Judge {
             Kind::Compare(comparison) => self.compare(comparison, request.scale_bits, sums),
             Kind::Swap(lines) => self.swap(lines, sums),
             Kind::Segments(asked) => self.segments(asked, sums),
-            Kind::Ranges(_) | Kind::Moments(_) | Kind::Histogram(_) | Kind::Loss(_) => {}
+            Kind::Ranges(_) | Kind::Moments(_) | Kind::Histogram(_) | Kind::Loss(_) | Kind::Statistics(_) => {}
         }
         self.stage = match self.stage {
             Stage::Holdout if self.noisy => Stage::Done,

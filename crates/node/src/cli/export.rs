@@ -71,6 +71,9 @@ impl Exported {
             Format::Pmml => match &self.fitted {
                 Fitted::Scorecard(fit) => self.half_in_pmml(fit),
                 Fitted::Trees(fit) => Ok(self.forest_in_pmml(fit)),
+                Fitted::Statistics(_) => {
+                    Err(failure::usage("statistics are no model: see `tallystick statistics show`"))
+                }
             },
             Format::Dossier => Ok(tally_model::dossier::render(&self.dossier(), language.into())),
         }

@@ -10,6 +10,7 @@ mod model;
 mod node;
 mod outcome;
 mod session;
+mod statistics;
 mod subject;
 mod token;
 mod warning;
@@ -116,6 +117,9 @@ enum Verb {
     /// Outcomes of loans: recorded at a bank, told to the platform.
     #[command(subcommand)]
     Outcome(outcome::OutcomeVerb),
+    /// Statistics over several banks.
+    #[command(subcommand)]
+    Statistics(statistics::StatisticsVerb),
     /// Measure what operations cost on this machine.
     #[command(subcommand)]
     Bench(crate::bench::BenchVerb),
@@ -170,6 +174,7 @@ pub fn main() -> ExitCode {
         Verb::Session(verb) => verb.run(language),
         Verb::Bench(verb) => verb.run(),
         Verb::Outcome(verb) => verb.run(),
+        Verb::Statistics(verb) => verb.run(language),
         Verb::Align(arguments) => arguments.run(language, json),
         Verb::Model(verb) => verb.run(language),
         Verb::Score(verb) => verb.run(language),

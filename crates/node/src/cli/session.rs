@@ -223,60 +223,71 @@ fn in_words(sealed: &SealedContract, language: Language) -> Result<String, Failu
     let parties: Vec<_> = terms.parties.iter().map(|party| party.name.as_str()).collect();
     let (limits, model) = (&terms.limits, &terms.model);
     let label = |en: &'static str, zh_label: &'static str| if zh { zh_label } else { en };
-    let lines = [
+    let mut lines = vec![
         format!("{title}  [{}]", terms.session),
         format!("{}: {digest}", label("contract", "合同摘要")),
         format!("{}: {}", label("purpose", "用途"), terms.purpose),
         format!("{}: {}", label("parties", "参与方"), parties.join(", ")),
-        format!("{}: {}", label("platform fields", "平台字段"), names(Holder::Platform)),
-        format!(
-            "{}: {}",
-            label("bank fields (never leave, sums only)", "银行字段（不出行，仅汇总）"),
-            names(Holder::Banks)
-        ),
-        format!("{}: {} {}", label("sharing list", "共享清单"), label("version", "版本"), terms.list.version),
-        disclosure::data(terms, language),
-        disclosure::verdicts(terms, language),
-        format!(
-            "{}: {}, {} bins, IV >= {}, C = {}, PDO {}, {} at odds {}",
-            label("model", "模型"),
-            model.algorithm,
-            model.bins,
-            model.min_iv,
-            model.c,
-            model.pdo,
-            model.base_score,
-            model.base_odds
-        ),
-        format!("{}: {}", label("fields kept, rows taken", "字段筛选与样本"), in_detail(terms, zh)?),
-        format!(
-            "{}: {} banks in a sum, {} behind a cell, {} rows in a refined cell, {} evaluations a bank, {} sums",
-            label("limits", "限额"),
-            limits.min_cohort,
-            limits.min_cell,
-            limits.min_rows,
-            limits.evaluations,
-            limits.rounds
-        ),
-        format!(
-            "{}: {}{}",
-            label("row keys", "行密钥"),
-            terms.alignment.engine,
-            if terms.alignment.padding { label(", number of rows rounded up", "，行数取整") } else { "" }
-        ),
+    ];
+    let own = format!(
+        "{}: {}",
+        label("bank fields (never leave, sums only)", "银行字段（不出行，仅汇总）"),
+        names(Holder::Banks)
+    );
+    match &model.statistics {
+        Some(statistics) => {
+            lines.push(own);
+            lines.extend(super::statistics::in_words(terms, statistics, language));
+        }
+        None => lines.extend([
+            format!("{}: {}", label("platform fields", "平台字段"), names(Holder::Platform)),
+            own,
+            format!("{}: {} {}", label("sharing list", "共享清单"), label("version", "版本"), terms.list.version),
+            disclosure::data(terms, language),
+            disclosure::verdicts(terms, language),
+            format!(
+                "{}: {}, {} bins, IV >= {}, C = {}, PDO {}, {} at odds {}",
+                label("model", "模型"),
+                model.algorithm,
+                model.bins,
+                model.min_iv,
+                model.c,
+                model.pdo,
+                model.base_score,
+                model.base_odds
+            ),
+            format!("{}: {}", label("fields kept, rows taken", "字段筛选与样本"), in_detail(terms, zh)?),
+            format!(
+                "{}: {} banks in a sum, {} behind a cell, {} rows in a refined cell, {} evaluations a bank, {} sums",
+                label("limits", "限额"),
+                limits.min_cohort,
+                limits.min_cell,
+                limits.min_rows,
+                limits.evaluations,
+                limits.rounds
+            ),
+            format!(
+                "{}: {}{}",
+                label("row keys", "行密钥"),
+                terms.alignment.engine,
+                if terms.alignment.padding { label(", number of rows rounded up", "，行数取整") } else { "" }
+            ),
+            format!(
+                "{}: {}",
+                label("platform out of reach", "平台不可达时"),
+                fallback_in_words(terms.scoring.fallback, label)
+            ),
+            format!("{}: {} {}", label("data kept", "数据保存"), terms.retention_days, label("days", "天")),
+        ]),
+    }
+    lines.extend([
         format!(
             "{}: {}",
             label("a sum stays closed to the platform with up to", "平台与以下数目的银行合谋仍不能打开"),
             colluders
         ),
         format!("{}: {}", label("noise", "噪声"), noise_in_words(terms.noise, label)),
-        format!(
-            "{}: {}",
-            label("platform out of reach", "平台不可达时"),
-            fallback_in_words(terms.scoring.fallback, label)
-        ),
-        format!("{}: {} {}", label("data kept", "数据保存"), terms.retention_days, label("days", "天")),
-    ];
+    ]);
     Ok(lines.join("\n"))
 }
 

@@ -14,7 +14,8 @@ use tally_protocol::aggregation::NoiseTerms;
 use tally_protocol::alignment::Engine as AlignmentEngine;
 use tally_protocol::session::{
     AlignmentTerms, Contract, Fault, FieldTerms, Holder, JudgingTerms, Limits, ListReference, ModelTerms, Party,
-    PartyRole, Recompute, RowColumns, SampleTerms, ScoringTerms, SealedContract, Stage, TreeTerms,
+    PartyRole, Recompute, RowColumns, SampleTerms, ScoringTerms, SealedContract, Snapshot, Stage, StatisticsTerms,
+    TreeTerms,
 };
 
 use super::step::Step;
@@ -32,6 +33,7 @@ pub(crate) struct Template {
     title: Text,
     purpose: Purpose,
     algorithm: String,
+    #[serde(default)]
     bins: u16,
     #[serde(default)]
     coarse: Option<CoarsePlan>,
@@ -49,12 +51,21 @@ pub(crate) struct Template {
     cuts: BTreeMap<String, Vec<f64>>,
     #[serde(default)]
     special: BTreeMap<String, Vec<f64>>,
+    // What a plan needs and finds 0, it refuses; statistics need none of them.
+    #[serde(default)]
     smoothing: f64,
+    #[serde(default)]
     min_iv: f64,
+    #[serde(default)]
     c: f64,
+    #[serde(default)]
     pdo: f64,
+    #[serde(default)]
     base_score: f64,
+    #[serde(default)]
     base_odds: f64,
+    #[serde(default)]
+    statistics: Option<StatisticsTerms>,
     #[serde(default)]
     trees: Option<TreeTerms>,
     #[serde(default)]
@@ -63,9 +74,11 @@ pub(crate) struct Template {
     min_cohort: Option<u32>,
     #[serde(default)]
     min_cell: Option<u32>,
+    #[serde(default)]
     min_rows: u64,
     row_cap: u64,
-    evaluations: u64,
+    #[serde(default)]
+    evaluations: Option<u64>,
     #[serde(default)]
     engine: Option<AlignmentEngine>,
     #[serde(default = "padded")]
@@ -79,6 +92,7 @@ pub(crate) struct Template {
     scoring: ScoringTerms,
     patience_seconds: u32,
     expires_days: u32,
+    #[serde(default)]
     retention_days: u32,
 }
 
@@ -104,6 +118,14 @@ impl Template {
     /// Reads the text of a template.
     pub(crate) fn parse(text: &str) -> Result<Self, Failure> {
         toml::from_str(text).map_err(|error| failure::data(format!("session template: {error}")))
+    }
+
+    /// The banks' fields that take part: those that statistics need, or all that are not set apart.
+    fn takes(&self, name: &str) -> bool {
+        match &self.statistics {
+            Some(statistics) => statistics.fields().contains(name),
+            None => !self.columns_apart().contains(&name),
+        }
     }
 
     /// Columns of the data sets that are no fields of the model.
@@ -132,8 +154,10 @@ impl Engine {
         let dictionary = Dictionary::parse(dictionary).map_err(failure::data)?;
         let mut contract = self.draft(&template, &dictionary, dataset, banks)?;
         self.check_list(&contract)?;
-        super::sample::check_cohorts(dataset, &self.known_dataset(dataset)?.cohorts, &contract)?;
-        contract.disclosures = self.expected_disclosures(&contract, &self.store.dataset(dataset)?)?;
+        if !contract.is_statistics() {
+            super::sample::check_cohorts(dataset, &self.known_dataset(dataset)?.cohorts, &contract)?;
+            contract.disclosures = self.expected_disclosures(&contract, &self.store.dataset(dataset)?)?;
+        }
         let envelope = contract.envelope();
         let sealed = SealedContract::read(&envelope).map_err(failure::data)?;
         let record = SessionRecord {
@@ -142,7 +166,7 @@ impl Engine {
             envelope,
             stage: Stage::Draft,
             reason: None,
-            dataset: Some(dataset.into()),
+            dataset: (!contract.is_statistics()).then(|| dataset.into()),
             clearances: BTreeMap::new(),
             withdrawn: BTreeSet::new(),
             data_version: None,
@@ -174,30 +198,19 @@ impl Engine {
         banks: &[String],
     ) -> Result<Contract, Failure> {
         let list = self.sharing_list()?;
-        let data = self.store.dataset(dataset)?;
-        let apart = template.columns_apart();
-        let is_field = |name: &str| !apart.contains(&name);
-        let own = dictionary.fields.iter().filter(|field| is_field(&field.name)).map(|field| FieldTerms {
+        let (offered, snapshot) = match &template.statistics {
+            Some(statistics) => (Vec::new(), Snapshot::none(statistics.as_of)),
+            None => (self.offered(template, dataset)?, self.snapshot(dataset)?),
+        };
+        let own = dictionary.fields.iter().filter(|field| template.takes(&field.name)).map(|field| FieldTerms {
             name: field.name.clone(),
             holder: Holder::Banks,
             level: Level::L3,
             form: Form::Sealed,
             categories: field.kind.values().to_vec(),
         });
-        let offered = data.columns.iter().filter(|column| is_field(&column.name)).map(|column| {
-            let field = list.field(&column.name).ok_or_else(|| {
-                let reason = "is not on the sharing list: add it there or leave it out of the data set";
-                failure::refused(format!("field `{}` of data set `{dataset}` {reason}", column.name))
-            })?;
-            Ok(FieldTerms {
-                name: field.name.clone(),
-                holder: Holder::Platform,
-                level: field.level,
-                form: Form::Binned,
-                categories: field.kind.values().to_vec(),
-            })
-        });
-        let fields = own.map(Ok).chain(offered).collect::<Result<Vec<_>, Failure>>()?;
+        let evaluations = template.evaluations.or(template.statistics.is_some().then_some(1));
+        let evaluations = evaluations.ok_or_else(|| failure::data("session template: `evaluations` is missing"))?;
         let random = Digest(random_bytes()?);
         let members = u32::try_from(banks.len()).map_err(failure::usage)?;
         let created = now();
@@ -207,12 +220,16 @@ impl Engine {
             title: template.title.clone(),
             purpose: template.purpose,
             parties: self.parties(banks)?,
-            fields,
+            fields: own.chain(offered).collect(),
             list: ListReference { version: list.version(), digest: list.digest() },
-            snapshot: self.snapshot(dataset)?,
+            sample: template
+                .sample
+                .clone()
+                .map(|sample| SampleTerms { snapshot: snapshot.as_of.to_string(), ..sample }),
+            snapshot,
             disclosures: BTreeMap::new(),
             alignment: AlignmentTerms {
-                engine: template.engine.unwrap_or(AlignmentEngine::by_size(template.evaluations)),
+                engine: template.engine.unwrap_or(AlignmentEngine::by_size(evaluations)),
                 padding: template.padding,
             },
             model: ModelTerms {
@@ -232,6 +249,7 @@ impl Engine {
                 base_odds: template.base_odds,
                 trees: template.trees.clone(),
                 judging: template.judging.clone(),
+                statistics: template.statistics.clone(),
             },
             limits: Limits {
                 min_cohort: template.min_cohort.unwrap_or(members),
@@ -239,10 +257,9 @@ impl Engine {
                 recompute: template.recompute,
                 min_rows: template.min_rows,
                 row_cap: template.row_cap,
-                evaluations: template.evaluations,
+                evaluations,
                 rounds: template.rounds,
             },
-            sample: template.sample.clone().map(|sample| SampleTerms { snapshot: data.as_of.clone(), ..sample }),
             noise: template.noise,
             scoring: template.scoring,
             patience_seconds: template.patience_seconds,
@@ -251,6 +268,25 @@ impl Engine {
             retention_days: template.retention_days,
             seed: random,
         })
+    }
+
+    /// The platform's fields of a session.
+    fn offered(&self, template: &Template, dataset: &str) -> Result<Vec<FieldTerms>, Failure> {
+        let (list, data) = (self.sharing_list()?, self.store.dataset(dataset)?);
+        let offered = data.columns.iter().filter(|column| template.takes(&column.name)).map(|column| {
+            let field = list.field(&column.name).ok_or_else(|| {
+                let reason = "is not on the sharing list: add it there or leave it out of the data set";
+                failure::refused(format!("field `{}` of data set `{dataset}` {reason}", column.name))
+            })?;
+            Ok(FieldTerms {
+                name: field.name.clone(),
+                holder: Holder::Platform,
+                level: field.level,
+                form: Form::Binned,
+                categories: field.kind.values().to_vec(),
+            })
+        });
+        offered.collect()
     }
 
     fn parties(&self, banks: &[String]) -> Result<Vec<Party>, Failure> {
@@ -301,7 +337,9 @@ impl Engine {
         }
         let standing = self.contract_of(&record)?;
         self.check_list(standing.terms())?;
-        if self.is_platform() {
+        if self.is_platform() && standing.terms().is_statistics() {
+            // The platform brings nothing.
+        } else if self.is_platform() {
             self.check_snapshot(&standing.terms().snapshot)?;
         } else {
             record.dataset = Some(self.choose_dataset(&record, dataset)?);
@@ -482,6 +520,7 @@ mod tests {
         for text in [
             include_str!("../../../../models/templates/scorecard.toml"),
             include_str!("../../../../models/templates/trees.toml"),
+            include_str!("../../../../models/templates/statistics.toml"),
         ] {
             Template::parse(text).unwrap();
             let key = |line: &str| {
@@ -492,7 +531,7 @@ mod tests {
             };
             let lines: Vec<_> = text.lines().map(|line| key(line).unwrap_or_else(|| line.into())).collect();
             let shown = lines.iter().zip(text.lines()).filter(|(all, line)| all != line).count();
-            assert!(shown > 5);
+            assert!(shown > 3);
             let all = Template::parse(&lines.join("\n")).unwrap();
             assert!(all.min_cohort.is_some() && all.min_cell.is_some());
         }

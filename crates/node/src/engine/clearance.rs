@@ -11,10 +11,11 @@ use tally_policy::{Cleared, Form, Purpose, Question};
 use tally_protocol::session::{BankData, Contract, Holder, PlatformColumn, PlatformData, SampleTerms, SealedContract};
 
 use super::sample::{capped, check_cohorts, cohorts, columns_apart, matured, numbers, of_cohorts, sampled};
+use super::statistics::{fitting_one, of_the_day};
 use super::step::Step;
 use super::{Engine, book};
 use crate::failure::{self, Failure};
-use crate::store::SessionRecord;
+use crate::store::{DatasetInfo, SessionRecord};
 
 /// A decision about one applicant, or code and words of the condition that failed.
 pub(super) type Decision = Result<Cleared<String>, (String, String)>;
@@ -39,6 +40,10 @@ impl Engine {
     ) -> Result<Cleared<PlatformData>, Failure> {
         let contract = self.contract_of(record)?;
         let terms = contract.terms();
+        if terms.is_statistics() {
+            let nothing = PlatformData { identifiers: Vec::new(), columns: Vec::new(), consented: BTreeMap::new() };
+            return Ok(Cleared::own(nothing));
+        }
         self.check_list(terms)?;
         self.check_snapshot(&terms.snapshot)?;
         let dataset = self.store.dataset(&terms.snapshot.dataset)?;
@@ -71,6 +76,9 @@ impl Engine {
         let terms = contract.terms();
         self.check_list(terms)?;
         let dataset = self.store.dataset(record.dataset.as_deref().unwrap_or_default())?;
+        if terms.is_statistics() {
+            return self.statistics_data(step, record, terms, &dataset);
+        }
         let me = self.me().to_owned();
         matured(&dataset.name, &dataset.as_of, terms)?;
         check_cohorts(&dataset.name, &dataset.days(), terms)?;
@@ -84,7 +92,7 @@ impl Engine {
 
     /// Two sums over almost the same rows show the few between them: over one version of the data, every session takes and
     /// holds out the same rows, or its sums carry noise.
-    fn check_sample(&self, record: &SessionRecord, terms: &Contract) -> Result<(), Failure> {
+    pub(super) fn check_sample(&self, record: &SessionRecord, terms: &Contract) -> Result<(), Failure> {
         if terms.noise.is_some() {
             return Ok(());
         }
@@ -92,6 +100,10 @@ impl Engine {
         let others: BTreeSet<_> = released.into_iter().map(|(session, _)| session).collect();
         for session in others.iter().filter(|session| **session != record.session) {
             let other = self.contract_of(&self.known_session(session)?)?;
+            if terms.is_statistics() || other.terms().is_statistics() {
+                self.check_cells(session, terms, other.terms())?;
+                continue;
+            }
             if !SampleTerms::same_rows(terms.sample.as_ref(), other.terms().sample.as_ref()) {
                 return Err(failure::refused(format!(
                     "session {session} took or held out other rows of the same data: sums over both would show the rows \
@@ -227,11 +239,14 @@ impl Engine {
     /// A bank's data set for a session: the one that is named, or the only one with labels.
     pub(super) fn choose_dataset(&self, record: &SessionRecord, named: Option<String>) -> Result<String, Failure> {
         let contract = self.contract_of(record)?;
-        let mut labelled: Vec<_> = self.store.datasets()?.iter().filter(|info| info.labelled).cloned().collect();
+        let statistics = contract.terms().is_statistics();
+        let takes = |info: &DatasetInfo| info.labelled || statistics;
+        let mut labelled: Vec<_> = self.store.datasets()?.iter().filter(|info| takes(info)).cloned().collect();
         let info = match named {
             Some(name) => labelled.into_iter().find(|info| info.name == name).ok_or_else(|| {
                 failure::data(format!("there is no labelled data set `{name}` here: see `tallystick dataset show`"))
             })?,
+            None if statistics => fitting_one(labelled, contract.terms())?,
             None if labelled.len() > 1 => {
                 return Err(failure::usage("there are several data sets: choose with --dataset"));
             }
@@ -257,6 +272,7 @@ impl Engine {
                 return Err(failure::data(text));
             }
         }
+        of_the_day(&info.name, &info.as_of, contract.terms())?;
         matured(&info.name, &info.as_of, contract.terms())?;
         check_cohorts(&info.name, &info.cohorts, contract.terms())?;
         Ok(info.name)

@@ -59,9 +59,6 @@ impl Engine {
         if self.is_platform() {
             return Ok(dictionary_of(self.sharing_list()?));
         }
-        if order.label.is_none() {
-            return Err(failure::usage("a bank's data set needs its label: name the column with --label"));
-        }
         let text = order.dictionary.as_deref();
         let text = text.ok_or_else(|| failure::usage("a bank's data set needs --dictionary FILE"))?;
         Dictionary::parse(text).map_err(failure::data)

@@ -31,6 +31,7 @@ mod reports;
 mod sample;
 mod scoring;
 mod sessions;
+mod statistics;
 mod step;
 mod subject;
 mod tokens;

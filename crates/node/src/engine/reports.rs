@@ -104,6 +104,7 @@ impl Engine {
             "own": own,
             "half": half,
             "label_diversity": diversity,
+            "titles": self.titles()?,
         }))
     }
 }
@@ -114,13 +115,13 @@ impl Engine {
         let fitted: Fitted = serde_json::from_value(fit.clone()).map_err(failure::internal)?;
         let half: Option<PlatformHalf> =
             half.map(|half| serde_json::from_value(half.clone())).transpose().map_err(failure::internal)?;
+        if matches!(fitted, Fitted::Statistics(_)) {
+            return Ok(Value::Null);
+        }
         let contract = self.contract_of(record)?;
         let terms = contract.terms();
         let fields: Vec<_> = terms.fields_of(Holder::Banks).chain(terms.fields_of(Holder::Platform)).collect();
-        let validation = match &fitted {
-            Fitted::Scorecard(fit) => &fit.validation,
-            Fitted::Trees(fit) => &fit.validation,
-        };
+        let validation = fitted.validation();
         let segments = validation.segments.iter().filter_map(|rows| {
             let field = fields.get(rows.field)?;
             let table = half.iter().flat_map(|half| &half.tables).find(|(name, _)| *name == field.name);

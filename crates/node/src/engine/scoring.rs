@@ -295,7 +295,7 @@ impl Engine {
         let contract = Arc::clone(&model.contract);
         // A scorecard's points tell of no field by itself; of trees the codes travel.
         let form = match &model.fitted {
-            Fitted::Scorecard(_) => Form::Sealed,
+            Fitted::Scorecard(_) | Fitted::Statistics(_) => Form::Sealed,
             Fitted::Trees(_) => Form::Binned,
         };
         if self.find_model(Some(&request.session))?.state == ModelState::Retired {
@@ -347,6 +347,7 @@ impl Engine {
         }
         let consent = subject.consents().first().copied().unwrap_or_default();
         Some(match &model.fitted {
+            Fitted::Statistics(_) => return None,
             Fitted::Scorecard(fit) => {
                 let scorecard = Scorecard::new(fit);
                 let names = half.tables.iter().map(|(name, _)| name.as_str());

@@ -50,7 +50,7 @@ impl Engine {
     /// Loads the open sessions after a start; expired ones end.
     pub(super) fn resume_sessions(&mut self) -> Result<(), Failure> {
         for record in self.store.sessions()? {
-            if record.model.is_some() {
+            if record.model.is_some() && self.contract_of(&record)?.terms().model.statistics.is_none() {
                 self.load_model(&record)?;
             }
             if !record.ended() && record.stage >= Stage::Approved {
@@ -198,6 +198,8 @@ impl Engine {
                 Request::Other(Output::Evidence { round, transcript }) => {
                     self.store.put_result(&session, &format!("transcript-{round}"), &transcript)?;
                 }
+                // Of statistics the bank keeps nothing of its own.
+                Request::Other(Output::Table(_)) if self.contract_of(&record)?.terms().model.statistics.is_some() => {}
                 Request::Other(Output::Table(own)) => {
                     self.keep_label_diversity(&record, &own)?;
                     table = Some(own);
@@ -226,7 +228,7 @@ impl Engine {
         let me = self.me().to_owned();
         step.record(Some(&record.session), &me, book::session_state(stage, record.reason.as_deref()));
         tracing::info!(session = record.session, %stage, "session");
-        if stage == Stage::Released {
+        if stage == Stage::Released && self.contract_of(record)?.terms().model.statistics.is_none() {
             self.register_model(step, record)?;
             self.load_model(record)?;
         }
@@ -371,8 +373,11 @@ impl Engine {
     fn keep_model(&mut self, record: &mut SessionRecord, fit: &Fitted, table: Option<&Table>) -> Result<(), Failure> {
         let text = serde_json::to_vec(fit).map_err(failure::internal)?;
         self.store.put_result(&record.session, "fit", &text)?;
-        self.keep_golden(&record.session, fit)?;
         record.model = Some(fit.digest());
+        if matches!(fit, Fitted::Statistics(_)) {
+            return Ok(());
+        }
+        self.keep_golden(&record.session, fit)?;
         if let Some(Live::Platform(machine)) = self.live.get(&record.session) {
             let half = serde_json::to_vec(&machine.half()).map_err(failure::internal)?;
             self.store.put_result(&record.session, "half", &half)?;

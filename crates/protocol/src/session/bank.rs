@@ -179,7 +179,10 @@ impl BankSession {
                 self.early.push(message);
                 Ok(Vec::new())
             }
-            (Phase::Waiting(_), FromPlatform::Announce { bins, tables }) => self.open(Announced { bins, tables }),
+            (Phase::Waiting(_), FromPlatform::Announce { bins, tables }) if !self.contract.terms().is_statistics() => {
+                self.open(Announced { bins, tables })
+            }
+            (Phase::Waiting(_), FromPlatform::Begin) if self.contract.terms().is_statistics() => self.begin(),
             (Phase::Opening(opening), FromPlatform::Rows(rows)) => {
                 let room = opening.announced.unwrap_or(0).saturating_sub(opening.rows.len() as u64);
                 if rows.len() as u64 > room {
@@ -261,6 +264,21 @@ impl BankSession {
             gone: Gone::default(),
         }));
         Ok(vec![Output::Record(fact)])
+    }
+
+    /// Statistics: all rows take part as they are.
+    fn begin(&mut self) -> Result<Outputs, Fault> {
+        let Phase::Waiting(data) = std::mem::replace(&mut self.phase, Phase::Preparing) else {
+            return Ok(Vec::new());
+        };
+        let rows: Vec<_> = (0..data.identifiers.len()).map(|row| (row, Vec::new())).collect();
+        let table = join(&data, &rows, 0);
+        self.start_training(table, Origins::default())?;
+        Ok(vec![
+            Output::Stage(Stage::Aligned),
+            Output::Stage(Stage::Prepared),
+            Output::Send { to: self.platform.clone(), message: FromBank::Aligned },
+        ])
     }
 
     fn try_align(&mut self) -> Result<Outputs, Fault> {

@@ -36,11 +36,11 @@ pub struct Contract {
     pub fields: Vec<FieldTerms>,
     /// The sharing list that the platform's fields stand on.
     pub list: ListReference,
-    /// The platform's data that the session is about.
+    /// The platform's data that the session is about; without a name where the platform brings none.
     pub snapshot: Snapshot,
     /// Per bank, how far the rows that it would get tell enterprises apart, as the platform found when it proposed.
     pub disclosures: BTreeMap<String, Verdict>,
-    /// How row keys are agreed.
+    /// How row keys are agreed; statistics need none.
     pub alignment: AlignmentTerms,
     /// The model.
     pub model: ModelTerms,
@@ -163,6 +163,13 @@ pub struct Snapshot {
     pub as_of: Day,
     /// Salted Merkle root over its rows.
     pub commitment: Digest,
+}
+
+impl Snapshot {
+    /// Where the platform brings no data.
+    pub fn none(as_of: Day) -> Self {
+        Self { dataset: String::new(), as_of, commitment: Digest::default() }
+    }
 }
 
 /// How the platform and each bank agree on row keys.
@@ -309,7 +316,9 @@ impl Contract {
             "names must be present and distinct",
         )?;
         term("fields", self.fields_of(Holder::Banks).next().is_some(), "the banks bring at least one field")?;
-        term("fields", self.fields_of(Holder::Platform).next().is_some(), "the platform brings at least one field")?;
+        let offers = self.fields_of(Holder::Platform).next().is_some();
+        let reason = "the platform brings at least one field, and to statistics none";
+        term("fields", offers != self.is_statistics(), reason)?;
         term("parties", banks <= MAX_BANKS, "more banks than one sum can count")?;
         let roster = self.roster(Digest::default());
         let roster = roster.map_err(|error| ContractError::Term { term: "parties", reason: error.to_string() })?;
@@ -347,6 +356,9 @@ impl Contract {
 
     /// Every bank's verdict is there, and is about these fields.
     fn check_disclosures(&self) -> Result<(), ContractError> {
+        if self.is_statistics() {
+            return Ok(());
+        }
         let named = self.disclosures.keys().eq(self.banks().map(|bank| &bank.name));
         term("disclosures", named, "one for each bank and for nobody else")?;
         let fields = self.fields_of(Holder::Platform).count();
@@ -354,6 +366,11 @@ impl Contract {
             verdict.release.fields as usize == fields && verdict.cumulative.fields >= verdict.release.fields
         };
         term("disclosures", self.disclosures.values().all(about), "about other fields than the platform's")
+    }
+
+    /// Whether nothing is fitted, and no row leaves its bank in any form.
+    pub fn is_statistics(&self) -> bool {
+        self.model.statistics.is_some()
     }
 
     /// Level of everything that the platform brings: that of its most sensitive field.

@@ -35,6 +35,9 @@ pub fn ideal(
             .iter()
             .enumerate()
             .filter_map(|(own, id)| {
+                if contract.terms().is_statistics() {
+                    return Some((own, Vec::new()));
+                }
                 let row = *rows.get(id)?;
                 Some((own, codes.iter().map(|column| column[row]).collect()))
             })

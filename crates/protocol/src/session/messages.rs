@@ -50,6 +50,8 @@ pub enum FromPlatform {
     },
     /// The session has stopped.
     Aborted(Stop),
+    /// Statistics begin: there is nothing to align.
+    Begin,
 }
 
 /// Bank to platform.
@@ -127,7 +129,7 @@ impl FromPlatform {
             Self::Rows(_) => "binned",
             Self::Aggregation(_) => "masked",
             Self::Released { .. } => "aggregate",
-            Self::Withdrawn { .. } | Self::Complete { .. } | Self::Aborted(_) => "control",
+            Self::Withdrawn { .. } | Self::Complete { .. } | Self::Aborted(_) | Self::Begin => "control",
         }
     }
 }

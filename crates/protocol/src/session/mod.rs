@@ -53,6 +53,7 @@ mod parts;
 mod platform;
 mod replay;
 mod sample;
+mod statistics;
 #[cfg(test)]
 mod tests;
 mod training;
@@ -73,6 +74,7 @@ pub use model_terms::{CappedColumn, JudgingTerms, ModelTerms, RowColumns, TreeTe
 pub use platform::{PlatformColumn, PlatformData, PlatformHalf, PlatformInput, PlatformSession};
 pub use replay::{Derived, Replay, Replayed};
 pub use sample::{Exclusion, HoldoutRule, SampleTerms};
+pub use statistics::{MeasureTerms, OnlyTerms, StatisticsTerms};
 
 use serde::{Deserialize, Serialize};
 use tally_crypto::transcript::Digest;

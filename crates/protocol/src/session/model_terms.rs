@@ -9,12 +9,13 @@ use tally_model::{
 };
 
 use super::contract::{Contract, ContractError, FieldTerms, Holder, term};
+use super::statistics::StatisticsTerms;
 
 /// Parameters of the model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelTerms {
-    /// `scorecard` or `trees`.
+    /// `scorecard`, `trees` or `statistics`.
     pub algorithm: String,
     /// Equal-frequency bins of a number: the fine classes.
     pub bins: u16,
@@ -54,6 +55,9 @@ pub struct ModelTerms {
     /// What the fitted model is judged by.
     #[serde(default, skip_serializing_if = "JudgingTerms::is_plain")]
     pub judging: JudgingTerms,
+    /// What is summed, where the algorithm is `statistics`: nothing is fitted then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub statistics: Option<StatisticsTerms>,
 }
 
 /// What the fitted model is judged by, beside what every model is.
@@ -127,8 +131,12 @@ pub struct TreeTerms {
 impl ModelTerms {
     /// Checks the terms against the contract's fields.
     pub(super) fn check(&self, contract: &Contract) -> Result<(), ContractError> {
-        let known = ["scorecard", "trees"].contains(&self.algorithm.as_str());
-        term("model.algorithm", known, "this node knows `scorecard` and `trees`")?;
+        let known = ["scorecard", "trees", "statistics"].contains(&self.algorithm.as_str());
+        term("model.algorithm", known, "this node knows `scorecard`, `trees` and `statistics`")?;
+        let statistics = (self.algorithm == "statistics") == self.statistics.is_some();
+        let reason = "what is summed belongs to the algorithm `statistics`, and to no other";
+        term("model.statistics", statistics, reason)?;
+        self.statistics.as_ref().map_or(Ok(()), |statistics| statistics.check(contract))?;
         let trees = self.algorithm == "trees";
         let fits = trees == self.trees.is_some();
         term("model.trees", fits, "the parameters of trees belong to the algorithm `trees`, and to no other")?;
@@ -173,7 +181,7 @@ impl JudgingTerms {
         term("model.judging.segments_only", apart, "names a field that is not among the segments")?;
         let fitted = |name: &String| contract.field(name).is_some_and(|field| field.holder == Holder::Banks);
         let own = self.segments_only.iter().filter(|name| fitted(name)).count();
-        let left = own < contract.fields_of(Holder::Banks).count();
+        let left = own < contract.fields_of(Holder::Banks).count().max(1);
         term("model.judging.segments_only", left, "leaves the banks no field to fit")?;
         let exact = self.segments.is_empty() || contract.noise.is_none();
         term("model.judging.segments", exact, "segments are not judged under noise: every sum would cost of its budget")
@@ -199,6 +207,9 @@ impl Contract {
 
     /// What is fitted: the banks' fields first, then the platform's with the number of bins that it announced.
     pub fn course(&self, platform_bins: &[u16]) -> Course {
+        if let Some(statistics) = &self.model.statistics {
+            return Course::Statistics(statistics.plan(self));
+        }
         match &self.model.trees {
             Some(trees) if self.model.algorithm == "trees" => Course::Trees(self.boosted_plan(trees, platform_bins)),
             _ => Course::Scorecard(self.plan(platform_bins)),

@@ -93,6 +93,8 @@ pub struct PlatformSession {
 enum Phase {
     Preparing,
     Aligning(BTreeMap<String, BankAlignment>),
+    /// Statistics: banks that are not ready yet.
+    Gathering(BTreeSet<String>),
     Training(Box<Training>),
     Comparing(Box<Comparing>),
     Finished,
@@ -158,6 +160,7 @@ impl PlatformSession {
             Phase::Aligning(banks) => {
                 banks.iter().filter(|(_, bank)| !bank.aligned).map(|(name, _)| name.clone()).collect()
             }
+            Phase::Gathering(waiting) => waiting.iter().cloned().collect(),
             Phase::Training(training) => training.aggregator.waiting_for(),
             Phase::Comparing(comparing) => comparing.waiting.iter().cloned().collect(),
         }
@@ -180,6 +183,9 @@ impl PlatformSession {
         if !matches!(self.phase, Phase::Preparing) {
             return Err(Fault::new(&self.me, "the data were prepared twice"));
         }
+        if self.contract.terms().is_statistics() {
+            return Ok(self.gather());
+        }
         let names: Vec<_> = self.contract.terms().fields_of(Holder::Platform).map(|field| field.name.clone()).collect();
         let (tables, codes) = bin(self.contract.terms(), &data.columns);
         self.bins = tables.iter().map(BinTable::bins).collect();
@@ -195,6 +201,15 @@ impl PlatformSession {
         }
         self.phase = Phase::Aligning(alignments);
         Ok(outputs)
+    }
+
+    /// Statistics: tells the banks to begin.
+    fn gather(&mut self) -> Outputs {
+        let banks: BTreeSet<_> = self.contract.terms().banks().map(|bank| bank.name.clone()).collect();
+        let begin = |to: &String| Output::Send { to: to.clone(), message: FromPlatform::Begin };
+        let outputs = banks.iter().map(begin).collect();
+        self.phase = Phase::Gathering(banks);
+        outputs
     }
 
     fn offer(
@@ -274,6 +289,10 @@ impl PlatformSession {
                     outputs.extend(self.train()?);
                 }
                 Ok(outputs)
+            }
+            (Phase::Gathering(waiting), FromBank::Aligned) => {
+                waiting.remove(from);
+                if waiting.is_empty() { self.train() } else { Ok(Vec::new()) }
             }
             (Phase::Training(training), FromBank::Aggregation(step)) => match training.aggregator.receive(from, step) {
                 Ok(events) => self.follow(events),
@@ -422,16 +441,14 @@ impl PlatformSession {
         let patience = self.contract.terms().patience_seconds;
         match &mut self.phase {
             Phase::Preparing | Phase::Finished => Ok(Vec::new()),
-            Phase::Aligning(banks) => {
-                let missing: Vec<_> =
-                    banks.iter().filter(|(_, bank)| !bank.aligned).map(|(name, _)| name.clone()).collect();
-                let threshold = self.contract.roster()?.threshold();
-                let present = banks.len() - missing.len();
+            Phase::Aligning(_) | Phase::Gathering(_) => {
+                let missing = self.waiting_for();
+                let (roster, banks) = (self.contract.roster()?, self.contract.terms().banks().count());
+                let (threshold, present) = (roster.threshold(), banks - missing.len());
                 if present < threshold {
                     let reason = format!(
-                        "did not finish the alignment within {patience} s; {present} of {} banks are there, \
-                         {threshold} are needed: start the node again and propose a new session",
-                        banks.len()
+                        "did not get ready within {patience} s; {present} of {banks} banks are there, {threshold} are \
+                         needed: start the node again and propose a new session"
                     );
                     return Err(Fault::new(&missing.join(", "), reason));
                 }

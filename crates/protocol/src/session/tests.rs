@@ -1,6 +1,7 @@
 mod attest;
 mod models;
 mod privacy;
+mod statistics;
 mod withdrawal;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -106,6 +107,7 @@ fn contract(banks: usize) -> Contract {
             base_score: 600.0,
             base_odds: 50.0,
             trees: None,
+            statistics: None,
             judging: JudgingTerms::default(),
         },
         limits: Limits {

@@ -35,6 +35,8 @@ pub(super) fn all(dossier: &Dossier, words: Words) -> Vec<Markup> {
             (words.say("字段重要性", "Importance of the fields"), trees::importance(dossier, fit, words)),
             (words.say("字段效应", "Effects of the fields"), trees::effects(dossier, fit, words)),
         ],
+        // Statistics are no model; they have a page of their own.
+        Fitted::Statistics(_) => Vec::new(),
     };
     let after = [
         (words.say("审批线与换入换出", "Cut-offs and swap set"), decision::cut_offs(dossier, words)),
@@ -56,7 +58,7 @@ pub(super) fn all(dossier: &Dossier, words: Words) -> Vec<Markup> {
 
 /// A column of a table.
 #[derive(Clone, Copy)]
-enum Column<'a> {
+pub(super) enum Column<'a> {
     /// Words.
     Words(&'a str),
     /// Words that stay on one line.
@@ -68,16 +70,19 @@ enum Column<'a> {
 }
 
 /// A table; cells are texts already written.
-fn table<const N: usize>(columns: [Column; N], rows: impl IntoIterator<Item = [String; N]>) -> Markup {
-    element("table", [], grid(columns, rows))
+pub(super) fn table<'a, R: IntoIterator<Item = String>>(
+    columns: impl AsRef<[Column<'a>]>,
+    rows: impl IntoIterator<Item = R>,
+) -> Markup {
+    element("table", [], grid(columns.as_ref(), rows))
 }
 
 /// A table that may run over pages.
 fn long_table<const N: usize>(columns: [Column; N], rows: impl IntoIterator<Item = [String; N]>) -> Markup {
-    element("table", [("class", "long")], grid(columns, rows))
+    element("table", [("class", "long")], grid(&columns, rows))
 }
 
-fn grid<const N: usize>(columns: [Column; N], rows: impl IntoIterator<Item = [String; N]>) -> [Markup; 2] {
+fn grid<R: IntoIterator<Item = String>>(columns: &[Column], rows: impl IntoIterator<Item = R>) -> [Markup; 2] {
     let name = |column: &Column| match column {
         Column::Words(name) | Column::Short(name) | Column::Figures(name) | Column::Code(name) => (*name).to_owned(),
     };
@@ -90,23 +95,23 @@ fn grid<const N: usize>(columns: [Column; N], rows: impl IntoIterator<Item = [St
     let head =
         columns.iter().map(|column| element("th", [("class", class(column)), ("scope", "col")], [text(name(column))]));
     let cell = |(column, cell): (&Column, String)| element("td", [("class", class(column))], [text(cell)]);
-    let row = |cells: [String; N]| element("tr", [], columns.iter().zip(cells).map(cell));
+    let row = |cells: R| element("tr", [], columns.iter().zip(cells).map(cell));
     let body: Vec<_> = rows.into_iter().map(row).collect();
     [element("thead", [], [element("tr", [], head)]), element("tbody", [], body)]
 }
 
 /// A paragraph.
-fn paragraph(content: &str) -> Markup {
+pub(super) fn paragraph(content: &str) -> Markup {
     element("p", [], [text(content)])
 }
 
 /// A remark under a table or a plot.
-fn remark(content: &str) -> Markup {
+pub(super) fn remark(content: &str) -> Markup {
     element("p", [("class", "remark")], [text(content)])
 }
 
 /// Names and values beside one another.
-fn facts(entries: impl IntoIterator<Item = (String, String)>) -> Markup {
+pub(super) fn facts(entries: impl IntoIterator<Item = (String, String)>) -> Markup {
     let entry = |(name, value): (String, String)| {
         [element("dt", [], [text(name)]), element("dd", [], [text(value)])].into_iter().collect()
     };
@@ -114,11 +119,11 @@ fn facts(entries: impl IntoIterator<Item = (String, String)>) -> Markup {
 }
 
 /// A picture with its caption.
-fn figure(class: &'static str, picture: Markup, caption: &str) -> Markup {
+pub(super) fn figure(class: &'static str, picture: Markup, caption: &str) -> Markup {
     element("figure", [("class", class)], [element("figcaption", [], [text(caption)]), picture])
 }
 
 /// Pictures beside one another.
-fn side_by_side(class: &'static str, pictures: impl IntoIterator<Item = Markup>) -> Markup {
+pub(super) fn side_by_side(class: &'static str, pictures: impl IntoIterator<Item = Markup>) -> Markup {
     element("div", [("class", class)], pictures)
 }

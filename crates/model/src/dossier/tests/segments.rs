@@ -10,6 +10,7 @@ fn validation(dossier: &mut Dossier) -> &mut Validation {
     match &mut dossier.fit {
         Fitted::Scorecard(fit) => &mut fit.validation,
         Fitted::Trees(fit) => &mut fit.validation,
+        Fitted::Statistics(_) => unreachable!(),
     }
 }
 

@@ -125,6 +125,7 @@ fn segments_are_those_of_the_pooled_rows() {
                 assert_eq!(fit.fields[2].splits, 0);
                 (&fit.validation, fit.forest.bins().to_vec())
             }
+            Fitted::Statistics(_) => unreachable!(),
         };
         let swap = validation.swap.unwrap();
         assert!((swap.approval().0 - 0.7).abs() < 0.05, "{swap:?}");
