@@ -16,6 +16,7 @@ mod layout;
 mod left;
 mod lies;
 mod lists;
+mod monitor;
 mod operator;
 mod outcomes;
 mod program;

@@ -23,6 +23,7 @@ mod logistic;
 pub mod markup;
 mod matrix;
 pub mod metrics;
+pub mod monitor;
 pub mod outcome;
 mod plain;
 mod plan;

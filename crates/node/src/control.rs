@@ -227,6 +227,13 @@ pub enum Command {
         /// What for.
         purpose: tally_policy::Purpose,
     },
+    /// What the scores that were given say of a model.
+    MonitorReport {
+        /// Digest or its first digits, or the session that made it; the champion if absent.
+        model: Option<String>,
+        /// Months of the outcome window, instead of the contract's.
+        window: Option<u32>,
+    },
     /// Scores one applicant.
     Score(ScoreOrder),
     /// Scores rows of a file.

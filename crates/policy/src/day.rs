@@ -25,6 +25,13 @@ impl Day {
         later.0 - self.0
     }
 
+    /// The same day of the month so many months later; where that month is too short, as many days into the next one.
+    pub fn after_months(self, months: u32) -> Self {
+        let (year, month, day) = self.civil();
+        let months = year * 12 + month - 1 + i64::from(months);
+        Self::from_civil(months.div_euclid(12), months.rem_euclid(12) + 1, day)
+    }
+
     /// Year, month and day of the month. Eras of 400 years that begin in March, as in Hinnant, "chrono-compatible
     /// low-level date algorithms".
     fn civil(self) -> (i64, i64, i64) {
@@ -110,6 +117,14 @@ mod tests {
             (false, true) => (year, month + 1, 1),
             (false, false) => (year + 1, 1, 1),
         }
+    }
+
+    #[test]
+    fn months_are_counted_over_the_turn_of_the_year() {
+        let later = |day: &str, months| day.parse::<Day>().unwrap().after_months(months).to_string();
+        assert_eq!(later("2026-01-05", 12), "2027-01-05");
+        assert_eq!(later("2026-11-30", 3), "2027-03-02");
+        assert_eq!(later("2024-02-29", 0), "2024-02-29");
     }
 
     #[test]

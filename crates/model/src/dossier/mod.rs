@@ -5,6 +5,7 @@
 //! escapes it; nothing else writes to the page.
 
 mod chapters;
+mod monitor;
 mod plot;
 mod statistics;
 #[cfg(test)]
@@ -14,6 +15,7 @@ mod words;
 use serde::{Deserialize, Serialize};
 use tally_crypto::transcript::Digest;
 
+pub use self::monitor::{MonitorPage, monitor_page};
 pub use self::statistics::{StatisticsPage, statistics_page};
 use self::words::Words;
 pub(crate) use self::words::short;

@@ -1,5 +1,6 @@
 //! The page: well-formed, escaped, with the figures that the fit has, in both languages.
 
+mod pages;
 mod segments;
 
 use super::*;

@@ -7,6 +7,7 @@ mod disclosure;
 mod export;
 mod list;
 mod model;
+mod monitor;
 mod node;
 mod outcome;
 mod session;
@@ -117,6 +118,9 @@ enum Verb {
     /// Outcomes of loans: recorded at a bank, told to the platform.
     #[command(subcommand)]
     Outcome(outcome::OutcomeVerb),
+    /// Whether a model in use still is what it was.
+    #[command(subcommand)]
+    Monitor(monitor::MonitorVerb),
     /// Statistics over several banks.
     #[command(subcommand)]
     Statistics(statistics::StatisticsVerb),
@@ -174,6 +178,7 @@ pub fn main() -> ExitCode {
         Verb::Session(verb) => verb.run(language),
         Verb::Bench(verb) => verb.run(),
         Verb::Outcome(verb) => verb.run(),
+        Verb::Monitor(verb) => verb.run(language),
         Verb::Statistics(verb) => verb.run(language),
         Verb::Align(arguments) => arguments.run(language, json),
         Verb::Model(verb) => verb.run(language),

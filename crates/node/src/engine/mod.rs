@@ -24,6 +24,7 @@ mod import;
 mod letters;
 mod lists;
 mod models;
+mod monitor;
 mod outcomes;
 mod publication;
 mod receipts;
@@ -284,6 +285,7 @@ impl Engine {
             Command::OutcomeImport { path } => self.import_outcomes(&path),
             Command::OutcomeShow { application } => self.show_outcomes(application.as_deref()),
             Command::OutcomeReport { purpose } => self.report_outcomes(purpose),
+            Command::MonitorReport { model, window } => self.monitor(model.as_deref(), window),
             Command::LogPublish => self.publish().map(|()| serde_json::json!({ "entries": self.log.size() })),
         }
     }

@@ -19,6 +19,7 @@ use super::applicant::own_codes;
 use super::calls::{Asked, Served};
 use super::clearance::Application;
 use super::group::Outward;
+use super::monitor::Seen;
 use super::step::Step;
 use super::{Engine, book, now};
 use crate::control::{Reply, ScoreOrder};
@@ -73,8 +74,11 @@ pub(super) struct Held {
     pub(super) session: String,
     pub(super) subject: String,
     /// Codes of the bank's own fields, in contract order.
-    own: Vec<u16>,
+    pub(super) own: Vec<u16>,
     reasons: usize,
+    /// What monitoring needs.
+    #[serde(default)]
+    pub(super) seen: Seen,
     /// What was answered last.
     pub(super) result: Option<Value>,
     /// The call of the scoring service that it answers.
@@ -98,6 +102,9 @@ pub(super) struct Given {
     pub(super) purpose: Purpose,
     pub(super) form: Form,
     pub(super) time: i64,
+    /// Codes of the platform's fields, in contract order; for monitoring.
+    #[serde(default)]
+    pub(super) codes: Vec<u16>,
 }
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -214,8 +221,9 @@ impl Engine {
         let applicant = commit("applicant", &random, request.subject.as_bytes());
         let subject = request.subject.clone();
         let caller = served.map(|served| served.caller);
+        let seen = Seen::of(&order);
         let mut held =
-            Held { session: session.clone(), subject, own, reasons: order.reasons, result: None, asked: None };
+            Held { session: session.clone(), subject, own, reasons: order.reasons, seen, result: None, asked: None };
         self.step(|engine, step| {
             let me = engine.me().to_owned();
             let entry = step.record(Some(&session), &me, book::score_request(&request, applicant, caller));
@@ -326,10 +334,19 @@ impl Engine {
             purpose: request.purpose,
             form,
             time: step.now,
+            codes: self.platform_codes(&request.session, &subject),
         };
         let consent = subject.consents().first().copied().unwrap_or_default();
         self.store.put_score(&request.request, &self.subject_tag(&request.subject), &consent, &given)?;
         Ok(outcome)
+    }
+
+    /// The codes that the platform's part of a cleared enterprise's score rests on.
+    fn platform_codes(&self, session: &str, subject: &Cleared<String>) -> Vec<u16> {
+        match self.models.get(session).map(|model| &model.side) {
+            Some(Side::Platform { rows, .. }) => rows.get(subject.as_str()).cloned().unwrap_or_default(),
+            _ => Vec::new(),
+        }
     }
 
     /// The platform's part of a cleared enterprise's score; `None` if its data set does not hold the enterprise.
@@ -393,6 +410,7 @@ impl Engine {
         let answer = self.complete(&held, &response.request, &response.outcome);
         if let (Ok(result), Some(consent)) = (&answer, consent_of(&response.outcome)) {
             held.result = Some(result.clone());
+            held.seen = held.seen.and(&response.outcome);
             self.store.put_score(&response.request, &self.subject_tag(&held.subject), &consent, &held)?;
         }
         let answer = match held.asked.clone() {

@@ -37,6 +37,19 @@ impl Store {
         rows.into_iter().map(open).collect()
     }
 
+    /// All scores, in order: request and what was kept.
+    pub(crate) fn scores<T: DeserializeOwned>(&self) -> Result<Vec<(String, T)>, Failure> {
+        let rows = self.rows("SELECT request, sealed FROM score ORDER BY rowid", [], |row| {
+            Ok((row.get::<_, String>(0)?, row.get::<_, Vec<u8>>(1)?))
+        })?;
+        let open = |(request, sealed): (String, Vec<u8>)| {
+            let kept = self.vault.open("score", &request, &sealed)?;
+            let kept = serde_json::from_slice(&kept).map_err(failure::internal)?;
+            Ok((request, kept))
+        };
+        rows.into_iter().map(open).collect()
+    }
+
     /// Requests of scores, each with the consent that it rests on.
     pub(crate) fn score_consents(&self) -> Result<Vec<(String, Digest)>, Failure> {
         let rows = self.rows("SELECT request, consent FROM score ORDER BY rowid", [], |row| {
