@@ -9,6 +9,7 @@
 
 mod finding;
 mod history;
+mod outcomes;
 mod passages;
 mod receipts;
 mod rounds;
@@ -41,11 +42,13 @@ pub fn reconcile(logs: &[VerifiedLog]) -> Vec<Finding> {
     rounds::contributions(logs, &mut findings);
     scores::both_sides(logs, &history, &mut findings);
     warnings::acknowledged(logs, &mut findings);
+    outcomes::both_sides(logs, &history, &mut findings);
     for log in logs {
         sessions::order(log, &mut findings);
         rounds::cohorts(log, &mut findings);
         rounds::models(log, &mut findings);
         scores::answers(log, &mut findings);
+        outcomes::allowed(log, &mut findings);
         sources::data(log, &mut findings);
         sources::disclosures(log, &mut findings);
         warnings::deliveries(log, &mut findings);
