@@ -71,9 +71,8 @@ impl FetchArguments {
         let before = self.before(&folder, &new)?;
         let fetched = self.tiles(&source, &folder, new.size)?;
         self.check(&folder, before.as_ref(), &new, &signed)?;
-        put(&folder, Path::new(CHECKPOINT), &signed)
-            .and_then(|()| folder.sync())
-            .map_err(|error| self.cannot(&error))?;
+        let mut group = Group { folder: &folder, staged: Vec::new() };
+        group.put(Path::new(CHECKPOINT), &signed).and_then(|()| group.reveal()).map_err(|error| self.cannot(&error))?;
         let text = format!(
             "{}: {} entries of {}, {fetched} files fetched; next: `tallystick audit verify {}` with whom you trust",
             self.directory.display(),
@@ -102,7 +101,7 @@ impl FetchArguments {
 
     /// Fetches what the copy lacks; a partial tile that is gone has become a full one.
     fn tiles(&self, source: &Source, folder: &Directory, size: u64) -> Result<usize, Failure> {
-        let mut fetched = 0;
+        let (mut fetched, mut group) = (0, Group { folder, staged: Vec::new() });
         for tile in Tile::all(size) {
             let full = Tile { width: TILE, ..tile };
             if [tile, full].iter().any(|tile| folder.read(&tile.path()).is_ok_and(|bytes| !bytes.is_empty())) {
@@ -113,16 +112,13 @@ impl FetchArguments {
                 None => (full.path(), source.get(&full.path())?),
             };
             let bytes = bytes.ok_or_else(|| failure::data(format!("{}: {} is missing", self.url, path.display())))?;
-            put(folder, &path, &bytes).map_err(|error| self.cannot(&error))?;
+            group.put(&path, &bytes).map_err(|error| self.cannot(&error))?;
             if path == full.path() {
                 folder.remove(&tile.partials()).map_err(|error| self.cannot(&error))?;
             }
             fetched += 1;
-            if fetched % GROUP == 0 {
-                folder.sync().map_err(|error| self.cannot(&error))?;
-            }
         }
-        folder.sync().map_err(|error| self.cannot(&error))?;
+        group.reveal().map_err(|error| self.cannot(&error))?;
         Ok(fetched)
     }
 
@@ -156,9 +152,24 @@ fn checkpoint(bytes: &[u8]) -> Result<Checkpoint, String> {
     Checkpoint::parse(note.text()).map_err(|error| error.to_string())
 }
 
-fn put(folder: &Directory, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    folder.stage(path, bytes)?;
-    folder.reveal(path)
+/// Files that appear together, after all of them are durable.
+struct Group<'a> {
+    folder: &'a Directory,
+    staged: Vec<PathBuf>,
+}
+
+impl Group<'_> {
+    fn put(&mut self, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+        self.folder.stage(path, bytes)?;
+        self.staged.push(path.into());
+        if self.staged.len() < GROUP { Ok(()) } else { self.reveal() }
+    }
+
+    fn reveal(&mut self) -> std::io::Result<()> {
+        self.folder.sync()?;
+        self.staged.drain(..).try_for_each(|path| self.folder.reveal(&path))?;
+        self.folder.sync()
+    }
 }
 
 /// A log that is served.
