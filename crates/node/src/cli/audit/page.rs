@@ -62,7 +62,7 @@ impl Page<'_> {
     }
 
     fn words(&self, code: &str) -> String {
-        in_words(code, self.language).into()
+        in_words(code, self.language)
     }
 
     /// From when to when, and out of whose logs.

@@ -50,13 +50,32 @@ const WORDS: &[(&str, &str, &str)] = &[
     ("export-refused", "拒绝导出", "exports refused"),
     ("refused-connection", "拒绝连接", "connections refused"),
     ("refused-message", "拒绝消息", "messages refused"),
+    ("erase-warning", "删除预警", "warnings deleted"),
+    ("warning-issue", "发出预警", "warnings issued"),
+    ("warning-deliver", "送达预警", "warnings delivered"),
+    ("token-issue", "发放令牌", "tokens given out"),
+    ("token-revoke", "收回令牌", "tokens revoked"),
     ("audit-access", "审计查阅", "access by auditors and enterprises"),
 ];
 
+/// Events whose code goes on with another one.
+const BEGINNINGS: &[(&str, &str, &str)] = &[
+    ("warning-drop-", "预警未送", "warnings not delivered"),
+    ("warning-outcome-", "预警结果", "outcomes of warnings"),
+    ("api-", "评分服务调用", "calls of the scoring service"),
+];
+
 /// The words for a code.
-pub(super) fn in_words(code: &str, language: Language) -> &str {
-    let found = WORDS.iter().find(|(known, ..)| *known == code);
-    found.map_or(code, |(_, zh, en)| if language == Language::Zh { zh } else { en })
+pub(super) fn in_words(code: &str, language: Language) -> String {
+    let choose = |zh: &str, en: &str| if language == Language::Zh { zh.to_owned() } else { en.to_owned() };
+    if let Some((_, zh, en)) = WORDS.iter().find(|(known, ..)| *known == code) {
+        return choose(zh, en);
+    }
+    let begins = BEGINNINGS.iter().find_map(|(known, zh, en)| Some((code.strip_prefix(known)?, zh, en)));
+    match begins {
+        Some((rest, zh, en)) => format!("{}{}{}", choose(zh, en), choose("：", ": "), in_words(rest, language)),
+        None => code.into(),
+    }
 }
 
 #[cfg(test)]
@@ -81,5 +100,7 @@ mod tests {
         codes.dedup();
         assert_eq!(codes.len(), WORDS.len());
         assert_eq!(in_words("something-new", Language::En), "something-new");
+        assert_eq!(in_words("warning-drop-revoked", Language::Zh), "预警未送：授权已撤销");
+        assert_eq!(in_words("api-replayed", Language::En), "calls of the scoring service: replayed");
     }
 }
