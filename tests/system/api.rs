@@ -144,6 +144,7 @@ fn a_refusal_says_why_and_is_never_a_score() {
     trial.refused(&trial.caller().with("tst_guess").score(&applicants[0]), 401, "unauthorized");
     trial.refused(&trial.caller().with(&batch).score(&applicants[0]), 403, "forbidden");
     trial.refused(&caller.post("{", None), 400, "bad-request");
+    trial.refused(&caller.post(&" ".repeat(100_000), None), 400, "bad-request");
     let wrong_field = caller.score(&changed(0, "fields", json!({ "shoe_size": 43 })));
     trial.refused(&wrong_field, 400, "bad-request");
     assert_eq!(wrong_field.body["field"], "fields.shoe_size");
@@ -249,7 +250,12 @@ fn no_caller_hangs_and_a_late_answer_is_not_lost() {
         trial.refused(&answer, 504, "timeout");
         assert!(answer.retry_after.is_some());
     }
+    // Not even a bank that dies meanwhile loses what it has asked.
+    trial.left.stop("bank-1");
+    trial.left.go_on("bank-1");
     trial.left.signal("platform", "CONT");
+    trial.until_ready();
+    let caller = trial.caller().with(&token);
     // The platform's late answers are kept under their keys: the use that they cost is not counted twice.
     let deadline = Instant::now() + Duration::from_secs(20);
     let late = loop {

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
-use axum::extract::rejection::BytesRejection;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::State;
 use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -14,7 +13,7 @@ use axum::{Extension, Router};
 use super::gate::Shown;
 use super::problem::{Code, PROBLEM_JSON, Problem};
 use super::request::ScoreRequest;
-use super::server::Identity;
+use super::server::{Identity, PATIENCE};
 use super::service::{Scored, Service};
 use super::token::Scope;
 use super::{grpc, openapi};
@@ -35,7 +34,6 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
         .route("/readyz", get(ready))
         .fallback(|| async { Problem::new(Code::NotFound, "see /v1/openapi.json") })
         .method_not_allowed_fallback(|| async { Problem::new(Code::NotFound, "this path has other methods") })
-        .layer(DefaultBodyLimit::max(BODY_BYTES))
         .with_state(service)
 }
 
@@ -47,16 +45,14 @@ async fn score(
     State(service): State<Arc<Service>>,
     Extension(identity): Extension<Identity>,
     headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    body: Body,
 ) -> Result<Response, Problem> {
     let shown = Shown {
         certificate: identity.certificate.as_deref(),
         authorization: headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()),
     };
     let caller = service.admit(shown, Scope::Score).await?;
-    let parsed = body
-        .map_err(|error| Problem::of_field("body", error.body_text()))
-        .and_then(|body| Ok((ScoreRequest::parse(&body)?, idempotency_key(&headers)?)));
+    let parsed = read(body).await.and_then(|body| Ok((ScoreRequest::parse(&body)?, idempotency_key(&headers)?)));
     let (request, key) = match parsed {
         Ok(parsed) => parsed,
         Err(problem) => return Err(service.refuse(&caller, problem).await),
@@ -67,6 +63,15 @@ async fn score(
         response.headers_mut().insert("idempotency-replayed", HeaderValue::from_static("true"));
     }
     Ok(response)
+}
+
+/// The whole body, which a caller may neither make too long nor send too slowly.
+async fn read(body: Body) -> Result<Bytes, Problem> {
+    match tokio::time::timeout(PATIENCE, axum::body::to_bytes(body, BODY_BYTES)).await {
+        Ok(Ok(body)) => Ok(body),
+        Ok(Err(error)) => Err(Problem::of_field("body", format!("at most {BODY_BYTES} bytes: {error}"))),
+        Err(_) => Err(Problem::of_field("body", "it did not come in time")),
+    }
 }
 
 /// The key, with or without the quotes that the draft asks for.

@@ -21,8 +21,8 @@ use crate::failure::{self, Failure};
 /// Connections at once; more wait in the system's queue.
 const CONNECTIONS: usize = 1024;
 
-/// How long a client may take for its handshake, and for the headers of a request.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a client may take for its handshake, for the headers of a request, and for its body.
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Who is at the other end of a connection.
 #[derive(Clone, Debug, Default)]

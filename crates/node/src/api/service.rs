@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tally_crypto::transcript::Digest;
+use tally_data::IdentifierKind;
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
@@ -100,7 +101,9 @@ impl Service {
         request: &ScoreRequest,
         key: Option<&str>,
     ) -> Result<Scored, Problem> {
-        let applicant = request.applicant.trim().to_owned();
+        // Another spelling of a credit code is the same enterprise.
+        let named = request.applicant.trim();
+        let applicant = IdentifierKind::Uscc.canonical(named).unwrap_or_else(|_| named.to_owned());
         self.take(&self.enterprises, caller, applicant, "this enterprise is asked about too often")?;
         let models = if request.challenger.is_some() { 2 } else { 1 };
         let permit = self.in_flight.clone().try_acquire_many_owned(models).map_err(|_| {
