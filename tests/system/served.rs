@@ -125,7 +125,7 @@ fn an_auditor_copies_the_log_over_http_and_everybody_else_sees_its_size() {
     let fetch = [fetch.as_slice(), &["--token-file", text(&token_file)]].concat();
     // The entry that tells of the auditor is published, too, and the log is filled up.
     assert!(
-        until(|| done(&fetch)["entries"].as_u64().unwrap() % 64 == 0 && accesses(&taken) == 1),
+        until(|| done(&fetch)["entries"].as_u64().unwrap().is_multiple_of(64) && accesses(&taken) == 1),
         "{}",
         accesses(&taken)
     );

@@ -139,7 +139,7 @@ impl Engine {
         let day = day_of(&dataset)?;
         let clearance = self.watchdog()?;
         let mut points: BTreeMap<&str, f64> = BTreeMap::new();
-        let mut watched: Vec<(&str, Vec<(&str, Cleared<String>)>)> = Vec::new();
+        let mut watched = Vec::new();
         for bank in contract.terms().banks() {
             let question = self.watching(&bank.name, &fields, day, step.now);
             if let Err(condition) = clearance.fields(&question) {
@@ -161,7 +161,7 @@ impl Engine {
                 }
                 own.push((subject, cleared));
             }
-            watched.push((&bank.name, own));
+            watched.push((bank.name.as_str(), own));
         }
         let source = format!("points/{session}");
         let column = PlatformColumn::Numeric(points.values().copied().collect());

@@ -129,7 +129,12 @@ fn contracts_that_mix_the_kinds_are_refused_with_the_term() {
         (&(|c: &mut Contract| c.model.algorithm = "scorecard".into()) as &dyn Fn(&mut Contract), "model.statistics"),
         (&|c| c.model.statistics = None, "statistics none"),
         (&|c| c.fields.push(contract(3).fields[2].clone()), "statistics none"),
-        (&|c| drop(c.disclosures.insert("bank-1".into(), verdict(0))), "disclosures"),
+        (
+            &|c| {
+                c.disclosures.insert("bank-1".into(), verdict(0));
+            },
+            "disclosures",
+        ),
         (&|c| c.snapshot.dataset = "enterprises".into(), "snapshot"),
         (&|c| c.snapshot.as_of = "2024-07-01".parse().unwrap(), "snapshot"),
         (
