@@ -199,8 +199,8 @@ fn report_in_words(report: &Value, language: Language) -> String {
         let entry = &used["proof"]["entry"];
         let what = match entry["entry"]["type"].as_str() {
             Some("clearance") => say("用于联合建模会话", "in session"),
-            _ if entry["session"].is_null() => say("用于贷后预警", "for an early warning"),
             Some("outcome.report") => say("用于融资成效反馈", "for a report of loan outcomes"),
+            _ if entry["session"].is_null() => say("用于贷后预警", "for an early warning"),
             _ => say("用于评分，会话", "for a score, model of session"),
         };
         lines.push(format!(

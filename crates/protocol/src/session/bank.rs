@@ -18,7 +18,7 @@ use super::parts::{Asked, Reached};
 use super::training::{Answering, Training};
 use super::transcript::AlignmentTranscript;
 use super::withdrawal::{Origin, Origins};
-use super::{Fact, Fault, Holder, Output, SealedContract, Stage};
+use super::{Fact, Fault, Holder, Output, PlatformHalf, SealedContract, Stage};
 use crate::aggregation::{Contributor, Noise, Offer, Reaction, Release, Transcript};
 use crate::alignment::{self, Identifiers, Keyed, SealedRow, Step, ToBank, ToPlatform, open_rows};
 
@@ -273,6 +273,7 @@ impl BankSession {
         };
         let rows: Vec<_> = (0..data.identifiers.len()).map(|row| (row, Vec::new())).collect();
         let table = join(&data, &rows, 0);
+        self.announced.tables = PlatformHalf { tables: Vec::new() }.digest();
         self.start_training(table, Origins::default())?;
         Ok(vec![
             Output::Stage(Stage::Aligned),
