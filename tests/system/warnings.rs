@@ -6,9 +6,9 @@ use std::process::Output;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tally_city::{City, Options, consent_event};
+use tally_city::{City, Options, consent_event, consent_id, signed_consent, signed_list};
 use tally_crypto::sign::Envelope;
-use tally_policy::EventKind;
+use tally_policy::{EventKind, Form, Level};
 
 use crate::left::Left;
 use crate::program::{done, error_of, last_object, run, text};
@@ -88,7 +88,8 @@ impl Trial {
 
     fn order(&self, verb: &str, node: &str, more: &[&str]) -> Output {
         let directory = self.left.directory(node);
-        run(&[&["warning", verb, "--node", text(&directory), "--json"], more].concat())
+        let order = ["warning", verb, "--node", text(&directory), "--json"];
+        run(&[order.as_slice(), more].concat())
     }
 
     fn order_done(&self, verb: &str, node: &str, more: &[&str]) -> Value {
@@ -192,10 +193,15 @@ impl Trial {
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
         let time = i64::try_from(since.as_millis()).unwrap();
         let (_, line) = consent_event(&self.city, subject, bank, None, kind, time).unwrap();
-        let file = self.left.root.join("event.jsonl");
-        std::fs::write(&file, line + "\n").unwrap();
+        self.import("consent", &line, nodes);
+    }
+
+    /// Gives a list or a line of consents to nodes.
+    fn import(&self, what: &str, document: &str, nodes: &[&str]) {
+        let file = self.left.root.join("document");
+        std::fs::write(&file, format!("{document}\n")).unwrap();
         for node in nodes {
-            done(&["consent", "import", text(&file), "--node", text(&self.left.directory(node))]);
+            done(&[what, "import", text(&file), "--node", text(&self.left.directory(node))]);
         }
     }
 
@@ -305,18 +311,18 @@ fn ended_consents_get_nothing_and_the_rest_arrives_once() {
     let secret = trial.left.root.join("secret");
     let by = ["--operator", "chen", "--secret-file", text(&secret)];
     let (one, two) = (name(&first), name(&second));
-    let acknowledged = trial.order_done("ack", "bank-1", &[&[&one[..16]], by.as_slice()].concat());
+    let acknowledged = trial.order_done("ack", "bank-1", &[by.as_slice(), &[&one[..16]]].concat());
     assert_eq!(
         (&acknowledged["state"], &acknowledged["handled"][0]["operator"]),
         (&json!("acknowledged"), &json!("chen"))
     );
-    let again = trial.order("ack", "bank-1", &[&[one.as_str()], by.as_slice()].concat());
+    let again = trial.order("ack", "bank-1", &[by.as_slice(), &[one.as_str()]].concat());
     assert!(error_of(&again).contains("acknowledged already"), "{}", error_of(&again));
     let stranger = trial.order("ack", "bank-1", &[two.as_str(), "--operator", "li", "--secret-file", text(&secret)]);
     assert!(!stranger.status.success());
-    trial.order_done("close", "bank-1", &[&[one.as_str(), "--outcome", "limit-cut"], by.as_slice()].concat());
-    trial.order_done("close", "bank-1", &[&[two.as_str(), "--outcome", "false-alarm"], by.as_slice()].concat());
-    let bad = trial.order("close", "bank-1", &[&[one.as_str(), "--outcome", "nothing"], by.as_slice()].concat());
+    trial.order_done("close", "bank-1", &[by.as_slice(), &[one.as_str(), "--outcome", "limit-cut"]].concat());
+    trial.order_done("close", "bank-1", &[by.as_slice(), &[two.as_str(), "--outcome", "false-alarm"]].concat());
+    let bad = trial.order("close", "bank-1", &[by.as_slice(), &[one.as_str(), "--outcome", "nothing"]].concat());
     assert_eq!(bad.status.code(), Some(2));
     let open = trial.order_done("list", "bank-1", &[]);
     assert!(open.as_array().unwrap().is_empty(), "{open}");
@@ -367,6 +373,29 @@ fn objections_hold_warnings_back_and_corrections_recall_them() {
         inbox.iter().filter(|one| one["subject"] == wrong.as_str()).map(|one| one["state"].clone()).collect();
     states.sort_by_key(ToString::to_string);
     assert_eq!(states, [json!("new"), json!("recalled")]);
+
+    // A field that stays at the platform warns where the consent reaches its level, and nowhere else.
+    let list = signed_list(&trial.city, |list| {
+        list.version = 2;
+        let courts = list.fields.iter_mut().find(|one| one.name == field).unwrap();
+        (courts.level, courts.forms) = (Level::L3, vec![Form::Sealed]);
+    });
+    trial.import("list", &list.unwrap(), &["platform", "bank-1", "bank-2", "bank-3"]);
+    let deep = signed_consent(&trial.city, &kept, "bank-1", |consent| {
+        (consent.consent_id, consent.supersedes) = ("deep".into(), Some(consent_id(&kept, "bank-1")));
+        (consent.granted, consent.not_before) = (consent.granted + 1, consent.not_before + 1);
+        consent.max_level = Level::L3;
+    });
+    trial.import("consent", &deep.unwrap(), &["platform", "bank-1"]);
+    let (before, count) = (trial.inbox("bank-1").len(), trial.total("issued"));
+    for subject in [&kept, &wrong] {
+        trial.set(subject, field, trial.value(subject, field) + 1.0);
+    }
+    trial.next_day();
+    trial.settled();
+    let inbox = trial.inbox("bank-1");
+    assert_eq!((inbox.len(), trial.total("issued")), (before + 1, count + 1));
+    assert_eq!(inbox.iter().filter(|one| one["subject"] == kept.as_str()).count(), 2);
     trial.verified();
 }
 
