@@ -75,6 +75,7 @@ impl Trial {
         let config = std::fs::read_to_string(platform.join("node.toml")).unwrap();
         std::fs::write(platform.join("node.toml"), config + "\n[warning]\nrules = \"warnings.toml\"\n").unwrap();
         self.left.go_on("platform");
+        self.until(|| done(&["status", "--node", text(&platform)])["peers"].as_array().unwrap().len() == BANKS.len());
         assert_eq!(self.order("run", "platform", &[]).status.code(), Some(77), "rules that nobody approved");
         let secret = self.left.root.join("secret");
         self.order_done("approve", "platform", &["--operator", "chen", "--secret-file", text(&secret)]);
