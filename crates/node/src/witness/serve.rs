@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::Router;
-use axum::body::Bytes;
-use axum::extract::{self, DefaultBodyLimit, State};
+use axum::body::{Body, to_bytes};
+use axum::extract::{self, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -74,7 +74,6 @@ impl Public {
         let router = Router::new()
             .route("/add-checkpoint", post(add_checkpoint))
             .route("/{origin}/checkpoint", get(checkpoint))
-            .layer(DefaultBodyLimit::max(LONGEST))
             .with_state(Arc::new(self));
         crate::http::serve(runtime, address, "--listen", router)
     }
@@ -115,7 +114,12 @@ impl Public {
     }
 }
 
-async fn add_checkpoint(State(public): State<Arc<Public>>, body: Bytes) -> Response {
+async fn add_checkpoint(State(public): State<Arc<Public>>, body: Body) -> Response {
+    let body = match tokio::time::timeout(crate::http::PATIENCE, to_bytes(body, LONGEST)).await {
+        Ok(Ok(body)) => body,
+        Ok(Err(_)) => return StatusCode::PAYLOAD_TOO_LARGE.into_response(),
+        Err(_) => return StatusCode::REQUEST_TIMEOUT.into_response(),
+    };
     let now = u64::try_from(crate::engine::now() / 1000).unwrap_or_default();
     let judged = tokio::task::spawn_blocking(move || public.judge(&body, now)).await;
     match judged {

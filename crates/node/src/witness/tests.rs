@@ -99,6 +99,7 @@ fn it_cosigns_what_goes_on_and_refuses_what_goes_back_or_splits() {
     let proofs: Vec<_> = proofs.filter(|file| file.file_name().to_string_lossy().starts_with("split-view-")).collect();
     assert_eq!(proofs.len(), 1, "the two checkpoints are kept");
     assert_eq!(witness.ask(b"old 0\n\nnonsense"), Ok(Answer::Malformed));
+    assert!(witness.ask(&vec![b'x'; (1 << 20) + 1]).is_err(), "longer than any request");
     let stranger = Note::parse(&long.checkpoint).unwrap().text().replace("platform", "bank-7");
     let mut stranger = Note::new(stranger).unwrap();
     stranger.signatures = Note::parse(&long.checkpoint).unwrap().signatures;
