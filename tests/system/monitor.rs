@@ -17,14 +17,14 @@ fn a_model_in_use_is_watched_at_both_sides() {
     // Before anybody was scored with a request of one's own: the demo's scores, no outcomes.
     let before = report(&bank)["report"]["applicants"].as_i64().unwrap();
 
-    let file = std::fs::read_to_string(left.root.join("inputs/applicants-bank-1.csv")).unwrap();
+    let file = std::fs::read_to_string(left.root.join("inputs/bank-1.csv")).unwrap();
     let mut lines = file.lines().map(|line| line.split(',').collect::<Vec<_>>());
     let header = lines.next().unwrap();
     let mut outcomes = "application,id,granted,amount,rate,start,state,as_of,request\n".to_owned();
     let mut scored = 0;
     for (place, row) in lines.enumerate().take(90) {
         let value = |text: &str| text.parse::<f64>().map_or_else(|_| json!(text), |number| json!(number));
-        let fields = header.iter().zip(&row).skip(1).filter(|(_, text)| !text.is_empty());
+        let fields = header.iter().zip(&row).skip(1).filter(|(name, text)| **name != "y" && !text.is_empty());
         let fields: serde_json::Map<_, _> = fields.map(|(name, text)| ((*name).to_owned(), value(text))).collect();
         let application = format!("a-{place}");
         let order =
