@@ -12,7 +12,7 @@ use tally_policy::Cleared;
 
 use super::attest::{Announced, RoundResult, Statements};
 use super::disclosed::DisclosedBank;
-use super::join::{decode_codes, join};
+use super::join::{decode_codes, every_row, join};
 use super::messages::{FromBank, FromPlatform};
 use super::parts::{Asked, Reached};
 use super::training::{Answering, Training};
@@ -271,8 +271,7 @@ impl BankSession {
         let Phase::Waiting(data) = std::mem::replace(&mut self.phase, Phase::Preparing) else {
             return Ok(Vec::new());
         };
-        let rows: Vec<_> = (0..data.identifiers.len()).map(|row| (row, Vec::new())).collect();
-        let table = join(&data, &rows, 0);
+        let table = every_row(&data);
         self.announced.tables = PlatformHalf { tables: Vec::new() }.digest();
         self.start_training(table, Origins::default())?;
         Ok(vec![

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use tally_model::{Ask, Fitted, Plain, RoundRecord};
 
 use super::bins::bin;
-use super::join::join;
+use super::join::{every_row, join};
 use super::{BankData, Fault, PlatformData, SealedContract};
 
 /// The fit of the pooled rows under the contract's release rules; the trainer's sum `r` runs over the banks of `rounds[r]`
@@ -35,14 +35,14 @@ pub fn ideal(
             .iter()
             .enumerate()
             .filter_map(|(own, id)| {
-                if contract.terms().is_statistics() {
-                    return Some((own, Vec::new()));
-                }
                 let row = *rows.get(id)?;
                 Some((own, codes.iter().map(|column| column[row]).collect()))
             })
             .collect();
-        let mut table = join(data, &opened, codes.len());
+        let mut table = match contract.terms().is_statistics() {
+            true => every_row(data),
+            false => join(data, &opened, codes.len()),
+        };
         table.baseline = course.bank_only(&table).map_err(|error| blame(&error))?;
         pooled.insert(name.clone(), table);
     }

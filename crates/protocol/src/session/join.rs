@@ -41,3 +41,9 @@ pub(super) fn join(data: &BankData, opened: &[(usize, Vec<u16>)], fields: usize)
         baseline: Vec::new(),
     }
 }
+
+/// The table of a statistics session: all rows as they are, none held out.
+pub(super) fn every_row(data: &BankData) -> Table {
+    let rows: Vec<_> = (0..data.identifiers.len()).map(|row| (row, Vec::new())).collect();
+    Table { holdout: vec![false; rows.len()], ..join(data, &rows, 0) }
+}
