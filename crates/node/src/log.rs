@@ -22,6 +22,9 @@ pub(crate) use http::Service;
 /// Entries read from the store at once.
 const PAGE: u64 = 4096;
 
+/// Entries of a full tile.
+const TILE: u64 = 256;
+
 /// The published log.
 pub(crate) struct PublishedLog {
     folder: Directory,
@@ -40,7 +43,7 @@ impl PublishedLog {
 
     /// Entries under the checkpoint.
     pub(crate) fn size(&self) -> u64 {
-        self.publisher.size()
+        self.publisher.published()
     }
 
     /// Audit path of an entry under the checkpoint, from the tiles; empty for one that no checkpoint covers yet.
@@ -62,6 +65,18 @@ impl PublishedLog {
     /// Puts cosignatures under the published checkpoint, if it is still the one that was cosigned.
     pub(crate) fn put_cosigned(&self, note: &Note) -> Result<(), Failure> {
         write_cosigned(&self.folder, &self.origin, &self.key.verify_key(), note).map_err(failed)
+    }
+
+    /// Writes the next tile that durable entries fill, if they do: the less is left for the next publication, which nothing
+    /// else can go on beside. Until then the checkpoint does not cover it.
+    pub(crate) fn advance(&mut self, store: &Store, ledger: &Ledger) -> Result<(), Failure> {
+        let first = self.publisher.size();
+        let full = (first + 1).next_multiple_of(TILE);
+        if ledger.size() < full {
+            return Ok(());
+        }
+        let entries = store.entries(first, full - first)?;
+        self.publisher.append(&self.folder, &entries).map_err(failed)
     }
 
     /// Writes tiles and checkpoint for every durable entry.

@@ -74,6 +74,11 @@ impl Publisher {
         self.edge.size()
     }
 
+    /// Entries under the checkpoint.
+    pub fn published(&self) -> u64 {
+        self.last.map_or(0, |(size, _)| size)
+    }
+
     /// Takes the entries that follow and writes the tiles that they fill, all made durable together.
     ///
     /// # Errors

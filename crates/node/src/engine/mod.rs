@@ -182,6 +182,7 @@ impl Engine {
             self.gather()?;
             self.tick()?;
             self.commit()?;
+            self.log.advance(&self.store, &self.ledger)?;
             if stop {
                 return self.publish();
             }
