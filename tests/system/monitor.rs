@@ -39,8 +39,8 @@ fn a_model_in_use_is_watched_at_both_sides() {
         scored += 1;
         // The first third by the score's name, the second by the application; the last is too young.
         let (name, as_of) = match place % 3 {
-            0 => (score["request"].as_str().unwrap().to_owned(), "2026-02-01"),
-            1 => (String::new(), "2026-02-01"),
+            0 => (score["request"].as_str().unwrap().to_owned(), "2026-01-15"),
+            1 => (String::new(), "2026-01-15"),
             _ => (String::new(), "2025-06-30"),
         };
         let number = if place % 3 == 0 { format!("other-{place}") } else { application };
@@ -71,7 +71,7 @@ fn a_model_in_use_is_watched_at_both_sides() {
     assert!(own.iter().any(|name| name == "overdraft_days_12m"), "{own:?}");
     assert_eq!(of_bank["partial"][0]["rows"].as_i64().unwrap(), before + scored);
     let outcomes: Vec<_> = outcomes.lines().skip(1).collect();
-    let mature = outcomes.iter().filter(|line| line.contains("2026-02-01"));
+    let mature = outcomes.iter().filter(|line| line.contains("2026-01-15"));
     let bad = mature.clone().filter(|line| line.contains("overdue-more")).count();
     let performance = &of_bank["performance"];
     assert_eq!(performance["all"]["loans"], json!([mature.clone().count() - bad, bad]));
