@@ -240,6 +240,8 @@ fn what_ends_before_or_during_training_leaves_it() {
     trial.left.approve("bank-1", &during);
     trial.left.approve("bank-2", &during);
     trial.left.approve("bank-3", &during);
+    // The signature must have arrived: a bank that is killed sends it again only when it is back.
+    trial.left.wait("platform", &during, &["approved", "aligned", "prepared", "trained"]);
     trial.left.stop("bank-3");
     let line = trial.event(&applicants[1].0, None, EventKind::Revoke, now()).1;
     trial.import_into(&["platform", "bank-1"], &[line]);
