@@ -311,6 +311,33 @@ fn consents_that_do_not_hold_are_refused_with_their_reason() {
     assert!(!log.contains(subject));
 }
 
+/// Rows of one file travel together; each use of a consent counts for the rows after it all the same.
+#[test]
+fn a_consent_to_three_uses_gives_three_scores_of_one_file() {
+    let trial = Trial::new();
+    let input = trial.left.root.join("inputs/applicants-bank-1.csv");
+    let file = std::fs::read_to_string(&input).unwrap();
+    let [header, limited, other] = file.lines().take(3).collect::<Vec<_>>()[..] else { panic!("{file}") };
+    let subject = limited.split(',').next().unwrap();
+    let three_uses = |c: &mut tally_policy::Consent| {
+        c.consent_id = "three-uses".into();
+        c.fetch = Fetch::Periodic { max_uses: 3, every_days: 0 };
+        c.supersedes = Some(consent_id(subject, "bank-1"));
+        (c.granted, c.not_before) = (c.granted + 1, c.not_before + 1);
+    };
+    let line = signed_consent(&trial.city, subject, "bank-1", three_uses).unwrap();
+    trial.import_into(&["platform", "bank-1"], &[line]);
+    let lines = [vec![header], vec![limited; 8], vec![other; 8]].concat();
+    let rows = trial.write("rows.csv", &lines.into_iter().map(str::to_owned).collect::<Vec<_>>());
+    let (node, output) = (trial.left.directory("bank-1"), trial.left.root.join("scores.csv"));
+    let batch = done(&["score", "batch", "--node", text(&node), "--input", text(&rows), "--output", text(&output)]);
+    assert_eq!((&batch["scored"], &batch["without_score"]), (&json!(11), &json!(5)));
+    let scored = std::fs::read_to_string(&output).unwrap();
+    let mine = scored.lines().skip(1).filter(|line| line.starts_with(subject));
+    assert_eq!(mine.filter(|line| line.contains("exhausted")).count(), 5, "{scored}");
+    trial.verified();
+}
+
 /// An enterprise objects, is proved right, and whoever used the old value hears of it; its receipt verifies without a node.
 #[test]
 fn an_objection_withholds_and_a_correction_reaches_who_used_the_value() {

@@ -30,5 +30,5 @@ pub use list::{
     FieldKind, Form, HistoryError, LIST_TYPE, Level, ListError, ListField, ListHistory, SharingList, SignedList,
 };
 pub use purpose::Purpose;
-pub use register::{Happened, Mark, Register, Standing, State, application_digest};
+pub use register::{Counted, Happened, Mark, Register, Standing, State, application_digest};
 pub use verify::{Authority, ConsentError, KeptConsent, VerifiedConsent, verify_all};

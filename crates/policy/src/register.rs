@@ -123,6 +123,14 @@ pub struct Standing {
     pub events: Vec<Happened>,
 }
 
+/// What a consent's uses were before some were counted.
+#[derive(Clone, Copy, Debug)]
+pub struct Counted {
+    place: u32,
+    uses: u32,
+    last_use: i64,
+}
+
 /// How far a register has come, to go back to if what was added does not last.
 #[derive(Clone, Copy, Debug)]
 pub struct Mark {
@@ -237,12 +245,21 @@ impl Register {
         }
     }
 
-    /// Counts a use of a consent at `time`.
-    pub fn count_use(&mut self, digest: &Digest, uses: u32, time: i64) {
-        if let Some(place) = self.by_digest.get(digest) {
-            let entry = &mut self.entries[*place as usize];
-            entry.uses = entry.uses.saturating_add(uses);
-            entry.last_use = entry.last_use.max(time);
+    /// Counts uses of a consent at `time`, which the next decision sees; what to take back if they do not last. `None` if the
+    /// consent is not here.
+    pub fn count_use(&mut self, digest: &Digest, uses: u32, time: i64) -> Option<Counted> {
+        let place = *self.by_digest.get(digest)?;
+        let entry = &mut self.entries[place as usize];
+        let before = Counted { place, uses: entry.uses, last_use: entry.last_use };
+        entry.uses = entry.uses.saturating_add(uses);
+        entry.last_use = entry.last_use.max(time);
+        Some(before)
+    }
+
+    /// Takes back uses that were counted; the latest first, where there are several of one consent.
+    pub fn take_back(&mut self, counted: Counted) {
+        if let Some(entry) = self.entries.get_mut(counted.place as usize) {
+            (entry.uses, entry.last_use) = (counted.uses, counted.last_use);
         }
     }
 

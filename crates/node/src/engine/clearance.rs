@@ -115,7 +115,7 @@ impl Engine {
     }
 
     fn clear(
-        &self,
+        &mut self,
         step: &mut Step,
         record: &mut SessionRecord,
         terms: &Contract,
@@ -193,9 +193,15 @@ impl Engine {
         })
     }
 
-    /// One use, however many rows it is of.
-    pub(super) fn use_consent(&self, step: &mut Step, consent: &Digest, entry: u64, rows: u64) -> Result<(), Failure> {
-        step.count_use(*consent);
+    /// One use, however many rows it is of; what the same step decides next sees it.
+    pub(super) fn use_consent(
+        &mut self,
+        step: &mut Step,
+        consent: &Digest,
+        entry: u64,
+        rows: u64,
+    ) -> Result<(), Failure> {
+        step.count_use(self.register.count_use(consent, 1, step.now));
         self.store.count_use(consent, entry, rows, step.now)
     }
 

@@ -305,7 +305,7 @@ impl Engine {
 
     /// Writes a decision into the log and counts the use of each consent that it rests on.
     fn record_report(
-        &self,
+        &mut self,
         step: &mut Step,
         report: &str,
         (provider, grantee): (&str, &str),

@@ -1,7 +1,7 @@
 //! One step: what belongs together happens together, or not at all.
 
 use tally_audit::Body;
-use tally_crypto::transcript::Digest;
+use tally_policy::Counted;
 
 use super::group::Outward;
 use super::{Engine, now};
@@ -17,8 +17,8 @@ pub(super) struct Step {
     letters: Vec<Letter>,
     /// Sessions whose machines were moved: they are rebuilt from their journals if the step fails.
     touched: Vec<String>,
-    /// Consents used: the register in memory counts them once the step is kept.
-    uses: Vec<Digest>,
+    /// Uses that the register in memory has counted: taken back if the step fails.
+    uses: Vec<Counted>,
 }
 
 struct PendingEntry {
@@ -46,9 +46,9 @@ impl Step {
         self.touched.push(session.into());
     }
 
-    /// Notes that a consent was used once.
-    pub(super) fn count_use(&mut self, consent: Digest) {
-        self.uses.push(consent);
+    /// Notes a use that the register has counted.
+    pub(super) fn count_use(&mut self, counted: Option<Counted>) {
+        self.uses.extend(counted);
     }
 
     /// Adds a message that leaves once the step is durable.
@@ -75,15 +75,15 @@ impl Engine {
         let done = work(self, &mut step).and_then(|value| self.keep(&mut step).map(|()| value));
         match done {
             Ok(value) => {
-                for consent in &step.uses {
-                    self.register.count_use(consent, 1, step.now);
-                }
                 self.group.count_step();
                 self.group.hold_all(step.letters.into_iter().map(Outward::Letter));
                 Ok(value)
             }
             Err(failure) => {
                 self.undo_step()?;
+                for counted in step.uses.into_iter().rev() {
+                    self.register.take_back(counted);
+                }
                 for session in step.touched {
                     self.live.remove(&session);
                 }

@@ -166,8 +166,10 @@ fn uses_are_counted_and_spaced() {
     let one_time = Consent { fetch: Fetch::OneTime, application: Some("loan-7".into()), ..consent() };
     let mut one_time = register(&[one_time]);
     let for_loan = |q: &mut Question<'_>| q.application = Some(application_digest("loan-7"));
-    one_time.count_use(&ask(&one_time, &for_loan).unwrap(), 1, 15);
+    let counted = one_time.count_use(&ask(&one_time, &for_loan).unwrap(), 1, 15).unwrap();
     assert_eq!(ask(&one_time, &for_loan), Err(Condition::Exhausted));
+    one_time.take_back(counted);
+    assert!(ask(&one_time, &for_loan).is_ok());
 }
 
 #[test]

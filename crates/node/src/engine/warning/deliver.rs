@@ -51,7 +51,7 @@ impl Engine {
 
     /// What may leave of the warnings about an enterprise: one decision, one use of its consent.
     fn decide_warnings(
-        &self,
+        &mut self,
         step: &mut Step,
         bank: &str,
         subject: &str,
