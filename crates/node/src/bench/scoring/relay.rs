@@ -1,55 +1,56 @@
 //! A slower network: bytes between bank and platform arrive later than they left, as many as ever.
+//!
+//! Threads that sleep keep the delay to a tenth of a millisecond, where an asynchronous runtime's timer is up to one late.
 
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::sync::mpsc::channel;
+use std::thread;
 use std::time::{Duration, Instant};
-
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
 
 use crate::failure::{self, Failure};
 
 /// Listens on a free port and passes everything on to `target`, `delay` later in each direction; the port.
 pub(super) fn start(target: String, delay: Duration) -> Result<u16, Failure> {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").map_err(failure::unavailable)?;
-    listener.set_nonblocking(true).map_err(failure::unavailable)?;
+    let listener = TcpListener::bind("127.0.0.1:0").map_err(failure::unavailable)?;
     let port = listener.local_addr().map_err(failure::unavailable)?.port();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failure::internal)?;
-    std::thread::spawn(move || {
-        runtime.block_on(async {
-            let Ok(listener) = TcpListener::from_std(listener) else { return };
-            while let Ok((near, _)) = listener.accept().await {
-                tokio::spawn(join(near, target.clone(), delay));
-            }
-        });
+    thread::spawn(move || {
+        while let Ok((near, _)) = listener.accept() {
+            // A connection that cannot be passed on is closed; the bank dials again.
+            let _ = join(&near, &target, delay);
+        }
     });
     Ok(port)
 }
 
-async fn join(near: TcpStream, target: String, delay: Duration) {
-    let Ok(far) = TcpStream::connect(target).await else { return };
+fn join(near: &TcpStream, target: &str, delay: Duration) -> std::io::Result<()> {
+    let far = TcpStream::connect(target)?;
     // A relay that waits for more bytes would add to the round trip.
-    let _ = near.set_nodelay(true).and_then(|()| far.set_nodelay(true));
-    let (near_in, near_out) = near.into_split();
-    let (far_in, far_out) = far.into_split();
-    tokio::join!(pass(near_in, far_out, delay), pass(far_in, near_out, delay));
+    near.set_nodelay(true)?;
+    far.set_nodelay(true)?;
+    pass(near.try_clone()?, far.try_clone()?, delay);
+    pass(far, near.try_clone()?, delay);
+    Ok(())
 }
 
-async fn pass(mut from: tokio::net::tcp::OwnedReadHalf, mut to: tokio::net::tcp::OwnedWriteHalf, delay: Duration) {
-    let (sender, mut late) = tokio::sync::mpsc::unbounded_channel::<(Instant, Vec<u8>)>();
-    let reading = async move {
+/// Passes on one direction, in order, until either side closes.
+fn pass(mut from: TcpStream, mut to: TcpStream, delay: Duration) {
+    let (sender, late) = channel::<(Instant, Vec<u8>)>();
+    thread::spawn(move || {
         let mut buffer = vec![0; 65_536];
-        while let Ok(length @ 1..) = from.read(&mut buffer).await {
+        while let Ok(length @ 1..) = from.read(&mut buffer) {
             if sender.send((Instant::now() + delay, buffer[..length].to_vec())).is_err() {
                 return;
             }
         }
-    };
-    let writing = async move {
-        while let Some((due, bytes)) = late.recv().await {
-            tokio::time::sleep_until(due.into()).await;
-            if to.write_all(&bytes).await.is_err() {
-                return;
+    });
+    thread::spawn(move || {
+        for (due, bytes) in late {
+            thread::sleep(due.saturating_duration_since(Instant::now()));
+            if to.write_all(&bytes).is_err() {
+                break;
             }
         }
-    };
-    tokio::join!(reading, writing);
+        let _ = to.shutdown(std::net::Shutdown::Both);
+    });
 }
