@@ -175,15 +175,15 @@ impl FieldFit {
 }
 
 /// A fit, ready to score.
-#[derive(Clone, Debug)]
-pub struct Scorecard {
-    fit: Fit,
+#[derive(Clone, Copy, Debug)]
+pub struct Scorecard<'a> {
+    fit: &'a Fit,
 }
 
-impl Scorecard {
+impl<'a> Scorecard<'a> {
     /// The scorecard of a fit.
-    pub fn new(fit: &Fit) -> Self {
-        Self { fit: fit.clone() }
+    pub fn new(fit: &'a Fit) -> Self {
+        Self { fit }
     }
 
     /// A field of the model; `None` if it is unknown or dropped.

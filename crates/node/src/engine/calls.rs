@@ -67,10 +67,11 @@ pub(super) struct Asked {
 
 /// A call under a key, as the store keeps it.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Kept {
-    /// What an answer of the platform completes; absent where it was not asked.
-    held: Option<Held>,
-    answer: Option<Value>,
+pub(super) enum Kept {
+    /// What an answer of the platform completes.
+    Asked(Box<Held>),
+    /// What was answered.
+    Answered(Value),
 }
 
 impl Served {
@@ -129,20 +130,21 @@ impl Engine {
             let text = "this idempotency key was used for another request: take a new one";
             return Err(failure::usage(text).coded("conflict"));
         }
-        if let Some(answer) = kept.answer {
-            self.check_still(&answer)?;
-            self.log_call(served.caller, "replayed")?;
-            self.group.hold(Outward::Reply(reply.clone(), Ok(json!({ "replayed": answer }))));
-            return Ok(true);
-        }
-        if self.waiting_scores.contains_key(&request) {
-            let text = "a request with this idempotency key is under way: ask again when it is done";
-            return Err(failure::retry(text).coded("conflict"));
-        }
-        // Asked before, not answered in time: the message is on its way, and is not asked again.
-        if let Some(held) = kept.held {
-            let waiting = Waiting { reply: reply.clone(), deadline: served.deadline, held };
-            self.waiting_scores.insert(request, waiting);
+        match kept {
+            Kept::Answered(answer) => {
+                self.check_still(&answer)?;
+                self.log_call(served.caller, "replayed")?;
+                self.group.hold(Outward::Reply(reply.clone(), Ok(json!({ "replayed": answer }))));
+            }
+            Kept::Asked(_) if self.waiting_scores.contains_key(&request) => {
+                let text = "a request with this idempotency key is under way: ask again when it is done";
+                return Err(failure::retry(text).coded("conflict"));
+            }
+            // Asked before, not answered in time: the message is on its way, and is not asked again.
+            Kept::Asked(held) => {
+                let waiting = Waiting { reply: reply.clone(), deadline: served.deadline, held: *held };
+                self.waiting_scores.insert(request, waiting);
+            }
         }
         Ok(true)
     }
@@ -174,12 +176,12 @@ impl Engine {
     }
 
     pub(super) fn keep_call(&self, key: &Key, request: &str, held: &Held) -> Result<(), Failure> {
-        self.keep_under(key, request, &Kept { held: Some(held.clone()), answer: None })
+        self.keep_under(key, request, &Kept::Asked(Box::new(held.clone())))
     }
 
     /// Keeps an answer that nobody else has to complete.
     pub(super) fn keep_answer(&self, key: &Key, request: &str, answer: &Value) -> Result<(), Failure> {
-        self.keep_under(key, request, &Kept { held: None, answer: Some(answer.clone()) })
+        self.keep_under(key, request, &Kept::Answered(answer.clone()))
     }
 
     fn keep_under(&self, key: &Key, request: &str, kept: &Kept) -> Result<(), Failure> {
@@ -190,25 +192,25 @@ impl Engine {
 
     /// What was held for a call that nobody waits for any more, if it has a key.
     pub(super) fn late_call(&self, request: &str) -> Result<Option<Held>, Failure> {
-        let kept = self.store.call_of::<Kept>(request)?;
-        Ok(kept.filter(|kept| kept.answer.is_none()).and_then(|kept| kept.held))
+        Ok(match self.store.call_of::<Kept>(request)? {
+            Some(Kept::Asked(held)) => Some(*held),
+            Some(Kept::Answered(_)) | None => None,
+        })
     }
 
     /// The answer of the service from the score; kept where it has a key, unless it is a refusal, which may be asked again.
     pub(super) fn answer_call(
         &self,
         request: &str,
-        held: Held,
+        held: &Held,
         asked: &Asked,
         scored: Result<Value, Failure>,
         entry: u64,
     ) -> Result<Result<Value, Failure>, Failure> {
-        let answer = scored.and_then(|score| self.told_in_full(&held, asked, &score, entry));
+        let answer = scored.and_then(|score| self.told_in_full(held, asked, &score, entry));
         if let Some(key) = &asked.key {
             match &answer {
-                Ok(answer) => {
-                    self.store.answer_call(key, request, &Kept { held: Some(held), answer: Some(answer.clone()) })?
-                }
+                Ok(answer) => self.store.answer_call(key, request, &Kept::Answered(answer.clone()))?,
                 Err(_) => self.store.forget_call(key)?,
             }
         }

@@ -413,8 +413,8 @@ impl Engine {
             held.seen = held.seen.and(&response.outcome);
             self.store.put_score(&response.request, &self.subject_tag(&held.subject), &consent, &held)?;
         }
-        let answer = match held.asked.clone() {
-            Some(asked) => self.answer_call(&response.request, held, &asked, answer, entry)?,
+        let answer = match &held.asked {
+            Some(asked) => self.answer_call(&response.request, &held, asked, answer, entry)?,
             None => answer,
         };
         self.group.hold_all(reply.map(|reply| Outward::Reply(reply, answer)));
@@ -530,7 +530,11 @@ fn applicant_commitment(request: &ScoreRequest) -> Option<Digest> {
 }
 
 /// Summed points of fields by their codes, and what each lost against its best bin.
-fn points_of<'a>(scorecard: &Scorecard, names: impl Iterator<Item = &'a str>, codes: &[u16]) -> (i64, Vec<PointsLost>) {
+fn points_of<'a>(
+    scorecard: &Scorecard<'_>,
+    names: impl Iterator<Item = &'a str>,
+    codes: &[u16],
+) -> (i64, Vec<PointsLost>) {
     let mut points = 0;
     let mut lost = Vec::new();
     for (name, code) in names.zip(codes) {
