@@ -41,6 +41,8 @@ pub(super) struct Group {
     steps: usize,
     held: Vec<Outward>,
     asks: BTreeMap<(String, String), Vec<ScoreRequest>>,
+    /// Up to which number each peer has our messages: forgotten with the next group that waits for the disk anyway.
+    acknowledged: BTreeMap<String, u64>,
 }
 
 impl Group {
@@ -62,6 +64,11 @@ impl Group {
     /// What the platform is asked, by platform and session; nothing is left.
     pub(super) fn asked(&mut self) -> BTreeMap<(String, String), Vec<ScoreRequest>> {
         std::mem::take(&mut self.asks)
+    }
+
+    /// Notes that a peer has everything up to `sequence`.
+    pub(super) fn acknowledged(&mut self, peer: String, sequence: u64) {
+        self.acknowledged.insert(peer, sequence);
     }
 
     /// Counts a step that was kept.
@@ -101,6 +108,9 @@ impl Engine {
             return Ok(());
         }
         self.send_asked()?;
+        if self.group.steps > 0 {
+            self.forget_acknowledged()?;
+        }
         self.group.began = None;
         let held = std::mem::take(&mut self.group.held);
         let store = &self.store;
@@ -115,6 +125,12 @@ impl Engine {
             }
         }
         durable
+    }
+
+    /// Messages that have arrived need not be sent again. If this is lost with the process, they are, and taken in once.
+    pub(super) fn forget_acknowledged(&mut self) -> Result<(), Failure> {
+        let acknowledged = std::mem::take(&mut self.group.acknowledged);
+        acknowledged.iter().try_for_each(|(peer, sequence)| self.store.acknowledged(peer, *sequence))
     }
 
     fn say(&self, outward: Outward) {

@@ -18,7 +18,10 @@ impl Engine {
                 self.connected.remove(&peer);
                 Ok(())
             }
-            Event::Acknowledged { peer, sequence } => self.store.acknowledged(&peer, sequence),
+            Event::Acknowledged { peer, sequence } => {
+                self.group.acknowledged(peer, sequence);
+                Ok(())
+            }
             Event::Message { peer, message } => self.take_in(&peer, &message),
             Event::AddCheckpoint { peer, body } => self.judge_checkpoint(&peer, &body),
             Event::CheckpointAnswer { peer, status, content_type, body } => {
@@ -45,6 +48,7 @@ impl Engine {
     fn peer_is_up(&mut self, peer: &str) -> Result<(), Failure> {
         tracing::info!(peer, "peer is here");
         self.connected.insert(peer.into(), std::time::Instant::now());
+        self.forget_acknowledged()?;
         for letter in self.store.unacknowledged(peer)? {
             self.dispatch(letter);
         }

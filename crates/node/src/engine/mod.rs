@@ -176,7 +176,10 @@ impl Engine {
             self.gather()?;
             let stop = match next {
                 Ok(next) => self.work_off(next, work)?,
-                Err(RecvTimeoutError::Timeout) => false,
+                Err(RecvTimeoutError::Timeout) => {
+                    self.forget_acknowledged()?;
+                    false
+                }
                 Err(RecvTimeoutError::Disconnected) => true,
             };
             self.gather()?;

@@ -89,13 +89,13 @@ impl Store {
 
     /// The consents that a decision or clearance rests on.
     pub(crate) fn used_by(&self, decision: u64) -> Result<Vec<Digest>, Failure> {
-        let statement = "SELECT digest FROM consent_use WHERE decision = ?1 ORDER BY rowid";
+        let statement = "SELECT digest FROM consent_use WHERE decision = ?1 ORDER BY digest";
         Ok(self.column(statement, [decision])?.into_iter().map(Digest).collect())
     }
 
     /// The consents that a clearance rests on, with the rows that each cleared.
     pub(crate) fn rows_by_consent(&self, decision: u64) -> Result<Vec<(Digest, u64)>, Failure> {
-        let statement = "SELECT digest, rows FROM consent_use WHERE decision = ?1 ORDER BY rowid";
+        let statement = "SELECT digest, rows FROM consent_use WHERE decision = ?1 ORDER BY digest";
         self.rows(statement, [decision], |row| Ok((Digest(row.get(0)?), row.get(1)?)))
     }
 

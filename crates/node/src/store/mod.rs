@@ -31,7 +31,12 @@ use self::kept::Kept;
 use crate::failure::{self, Failure};
 
 /// Version of `schema.sql`.
-const SCHEMA_VERSION: i64 = 5;
+const SCHEMA_VERSION: i64 = 6;
+
+/// Every commit waits for the disk. The file belongs to one process as long as it is open, which then needs no locks of the
+/// system; what undoes a savepoint stays in memory, as do 8 MiB of pages.
+const SETTINGS: &str = "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
+                        PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -8192;";
 
 /// An open store.
 pub(crate) struct Store {
@@ -61,9 +66,7 @@ impl Store {
             return Err(failure::misconfigured(text));
         }
         let connection = Connection::open(path).map_err(|error| cannot_open(path, &error))?;
-        connection
-            .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;")
-            .map_err(|error| cannot_open(path, &error))?;
+        connection.execute_batch(SETTINGS).map_err(|error| cannot_open(path, &error))?;
         let version: i64 = connection
             .query_row("PRAGMA user_version", [], |row| row.get(0))
             .map_err(|error| cannot_open(path, &error))?;
@@ -161,6 +164,9 @@ impl Store {
 }
 
 fn cannot_open(path: &Path, error: &rusqlite::Error) -> Failure {
+    if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy) {
+        return failure::retry(format!("{}: another process has the store open: does the node run?", path.display()));
+    }
     failure::unwritable(format!("{}: cannot open the store: {error}: check the disk and the owner", path.display()))
 }
 

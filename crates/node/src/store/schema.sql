@@ -1,4 +1,4 @@
--- Version 5. Columns named `sealed` are AES-256-GCM under the node's storage key, bound to their table and row.
+-- Version 6. Columns named `sealed` are AES-256-GCM under the node's storage key, bound to their table and row.
 CREATE TABLE entry (number INTEGER PRIMARY KEY, leaf BLOB NOT NULL) STRICT;
 CREATE TABLE operator (name TEXT PRIMARY KEY, key TEXT NOT NULL, role TEXT NOT NULL, added INTEGER NOT NULL) STRICT;
 CREATE TABLE list (version INTEGER PRIMARY KEY, envelope TEXT NOT NULL, imported INTEGER NOT NULL) STRICT;
@@ -8,7 +8,7 @@ CREATE TABLE consent (number INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE, e
     STRICT;
 CREATE TABLE consent_event (number INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE, sealed BLOB NOT NULL) STRICT;
 CREATE TABLE consent_use (digest BLOB NOT NULL, decision INTEGER NOT NULL, rows INTEGER NOT NULL, time INTEGER NOT NULL,
-    PRIMARY KEY (digest, decision)) STRICT;
+    PRIMARY KEY (digest, decision)) STRICT, WITHOUT ROWID;
 CREATE INDEX consent_use_of_decision ON consent_use (decision);
 -- What opens a commitment of the log; `subject` is a keyed hash of whom it is about.
 CREATE TABLE opening (entry INTEGER PRIMARY KEY, subject BLOB NOT NULL, sealed BLOB NOT NULL) STRICT;
@@ -57,7 +57,7 @@ CREATE TABLE peer (name TEXT PRIMARY KEY, sent INTEGER NOT NULL, received INTEGE
 CREATE TABLE outbox (
     peer TEXT NOT NULL, sequence INTEGER NOT NULL, session TEXT NOT NULL, kind TEXT NOT NULL, entry INTEGER NOT NULL,
     sealed BLOB NOT NULL, PRIMARY KEY (peer, sequence)
-) STRICT;
+) STRICT, WITHOUT ROWID;
 -- What peers have signed for messages that were taken in; kept, since it convicts a peer that does not publish what it promised.
 CREATE TABLE receipt (peer TEXT NOT NULL, sequence INTEGER NOT NULL, signed BLOB NOT NULL, PRIMARY KEY (peer, sequence))
     STRICT, WITHOUT ROWID;
