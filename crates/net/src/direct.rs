@@ -328,14 +328,15 @@ impl AsyncWrite for Counted {
 async fn dial(address: &str, patience: Duration) -> Result<TcpStream, DirectError> {
     let began = Instant::now();
     loop {
-        let failed = match TcpStream::connect(address).await {
-            Ok(tcp) => return Ok(tcp),
-            Err(error) => error,
-        };
-        if failed.kind() == io::ErrorKind::InvalidInput {
-            return Err(DirectError::Address { address: address.into(), source: failed });
+        let left = patience.saturating_sub(began.elapsed());
+        match tokio::time::timeout(left, TcpStream::connect(address)).await {
+            Ok(Ok(tcp)) => return Ok(tcp),
+            Ok(Err(source)) if source.kind() == io::ErrorKind::InvalidInput => {
+                return Err(DirectError::Address { address: address.into(), source });
+            }
+            _ => {}
         }
-        if began.elapsed() > patience {
+        if began.elapsed() >= patience {
             return Err(DirectError::Nobody { address: address.into(), seconds: patience.as_secs() });
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
