@@ -11,6 +11,7 @@ use crate::frames::FRAME_BYTES;
 use crate::identity::{Tls, server_name};
 use crate::link::{Event, Link, NetError, Party, Shared};
 use crate::outbound::Outbound;
+use crate::room::Room;
 use crate::wire::link_client::LinkClient;
 use crate::wire::{Hello, frame::Kind};
 
@@ -31,7 +32,7 @@ impl Dialer {
         me: Party,
         platform: &str,
         tls: Tls,
-        sink: impl Fn(Event) + Send + Sync + 'static,
+        sink: impl Fn(Event, Room) + Send + Sync + 'static,
     ) -> Result<Link, NetError> {
         // Checks certificate and key now, not at the first handshake.
         tls.server_config()?;
@@ -93,9 +94,7 @@ async fn converse(endpoint: &Endpoint, platform: &str, shared: &Arc<Shared>) -> 
         Some(Kind::Hello(Hello { name, version: VERSION })) if name == platform => {}
         _ => return Err("the other side is not a node of this version and name".into()),
     }
-    let number = shared.connect(platform, parcels);
-    let reason = shared.read(platform, frames).await;
-    shared.disconnect(platform, number, reason);
+    shared.attend(platform, parcels, frames).await;
     Ok(())
 }
 

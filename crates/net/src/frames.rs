@@ -6,7 +6,7 @@ use crate::wire::{Frame, Part, frame::Kind};
 /// Bytes of a message in one frame; leaves room for the rest of the frame below 1 MiB.
 const PART_BYTES: usize = (1 << 20) - 4096;
 /// Largest message taken in.
-const MESSAGE_BYTES: usize = 256 << 20;
+pub(crate) const MESSAGE_BYTES: usize = 256 << 20;
 /// Largest frame taken in.
 pub(crate) const FRAME_BYTES: usize = 1 << 20;
 

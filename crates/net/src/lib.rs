@@ -12,6 +12,7 @@ mod identity;
 mod link;
 mod outbound;
 mod platform;
+mod room;
 #[cfg(test)]
 mod tests;
 
@@ -19,6 +20,7 @@ pub use bank::Dialer;
 pub use identity::Tls;
 pub use link::{Event, Incoming, Link, NetError, NotConnected, Outgoing, Party, Traffic};
 pub use platform::Listener;
+pub use room::Room;
 
 /// Version of the link: 2, in which receipts are signed.
 pub(crate) const VERSION: u32 = 2;

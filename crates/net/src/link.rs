@@ -9,10 +9,21 @@ use prost::Message as _;
 use tally_audit::{Receipt, Sent, SignedReceipt};
 use tally_crypto::sign::{SigningKey, VerifyKey};
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::{Semaphore, oneshot};
 
 use crate::frames::{Arrived, Reassembly};
 use crate::outbound::Parcel;
+use crate::room::{Room, Rooms};
 use crate::wire::{Acknowledgement, AddCheckpoint, CheckpointAnswer, Frame, frame::Kind};
+
+/// Longest session or kind of a message, in bytes.
+const NAME_BYTES: usize = 64;
+
+/// Greatest number of a message: what a store counts to.
+const GREATEST: u64 = i64::MAX.cast_unsigned();
+
+/// Answers to checkpoints that wait for one connection.
+const ANSWERS: usize = 64;
 
 /// Who a node is on the network.
 #[derive(Clone, Debug)]
@@ -195,8 +206,7 @@ impl Link {
     pub fn answer_to_cosign(&self, peer: &str, status: u16, content_type: Option<&str>, body: Vec<u8>) {
         let content_type = content_type.unwrap_or_default().to_owned();
         let answer = CheckpointAnswer { status: status.into(), content_type, body };
-        // A peer that is gone asks again.
-        let _ = self.shared.send(peer, Parcel::Frame(Frame { kind: Some(Kind::CheckpointAnswer(answer)) }));
+        self.shared.answer(peer, Frame { kind: Some(Kind::CheckpointAnswer(answer)) });
     }
 
     /// Where a listener listens.
@@ -222,17 +232,23 @@ pub(crate) struct Shared {
     refused: Mutex<HashMap<String, String>>,
     pub(crate) sent: AtomicU64,
     received: AtomicU64,
-    sink: Box<dyn Fn(Event) + Send + Sync>,
+    /// Of each peer, the room for its events that wait.
+    rooms: BTreeMap<String, Rooms>,
+    sink: Box<dyn Fn(Event, Room) + Send + Sync>,
 }
 
 struct Connection {
     number: u64,
     parcels: UnboundedSender<Parcel>,
+    answers: Arc<Semaphore>,
+    /// Dropped with the connection: its reader then ends.
+    _alive: oneshot::Sender<()>,
 }
 
 impl Shared {
-    pub(crate) fn new(me: Party, sink: impl Fn(Event) + Send + Sync + 'static) -> Arc<Self> {
+    pub(crate) fn new(me: Party, sink: impl Fn(Event, Room) + Send + Sync + 'static) -> Arc<Self> {
         Arc::new(Self {
+            rooms: me.peers.keys().map(|peer| (peer.clone(), Rooms::new())).collect(),
             me,
             connections: Mutex::default(),
             numbers: AtomicU64::new(0),
@@ -244,19 +260,33 @@ impl Shared {
     }
 
     pub(crate) fn tell(&self, event: Event) {
-        (self.sink)(event);
+        (self.sink)(event, Room::default());
     }
 
-    /// Puts a connection in place of an earlier one; its number.
-    pub(crate) fn connect(&self, peer: &str, parcels: UnboundedSender<Parcel>) -> u64 {
+    /// Takes in the frames of a connection until it ends, or a later one takes its place.
+    pub(crate) async fn attend(&self, peer: &str, parcels: UnboundedSender<Parcel>, frames: tonic::Streaming<Frame>) {
+        let (number, replaced) = self.connect(peer, parcels);
+        let reason = tokio::select! {
+            biased;
+            _ = replaced => "a later connection has taken its place".into(),
+            reason = self.read(peer, frames) => reason,
+        };
+        self.disconnect(peer, number, reason);
+    }
+
+    /// Puts a connection in place of an earlier one; its number, and what ends when it is replaced itself.
+    pub(crate) fn connect(&self, peer: &str, parcels: UnboundedSender<Parcel>) -> (u64, oneshot::Receiver<()>) {
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);
-        locked(&self.connections).insert(peer.into(), Connection { number, parcels });
+        let (alive, replaced) = oneshot::channel();
+        let answers = Arc::new(Semaphore::new(ANSWERS));
+        let connection = Connection { number, parcels, answers, _alive: alive };
+        locked(&self.connections).insert(peer.into(), connection);
         self.tell(Event::Up { peer: peer.into() });
-        number
+        (number, replaced)
     }
 
     /// Takes a connection away, unless a later one has taken its place.
-    pub(crate) fn disconnect(&self, peer: &str, number: u64, reason: String) {
+    fn disconnect(&self, peer: &str, number: u64, reason: String) {
         let mut connections = locked(&self.connections);
         if connections.get(peer).is_some_and(|connection| connection.number == number) {
             connections.remove(peer);
@@ -266,7 +296,9 @@ impl Shared {
     }
 
     /// Takes in the frames of one connection until it ends; says why it ended.
-    pub(crate) async fn read(&self, peer: &str, mut frames: tonic::Streaming<Frame>) -> String {
+    async fn read(&self, peer: &str, mut frames: tonic::Streaming<Frame>) -> String {
+        let Some(rooms) = self.rooms.get(peer) else { return "not a party of the registry".into() };
+        let tell = async |event, bytes| (self.sink)(event, rooms.take(bytes).await);
         let mut whole = Reassembly::default();
         loop {
             let frame = match frames.message().await {
@@ -278,32 +310,43 @@ impl Shared {
             match frame.kind {
                 Some(Kind::Part(part)) => match whole.take(part) {
                     Ok(Some(arrived)) => match self.signed(peer, arrived) {
-                        Ok(message) => self.tell(Event::Message { peer: peer.into(), message }),
+                        Ok(message) => {
+                            let bytes = message.body.len();
+                            tell(Event::Message { peer: peer.into(), message }, bytes).await;
+                        }
                         Err(reason) => return self.refuse(peer, reason),
                     },
                     Ok(None) => {}
                     Err(reason) => return reason.into(),
                 },
                 Some(Kind::Acknowledgement(Acknowledgement { sequence })) => {
-                    self.tell(Event::Acknowledged { peer: peer.into(), sequence });
+                    if sequence > GREATEST {
+                        return "the peer acknowledged a number that no message has".into();
+                    }
+                    tell(Event::Acknowledged { peer: peer.into(), sequence }, 0).await;
                 }
                 Some(Kind::AddCheckpoint(AddCheckpoint { body })) => {
-                    self.tell(Event::AddCheckpoint { peer: peer.into(), body });
+                    let bytes = body.len();
+                    tell(Event::AddCheckpoint { peer: peer.into(), body }, bytes).await;
                 }
                 Some(Kind::CheckpointAnswer(CheckpointAnswer { status, content_type, body })) => {
                     let Ok(status) = u16::try_from(status) else {
                         return "the peer answered with something that is no HTTP status".into();
                     };
                     let content_type = Some(content_type).filter(|text| !text.is_empty());
-                    self.tell(Event::CheckpointAnswer { peer: peer.into(), status, content_type, body });
+                    let bytes = body.len();
+                    tell(Event::CheckpointAnswer { peer: peer.into(), status, content_type, body }, bytes).await;
                 }
                 Some(Kind::Hello(_)) | None => return "the peer sent a frame that is not awaited".into(),
             }
         }
     }
 
-    /// The message, if `peer` has signed for it; looked at before anything else.
+    /// The message, if it is of the form of one and `peer` has signed for it; looked at before anything else.
     fn signed(&self, peer: &str, arrived: Arrived) -> Result<Incoming, String> {
+        if let Err(reason) = check_head(&arrived) {
+            return Err(format!("message {} of {peer}: {reason}", arrived.sequence));
+        }
         let Arrived { sequence, session, kind, body, receipt } = arrived;
         let message = Sent { from: peer, to: &self.me.name, sequence, session: &session, kind: &kind, body: &body };
         let read = SignedReceipt::read(&receipt, |log| self.me.peers.get(log).copied());
@@ -330,6 +373,35 @@ impl Shared {
         let connection = connections.get(peer).ok_or(NotConnected)?;
         connection.parcels.send(parcel).map_err(|_| NotConnected)
     }
+
+    /// Drops the answer where too many wait for a peer that does not read them, or the peer is gone: it asks again.
+    fn answer(&self, peer: &str, frame: Frame) {
+        let connections = locked(&self.connections);
+        let Some(connection) = connections.get(peer) else { return };
+        if let Ok(place) = connection.answers.clone().try_acquire_owned() {
+            let _ = connection.parcels.send(Parcel::Answer { frame, _place: place });
+        }
+    }
+}
+
+/// Whether a message has a number and names that a store and a log can hold.
+fn check_head(arrived: &Arrived) -> Result<(), &'static str> {
+    let Arrived { sequence, session, kind, .. } = arrived;
+    if !(1..=GREATEST).contains(sequence) {
+        return Err("its number is none");
+    }
+    if !is_name(kind) {
+        return Err("its kind is not a name: at most 64 letters, digits and hyphens");
+    }
+    if !session.is_empty() && !is_name(session) {
+        return Err("its session is not a name: at most 64 letters, digits and hyphens");
+    }
+    Ok(())
+}
+
+fn is_name(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    (1..=NAME_BYTES).contains(&text.len()) && text.bytes().all(plain)
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

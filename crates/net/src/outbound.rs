@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 
 use prost::Message as _;
 use tally_audit::{Sent, SignedReceipt};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio_stream::Stream;
 
@@ -20,6 +21,11 @@ use crate::wire::{Frame, Hello, frame::Kind};
 pub(crate) enum Parcel {
     Message(Outgoing),
     Frame(Frame),
+    /// With its place among the answers that wait.
+    Answer {
+        frame: Frame,
+        _place: OwnedSemaphorePermit,
+    },
 }
 
 /// The frames for one peer, a hello first.
@@ -39,9 +45,14 @@ impl Outbound {
         (sender, Self { peer: peer.into(), shared: shared.clone(), parcels, frames })
     }
 
+    #[cfg(test)]
+    pub(crate) fn waiting(&self) -> usize {
+        self.parcels.len()
+    }
+
     fn open(&mut self, parcel: Parcel) {
         match parcel {
-            Parcel::Frame(frame) => self.frames.push_back(frame),
+            Parcel::Frame(frame) | Parcel::Answer { frame, .. } => self.frames.push_back(frame),
             Parcel::Message(message) => {
                 let Outgoing { sequence, session, kind, body, receipt } = &message;
                 let (from, to) = (&self.shared.me.name, &self.peer);

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
@@ -23,11 +23,15 @@ use crate::frames::FRAME_BYTES;
 use crate::identity::{Tls, party_of};
 use crate::link::{Event, Link, NetError, Party, Shared};
 use crate::outbound::Outbound;
+use crate::room::Room;
 use crate::wire::link_server::{self, LinkServer};
 use crate::wire::{Frame, Hello, frame::Kind};
 
 /// Time that a peer has for its TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// Handshakes at the same time; whoever comes later waits in the system's queue.
+const HANDSHAKES: usize = 256;
 
 /// Listens for banks.
 pub struct Listener;
@@ -42,7 +46,7 @@ impl Listener {
         address: &str,
         me: Party,
         tls: Tls,
-        sink: impl Fn(Event) + Send + Sync + 'static,
+        sink: impl Fn(Event, Room) + Send + Sync + 'static,
     ) -> Result<Link, NetError> {
         let acceptor = TlsAcceptor::from(tls.server_config()?);
         let failed = |error: io::Error| NetError::Listen { address: address.into(), reason: error.to_string() };
@@ -74,7 +78,9 @@ async fn accept(
     connections: mpsc::Sender<io::Result<PeerStream>>,
     shared: Arc<Shared>,
 ) {
-    loop {
+    let handshakes = Arc::new(Semaphore::new(HANDSHAKES));
+    // It is never closed.
+    while let Ok(place) = handshakes.clone().acquire_owned().await {
         let Ok((stream, address)) = listener.accept().await else {
             // Out of descriptors, most likely: others may close some.
             tokio::time::sleep(Duration::from_millis(100)).await;
@@ -82,7 +88,9 @@ async fn accept(
         };
         let (acceptor, connections, shared) = (acceptor.clone(), connections.clone(), shared.clone());
         tokio::spawn(async move {
-            match handshake(acceptor, stream, address).await {
+            let shaken = handshake(acceptor, stream, address).await;
+            drop(place);
+            match shaken {
                 // The server has stopped if nobody takes the connection.
                 Ok(stream) => drop(connections.send(Ok(stream)).await),
                 Err(reason) => {
@@ -170,9 +178,7 @@ impl link_server::Link for Service {
         let (parcels, outbound) = Outbound::new(&claimed, &self.shared);
         let shared = self.shared.clone();
         tokio::spawn(async move {
-            let number = shared.connect(&claimed, parcels);
-            let reason = shared.read(&claimed, frames).await;
-            shared.disconnect(&claimed, number, reason);
+            shared.attend(&claimed, parcels, frames).await;
         });
         Ok(Response::new(Box::pin(outbound.map(Ok))))
     }

@@ -46,14 +46,14 @@ fn party(name: &str) -> Party {
 fn listen(runtime: &Runtime, authority: &Authority, address: &str) -> (Link, Receiver<Event>) {
     let (sender, events) = channel();
     let tls = authority.issue("platform");
-    let sink = move |event| drop(sender.send(event));
+    let sink = move |event, _| drop(sender.send(event));
     (Listener::bind(runtime.handle(), address, party("platform"), tls, sink).unwrap(), events)
 }
 
 fn dial(runtime: &Runtime, tls: Tls, me: &str, to: &Link) -> (Link, Receiver<Event>) {
     let (sender, events) = channel();
     let address = to.local_address().unwrap().to_string();
-    let sink = move |event| drop(sender.send(event));
+    let sink = move |event, _| drop(sender.send(event));
     (Dialer::start(runtime.handle(), &address, party(me), "platform", tls, sink).unwrap(), events)
 }
 
@@ -168,7 +168,7 @@ fn a_platform_of_another_name_is_not_talked_to() {
     let runtime = Runtime::new().unwrap();
     let authority = Authority::new();
     let (sender, _kept) = channel();
-    let sink = move |event| drop(sender.send(event));
+    let sink = move |event, _| drop(sender.send(event));
     let impostor =
         Listener::bind(runtime.handle(), "127.0.0.1:0", party("platform"), authority.issue("bank-2"), sink).unwrap();
     let (_bank, at_bank) = dial(&runtime, authority.issue("bank-1"), "bank-1", &impostor);

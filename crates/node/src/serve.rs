@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 
-use tally_net::{Dialer, Event, Link, Listener, Party, Tls};
+use tally_net::{Dialer, Event, Link, Listener, Party, Room, Tls};
 
 use crate::api::{self, ApiSection, Gate, ServerTls, Service};
 use crate::config::{Config, Role};
@@ -135,9 +135,9 @@ fn connect(
     party: Party,
     sender: Sender<Work>,
 ) -> Result<Link, Failure> {
-    let sink = move |event: Event| {
+    let sink = move |event: Event, room: Room| {
         // The engine has stopped if nobody receives; so will this.
-        let _ = sender.send(Work::Net(event));
+        let _ = sender.send(Work::Net(event, room));
     };
     let link = &config.link;
     match config.node.role {

@@ -1,12 +1,16 @@
 //! A peer of the consortium whose messages are not what it has signed.
 
 use tally_audit::{Sent, SignedReceipt};
+use tokio::sync::mpsc::Sender;
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::Streaming;
 
 use super::*;
 use crate::identity::server_name;
+use crate::link::Shared;
+use crate::outbound::Outbound;
 use crate::wire::link_client::LinkClient;
-use crate::wire::{Frame, Hello, Part, frame::Kind};
+use crate::wire::{Acknowledgement, Frame, Hello, Part, frame::Kind};
 
 const BODY: &[u8] = b"a message";
 
@@ -31,8 +35,21 @@ fn part(message: &Sent<'_>, receipt: Vec<u8>) -> Part {
     }
 }
 
-/// Sends the frames as bank-1, and waits until the platform ends the connection.
+fn own(message: &Sent<'_>) -> Part {
+    part(message, signed(message, "bank-1"))
+}
+
+/// Sends the parts as bank-1, and waits until the platform ends the connection.
 fn send(runtime: &Runtime, authority: &Authority, platform: &Link, parts: Vec<Part>) {
+    let frames = parts.into_iter().map(Kind::Part).collect();
+    runtime.block_on(async {
+        let (_kept, mut answers) = open(authority, platform, frames).await;
+        while let Ok(Some(_)) = answers.message().await {}
+    });
+}
+
+/// Opens a connection as bank-1 and sends the frames after a hello; what keeps it open, and what comes back.
+async fn open(authority: &Authority, platform: &Link, frames: Vec<Kind>) -> (Sender<Frame>, Streaming<Frame>) {
     let tls = authority.issue("bank-1");
     let config = tonic::transport::ClientTlsConfig::new()
         .ca_certificate(tonic::transport::Certificate::from_pem(&tls.ca_pem))
@@ -40,17 +57,14 @@ fn send(runtime: &Runtime, authority: &Authority, platform: &Link, parts: Vec<Pa
         .domain_name(server_name("platform"));
     let url = format!("https://{}", platform.local_address().unwrap());
     let endpoint = tonic::transport::Endpoint::from_shared(url).unwrap().tls_config(config).unwrap();
-    runtime.block_on(async move {
-        let (sender, frames) = tokio::sync::mpsc::channel(8);
-        let hello = Hello { name: "bank-1".into(), version: VERSION };
-        sender.send(Frame { kind: Some(Kind::Hello(hello)) }).await.unwrap();
-        for part in parts {
-            sender.send(Frame { kind: Some(Kind::Part(part)) }).await.unwrap();
-        }
-        let mut client = LinkClient::new(endpoint.connect().await.unwrap());
-        let mut answers = client.open(ReceiverStream::new(frames)).await.unwrap().into_inner();
-        while let Ok(Some(_)) = answers.message().await {}
-    });
+    let (sender, queue) = tokio::sync::mpsc::channel(8);
+    let hello = Kind::Hello(Hello { name: "bank-1".into(), version: VERSION });
+    for kind in std::iter::once(hello).chain(frames) {
+        sender.send(Frame { kind: Some(kind) }).await.unwrap();
+    }
+    let mut client = LinkClient::new(endpoint.connect().await.unwrap());
+    let answers = client.open(ReceiverStream::new(queue)).await.unwrap().into_inner();
+    (sender, answers)
 }
 
 #[test]
@@ -76,6 +90,13 @@ fn what_its_sender_has_not_signed_is_refused_and_the_connection_ends() {
         (part(&sent(1), signed(&elsewhere, "bank-1")), "about another receiver"),
         (part(&sent(1), signed(&Sent { from: "bank-2", ..sent(1) }, "bank-2")), "about another sender"),
         (part(&sent(1), signed(&Sent { from: "bank-7", ..sent(1) }, "bank-1")), "the log `bank-7`"),
+        // What it has signed, and no log or store could hold.
+        (own(&Sent { kind: &"k".repeat(65), ..sent(1) }), "its kind is not a name"),
+        (own(&Sent { kind: "", ..sent(2) }), "its kind is not a name"),
+        (own(&Sent { session: &"s".repeat(70_000), ..sent(1) }), "its session is not a name"),
+        (own(&Sent { session: "a b", ..sent(2) }), "its session is not a name"),
+        (own(&sent(1 << 63)), "its number is none"),
+        (own(&sent(0)), "its number is none"),
     ];
     for (part, word) in cases {
         send(&runtime, &authority, &platform, vec![part]);
@@ -102,4 +123,41 @@ fn a_refusal_is_reported_once_until_something_holds_again() {
     let refused = told.iter().filter(|event| matches!(event, Event::MessageRefused { .. })).count();
     let taken = told.iter().filter(|event| matches!(event, Event::Message { .. })).count();
     assert_eq!((refused, taken), (2, 1), "{told:?}");
+}
+
+#[test]
+fn a_number_that_no_message_has_is_not_acknowledged() {
+    let runtime = Runtime::new().unwrap();
+    let authority = Authority::new();
+    let (platform, events) = listen(&runtime, &authority, "127.0.0.1:0");
+    let acknowledgement = Kind::Acknowledgement(Acknowledgement { sequence: 1 << 63 });
+    let (_kept, _answers) = runtime.block_on(open(&authority, &platform, vec![acknowledgement]));
+    let Event::Down { reason, .. } = wait(&events, |event| !is_up(event)) else { panic!("taken in") };
+    assert!(reason.contains("that no message has"), "{reason}");
+}
+
+#[test]
+fn a_later_connection_ends_the_one_before() {
+    let runtime = Runtime::new().unwrap();
+    let authority = Authority::new();
+    let (platform, events) = listen(&runtime, &authority, "127.0.0.1:0");
+    runtime.block_on(async {
+        let (_first, mut before) = open(&authority, &platform, Vec::new()).await;
+        let (_second, _answers) = open(&authority, &platform, Vec::new()).await;
+        let ended = async { while let Ok(Some(_)) = before.message().await {} };
+        tokio::time::timeout(Duration::from_secs(20), ended).await.unwrap();
+    });
+    drop(platform);
+    assert!(events.try_iter().take(2).all(|event| is_up(&event)), "the peer was never away");
+}
+
+#[test]
+fn answers_to_a_peer_that_does_not_read_are_dropped() {
+    let shared = Shared::new(party("platform"), |_, _| ());
+    let (parcels, outbound) = Outbound::new("bank-1", &shared);
+    let (_number, _replaced) = shared.connect("bank-1", parcels);
+    let link = Link { shared, address: None };
+    (0..1000).for_each(|_| link.answer_to_cosign("bank-1", 409, None, vec![0]));
+    link.acknowledge("bank-1", 1);
+    assert_eq!(outbound.waiting(), 65);
 }

@@ -47,7 +47,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tally_audit::{Ledger, Registry};
 use tally_crypto::sign::SigningKey;
-use tally_net::{Event, Link};
+use tally_net::{Event, Link, Room};
 use tally_policy::{ListHistory, Register};
 
 use crate::api::Gate;
@@ -75,8 +75,8 @@ const SWEEP: Duration = Duration::from_secs(60);
 
 /// What reaches the engine.
 pub(crate) enum Work {
-    /// Something happened on the network.
-    Net(Event),
+    /// Something happened on the network; the room that it takes is given back when it was dealt with.
+    Net(Event, Room),
     /// A command, and where its answer goes.
     Control(Command, Reply),
     /// A call of the scoring service, and where its answer goes.
@@ -198,7 +198,7 @@ impl Engine {
         while let Ok(piece) = next {
             self.gather()?;
             match piece {
-                Work::Net(event) => self.happen(event)?,
+                Work::Net(event, _room) => self.happen(event)?,
                 Work::Control(command, reply) => self.obey(command, reply)?,
                 Work::Serve(call, reply) => self.attend(call, reply),
                 Work::Stop => return Ok(true),
