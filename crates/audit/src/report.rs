@@ -153,15 +153,15 @@ impl<'a> Tally<'a> {
             }
             Body::Clearance { grantee, allowed, denied, .. } => {
                 let purpose = self.purpose(session);
-                self.used(entry, session, grantee, &purpose, |usage| usage.rows_cleared += allowed);
+                self.used(entry, session, grantee, &purpose, |usage| add(&mut usage.rows_cleared, *allowed));
                 for (reason, rows) in denied {
-                    self.denied(entry, grantee, &purpose, reason).rows += rows;
+                    add(&mut self.denied(entry, grantee, &purpose, reason).rows, *rows);
                 }
             }
             Body::FeatureDisclose(disclosure) => {
                 let purpose = self.purpose(session);
                 self.used(entry, session, &disclosure.grantee, &purpose, |usage| {
-                    usage.rows_disclosed += disclosure.rows;
+                    add(&mut usage.rows_disclosed, disclosure.rows);
                 });
             }
             Body::ScoreRequest { request, purpose, .. } => {
@@ -214,6 +214,11 @@ impl<'a> Tally<'a> {
     }
 }
 
+/// Adds a number that a log states, whatever it is.
+fn add(sum: &mut u64, stated: u64) {
+    *sum = sum.saturating_add(stated);
+}
+
 fn events(log: &VerifiedLog) -> Vec<Events> {
     let mut months: BTreeMap<String, BTreeMap<String, u64>> = BTreeMap::new();
     for entry in &log.entries {
@@ -238,7 +243,7 @@ fn events(log: &VerifiedLog) -> Vec<Events> {
             Body::ApiCall { outcome, count, .. } => (format!("api-{outcome}"), *count),
             _ => continue,
         };
-        *months.entry(month(entry.time)).or_default().entry(kind).or_default() += count;
+        add(months.entry(month(entry.time)).or_default().entry(kind).or_default(), count);
     }
     let events = |(month, counts)| Events { log: log.party.clone(), month, counts };
     months.into_iter().map(events).collect()
@@ -275,6 +280,34 @@ mod tests {
             assert_eq!(month(days * day), expected);
         }
         assert_eq!(month(1_795_564_800_000), "2026-11");
+    }
+
+    #[test]
+    fn numbers_without_bounds_are_counted() {
+        let mut logs = crate::reconcile::whole_session();
+        for entry in logs.iter_mut().flat_map(|log| &mut log.entries) {
+            match &mut entry.body {
+                Body::Clearance { allowed, denied, .. } => {
+                    *allowed = u64::MAX;
+                    denied.values_mut().for_each(|rows| *rows = u64::MAX);
+                }
+                Body::FeatureDisclose(disclosure) => disclosure.rows = u64::MAX,
+                Body::ConsentLoad { count, .. } => *count = u64::MAX,
+                Body::Egress(passage) | Body::Ingress(passage) => {
+                    (passage.sequence, passage.bytes) = (u64::MAX, u64::MAX);
+                }
+                _ => {}
+            }
+        }
+        for log in &mut logs {
+            log.entries.extend_from_within(..);
+            log.leaves.extend_from_within(..);
+        }
+        let counted = report(&logs, &BTreeMap::new());
+        assert!(counted.usage.iter().any(|one| one.rows_cleared == u64::MAX && one.rows_disclosed == u64::MAX));
+        assert!(counted.denials.iter().all(|one| one.rows == u64::MAX));
+        assert!(crate::reconcile::traffic(&logs).iter().all(|pair| pair.sent_bytes == u64::MAX));
+        assert!(!crate::reconcile::reconcile(&logs).is_empty());
     }
 
     #[test]

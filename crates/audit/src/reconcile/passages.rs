@@ -39,7 +39,7 @@ pub fn traffic(logs: &[VerifiedLog]) -> Vec<Traffic> {
     let mut all = Vec::new();
     for (sender, receiver) in pairs(logs) {
         let (sent, taken) = (stream(sender, &receiver.party, true), stream(receiver, &sender.party, false));
-        let bytes = |stream: &[Logged<'_>]| stream.iter().map(|one| one.passage.bytes).sum();
+        let bytes = |stream: &[Logged<'_>]| stream.iter().map(|one| one.passage.bytes).fold(0, u64::saturating_add);
         all.push(Traffic {
             from: sender.party.clone(),
             to: receiver.party.clone(),
@@ -88,7 +88,7 @@ fn stream<'a>(log: &'a VerifiedLog, peer: &str, out: bool) -> Vec<Logged<'a>> {
 /// Numbers of a stream go up by one, from 1.
 fn numbers(owner: &str, stream: &[Logged<'_>], findings: &mut Vec<Finding>) {
     for (one, expected) in
-        stream.iter().zip(std::iter::once(1).chain(stream.iter().map(|one| one.passage.sequence + 1)))
+        stream.iter().zip(std::iter::once(1).chain(stream.iter().map(|one| one.passage.sequence.saturating_add(1))))
     {
         let Passage { peer, sequence, .. } = one.passage;
         if *sequence != expected {
