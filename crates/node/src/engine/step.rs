@@ -95,7 +95,9 @@ impl Engine {
     fn keep(&mut self, step: &mut Step) -> Result<(), Failure> {
         let mut batch = self.ledger.batch();
         for entry in step.entries.drain(..) {
-            batch.append(entry.session.as_deref(), step.now, &entry.actor, entry.body).map_err(failure::internal)?;
+            let appended = batch.append(entry.session.as_deref(), step.now, &entry.actor, entry.body);
+            // A peer's message may ask for an entry that the format does not hold: it is refused, and the node goes on.
+            appended.map_err(failure::refused)?;
         }
         crate::log::stage(&self.store, batch)?;
         self.store.keep_step()
