@@ -171,7 +171,8 @@ pub(super) fn score_correction(request: &str, outcome: &ScoreOutcome) -> Body {
 fn outcome_of(outcome: &ScoreOutcome) -> String {
     match outcome {
         ScoreOutcome::Scored { .. } | ScoreOutcome::Coded { .. } => "scored".into(),
-        ScoreOutcome::Refused { code, .. } => code.clone(),
+        ScoreOutcome::Refused { code, .. } if check_name(code).is_ok() => code.clone(),
+        ScoreOutcome::Refused { .. } => "refused".into(),
     }
 }
 
@@ -185,4 +186,19 @@ fn name_of(request: &str) -> Digest {
 
 fn reason(text: &str) -> Digest {
     Digest::of("tallystick/reason/v1", &[text.as_bytes()])
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peers_text_is_written_down_only_where_it_is_a_name() {
+        for (code, logged) in [("no-consent", "no-consent"), ("Miller owes", "refused"), ("", "refused")] {
+            let outcome = ScoreOutcome::Refused { code: code.into(), reason: String::new() };
+            assert_eq!(outcome_of(&outcome), logged);
+        }
+        let long = ScoreOutcome::Refused { code: "x".repeat(70_000), reason: String::new() };
+        assert_eq!(outcome_of(&long), "refused");
+    }
+}
 }
