@@ -458,10 +458,13 @@ pub enum Body {
         /// Who it claimed to be.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         peer: Option<String>,
-        /// Digest of the reason.
+        /// Digest of the reason; of several the last one's.
         reason: Digest,
         /// `connection` or `message`.
         what: String,
+        /// How many: those that follow one of their kind are counted together, so that a flood does not fill the log.
+        #[serde(default = "one", skip_serializing_if = "is_one")]
+        count: u64,
     },
     /// An auditor read something.
     #[serde(rename = "audit.access")]
@@ -475,6 +478,14 @@ pub enum Body {
         /// Random bytes.
         salt: Digest,
     },
+}
+
+fn one() -> u64 {
+    1
+}
+
+fn is_one(count: &u64) -> bool {
+    *count == 1
 }
 
 /// One message between two nodes; both logs carry the same.

@@ -236,7 +236,7 @@ fn events(log: &VerifiedLog) -> Vec<Events> {
             Body::OutcomeReport { allowed, .. } => ("outcome-report".into(), *allowed),
             Body::Erase { kind, count, .. } => (format!("erase-{kind}"), *count),
             Body::Export { allow, .. } => (if *allow { "export" } else { "export-refused" }.into(), 1),
-            Body::Refusal { what, .. } => (format!("refused-{what}"), 1),
+            Body::Refusal { what, count, .. } => (format!("refused-{what}"), *count),
             Body::AuditAccess { .. } => ("audit-access".into(), 1),
             Body::TokenIssue { .. } => ("token-issue".into(), 1),
             Body::TokenRevoke { .. } => ("token-revoke".into(), 1),

@@ -35,14 +35,12 @@ pub(super) fn dataset(info: &DatasetInfo) -> Body {
     }
 }
 
-/// Who it claimed to be is written down only where it is a party name: the rest is a stranger's text.
-pub(super) fn refused_connection(claimed: Option<&str>, why: &str) -> Body {
-    let peer = claimed.filter(|name| check_name(name).is_ok()).map(Into::into);
-    Body::Refusal { peer, reason: reason(why), what: "connection".into() }
+pub(super) fn refusal(peer: Option<&str>, what: &str, why: &str, count: u64) -> Body {
+    Body::Refusal { peer: peer.map(Into::into), reason: reason(why), what: what.into(), count }
 }
 
 pub(super) fn refused_message(peer: &str, why: &str) -> Body {
-    Body::Refusal { peer: Some(peer.into()), reason: reason(why), what: "message".into() }
+    refusal(Some(peer), "message", why, 1)
 }
 
 pub(super) fn ingress(peer: &str, message: &Incoming) -> Body {
@@ -168,6 +166,7 @@ pub(super) fn score_correction(request: &str, outcome: &ScoreOutcome) -> Body {
     Body::ScoreCorrection { request: name_of(request), outcome: outcome_of(outcome) }
 }
 
+/// The code of a refusal is a peer's text: it is written down only where it is a name.
 fn outcome_of(outcome: &ScoreOutcome) -> String {
     match outcome {
         ScoreOutcome::Scored { .. } | ScoreOutcome::Coded { .. } => "scored".into(),
@@ -186,6 +185,7 @@ fn name_of(request: &str) -> Digest {
 
 fn reason(text: &str) -> Digest {
     Digest::of("tallystick/reason/v1", &[text.as_bytes()])
+}
 
 #[cfg(test)]
 mod tests {
@@ -200,5 +200,4 @@ mod tests {
         let long = ScoreOutcome::Refused { code: "x".repeat(70_000), reason: String::new() };
         assert_eq!(outcome_of(&long), "refused");
     }
-}
 }

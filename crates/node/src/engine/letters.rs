@@ -27,21 +27,8 @@ impl Engine {
             Event::CheckpointAnswer { peer, status, content_type, body } => {
                 self.checkpoint_answer(&peer, status, content_type.as_deref(), &body)
             }
-            Event::MessageRefused { peer, reason } => {
-                tracing::warn!(peer, reason, "message refused");
-                self.step(|_, step| {
-                    step.record(None, &peer, book::refused_message(&peer, &reason));
-                    Ok(())
-                })
-            }
-            Event::Refused { address, claimed, reason } => {
-                tracing::warn!(address, claimed, reason, "connection refused");
-                let actor = self.me().to_owned();
-                self.step(|_, step| {
-                    step.record(None, &actor, book::refused_connection(claimed.as_deref(), &reason));
-                    Ok(())
-                })
-            }
+            Event::MessageRefused { peer, reason } => self.message_refused(&peer, &reason),
+            Event::Refused { address, claimed, reason } => self.connection_refused(&address, claimed, &reason),
         }
     }
 

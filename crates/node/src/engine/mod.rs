@@ -28,6 +28,7 @@ mod monitor;
 mod outcomes;
 mod publication;
 mod receipts;
+mod refusals;
 mod reports;
 mod sample;
 mod scoring;
@@ -110,6 +111,7 @@ pub(crate) struct Engine {
     group: group::Group,
     log: PublishedLog,
     witnessing: witness::Witnessing,
+    refusals: refusals::Refusals,
     warnings: warning::Desk,
     gate: Arc<Gate>,
     last_tick: i64,
@@ -142,6 +144,7 @@ impl Engine {
             group: group::Group::default(),
             log,
             witnessing,
+            refusals: refusals::Refusals::default(),
             warnings: warning::Desk::default(),
             gate: Arc::new(Gate::new(keys.storage())),
             last_tick: 0,
@@ -298,6 +301,7 @@ impl Engine {
         self.lose_patience()?;
         self.give_up_scores();
         self.log_refused_calls()?;
+        self.log_refusals()?;
         self.tick_warnings()?;
         if self.last_sweep.elapsed() >= SWEEP {
             self.last_sweep = Instant::now();
