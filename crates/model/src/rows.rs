@@ -56,7 +56,10 @@ impl Table {
     }
 
     /// Refuses columns that differ in length.
-    pub(crate) fn check(&self) -> Result<(), ContributionError> {
+    ///
+    /// # Errors
+    /// Says so.
+    pub fn check(&self) -> Result<(), ContributionError> {
         let even = |column: &Column| match column {
             Column::Values(values) => values.len() == self.rows(),
             Column::Codes(codes) => codes.len() == self.rows(),

@@ -80,6 +80,14 @@ impl DisclosedBank {
         self
     }
 
+    pub(super) fn with_a_shorter_column(mut self) -> Self {
+        match &mut self.table.columns[0] {
+            tally_model::Column::Values(values) => drop(values.pop()),
+            tally_model::Column::Codes(codes) => drop(codes.pop()),
+        }
+        self
+    }
+
     pub(super) fn with_secrets_of(mut self, other: &Self) -> Self {
         self.secrets.clone_from(&other.secrets);
         self
@@ -103,6 +111,8 @@ impl Disclosed {
         if terms.noise.is_some() {
             return Err("the contract adds noise: vectors are not what rows give, and are not compared".into());
         }
+        let uneven = |error| format!("the rows that {} disclosed: {error}", given.bank);
+        given.table.check().map_err(uneven)?;
         let answering = Answering::new(given.table.clone());
         Ok(Self { given, answering, departures: 0 })
     }

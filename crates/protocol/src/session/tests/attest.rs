@@ -250,5 +250,8 @@ fn every_vector_is_what_the_disclosed_rows_give() {
         let mut other = Replay::new(SealedContract::read(&noisy(1.0, 20.0).envelope()).unwrap(), &[]).unwrap();
         assert!(other.disclose(one.clone()).unwrap_err().contains("not known what was asked"));
         assert!(DisclosedBank::decode(&one.encode(), "bank-2").is_err());
+        let statements: Vec<_> = world.attested["platform"].iter().map(|one| one.envelope.clone()).collect();
+        let mut replay = Replay::new(world.contract.clone(), &statements).unwrap();
+        assert!(replay.disclose(one.with_a_shorter_column()).unwrap_err().contains("differ in length"));
     }
 }
