@@ -38,8 +38,9 @@ fn check(promise: &Promise, log: &VerifiedLog, copied: i64) -> Option<Finding> {
     }
     let covers = match &entry.body {
         Body::Egress(passage) => {
-            (&passage.peer, passage.sequence, &passage.kind, passage.digest)
-                == (to, *sequence, &promise.kind, promise.digest)
+            let session = entry.session.as_deref().unwrap_or_default();
+            (&passage.peer, passage.sequence, session, &passage.kind, passage.digest)
+                == (to, *sequence, &promise.session, &promise.kind, promise.digest)
         }
         _ => false,
     };

@@ -77,3 +77,16 @@ fn a_receipt_of_an_entry_that_covers_something_else_is_found() {
     let receipt = SignedReceipt::sign(&ledger.receipt(0).unwrap(), &message, &key);
     assert_eq!(kinds(&[receipt], log, i64::MIN), [(Severity::Fault, Kind::Receipt)]);
 }
+
+#[test]
+fn a_receipt_of_another_session_than_its_entry_is_found() {
+    let (log, receipts) = signed();
+    let ledger = Ledger::recover("bank-1", log.entries.iter().map(crate::Entry::encode)).unwrap();
+    let key = SigningKey::from_seed(&Seed::new([1; 32]));
+    let promise = receipts[0].promise();
+    let body = format!("bank-1 platform {}", promise.sequence).into_bytes();
+    let Promise { to, sequence, kind, .. } = promise;
+    let message = Sent { from: "bank-1", to, sequence: *sequence, session: "another", kind, body: &body };
+    let receipt = SignedReceipt::sign(&ledger.receipt(promise.index).unwrap(), &message, &key);
+    assert_eq!(kinds(&[receipt], log, i64::MIN), [(Severity::Fault, Kind::Receipt)]);
+}
