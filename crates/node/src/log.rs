@@ -7,7 +7,7 @@ use std::path::Path;
 
 use tally_audit::Ledger;
 use tally_audit::files::{
-    Directory, PublishError, Publisher, consistency_proof, inclusion_proof, read_checkpoint, write_cosigned,
+    Directory, PublishError, Publisher, TILE, consistency_proof, inclusion_proof, read_checkpoint, write_cosigned,
 };
 use tally_audit::note::Note;
 use tally_audit::write_ahead::Batch;
@@ -21,9 +21,6 @@ pub(crate) use http::Service;
 
 /// Entries read from the store at once.
 const PAGE: u64 = 4096;
-
-/// Entries of a full tile.
-const TILE: u64 = 256;
 
 /// The published log.
 pub(crate) struct PublishedLog {

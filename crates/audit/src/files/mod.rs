@@ -6,6 +6,7 @@
 //! checkpoint covers.
 
 mod folder;
+mod group;
 mod proofs;
 mod publish;
 #[cfg(test)]
@@ -13,6 +14,7 @@ mod tests;
 mod tiles;
 
 pub use folder::{Directory, Folder, Item, STAGED};
+pub use group::{Group, replace};
 pub use proofs::{consistency_proof, entry, inclusion_proof};
 pub use publish::{PublishError, Publisher, read_checkpoint, write_cosigned};
 pub use tiles::{Edge, Kind, TILE, Tile, bundle, split_bundle};

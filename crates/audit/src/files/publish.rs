@@ -7,6 +7,7 @@ use tally_crypto::sign::{SigningKey, VerifyKey};
 use tally_crypto::transcript::Digest;
 
 use super::folder::{Folder, STAGED};
+use super::group::{Group, named, replace};
 use super::tiles::{Edge, Kind, Tile, frame};
 use crate::note::{Checkpoint, Note, NoteError};
 use tally_crypto::merkle::leaf_hash;
@@ -85,7 +86,7 @@ impl Publisher {
     /// Names the file that cannot be written, or says that the published log is another one.
     pub fn append(&mut self, folder: &dyn Folder, entries: &[Vec<u8>]) -> Result<(), PublishError> {
         let mut next = self.clone();
-        let mut group = Group { folder, staged: Vec::new() };
+        let mut group = Group::new(folder);
         for entry in entries {
             next.take(&mut group, entry)?;
         }
@@ -133,7 +134,7 @@ impl Publisher {
         if let Some((published, _)) = self.last.filter(|(published, _)| *published > size) {
             return Err(PublishError::Behind { published, stored: size });
         }
-        let mut group = Group { folder, staged: Vec::new() };
+        let mut group = Group::new(folder);
         for (tile, hashes) in self.edge.partials() {
             if tile.kind == Kind::Hashes(0) {
                 group.put(&Tile { kind: Kind::Entries, ..tile }.path(), &self.bundle)?;
@@ -190,44 +191,6 @@ pub fn write_cosigned(folder: &dyn Folder, origin: &str, key: &VerifyKey, note: 
     replace(folder, Path::new(CHECKPOINT), note.to_string().as_bytes())
 }
 
-/// Files that become visible together, after all of them are durable.
-struct Group<'a> {
-    folder: &'a dyn Folder,
-    staged: Vec<PathBuf>,
-}
-
-impl Group<'_> {
-    /// Stages a file unless it holds these bytes already.
-    fn put(&mut self, path: &Path, bytes: &[u8]) -> Result<(), PublishError> {
-        if self.folder.read(path).is_ok_and(|known| known == bytes) {
-            return Ok(());
-        }
-        self.folder.stage(path, bytes).map_err(|error| named(path, error))?;
-        self.staged.push(path.into());
-        Ok(())
-    }
-
-    fn reveal(self) -> Result<(), PublishError> {
-        let Some(first) = self.staged.first() else { return Ok(()) };
-        let sync = || self.folder.sync().map_err(|error| named(first, error));
-        sync()?;
-        for path in &self.staged {
-            self.folder.reveal(path).map_err(|error| named(path, error))?;
-        }
-        sync()
-    }
-}
-
-fn replace(folder: &dyn Folder, path: &Path, bytes: &[u8]) -> Result<(), PublishError> {
-    let mut group = Group { folder, staged: Vec::new() };
-    group.put(path, bytes)?;
-    group.reveal()
-}
-
 fn concat(hashes: &[Digest]) -> Vec<u8> {
     hashes.iter().flat_map(|hash| hash.0).collect()
-}
-
-fn named(path: &Path, error: io::Error) -> PublishError {
-    PublishError::File { path: path.into(), error }
 }

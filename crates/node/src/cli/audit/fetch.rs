@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 use serde_json::json;
-use tally_audit::files::{Directory, Folder, TILE, Tile, consistency_proof};
+use tally_audit::files::{Directory, Folder, Group, TILE, Tile, consistency_proof, replace};
 use tally_audit::note::{Checkpoint, Note};
 use tally_crypto::merkle::verify_consistency;
 
@@ -71,8 +71,7 @@ impl FetchArguments {
         let before = self.before(&folder, &new)?;
         let fetched = self.tiles(&source, &folder, new.size)?;
         self.check(&folder, before.as_ref(), &new, &signed)?;
-        let mut group = Group { folder: &folder, staged: Vec::new() };
-        group.put(Path::new(CHECKPOINT), &signed).and_then(|()| group.reveal()).map_err(|error| self.cannot(&error))?;
+        replace(&folder, Path::new(CHECKPOINT), &signed).map_err(|error| self.cannot(&error))?;
         let text = format!(
             "{}: {} entries of {}, {fetched} files fetched; next: `tallystick audit verify {}` with whom you trust",
             self.directory.display(),
@@ -84,7 +83,7 @@ impl FetchArguments {
         Ok(Printed { value, text, holds: true })
     }
 
-    fn cannot(&self, error: &std::io::Error) -> Failure {
+    fn cannot(&self, error: &dyn std::fmt::Display) -> Failure {
         failure::unwritable(format!("{}: {error}", self.directory.display()))
     }
 
@@ -101,7 +100,7 @@ impl FetchArguments {
 
     /// Fetches what the copy lacks; a partial tile that is gone has become a full one.
     fn tiles(&self, source: &Source, folder: &Directory, size: u64) -> Result<usize, Failure> {
-        let (mut fetched, mut group) = (0, Group { folder, staged: Vec::new() });
+        let (mut fetched, mut group) = (0, Group::new(folder));
         for tile in Tile::all(size) {
             let full = Tile { width: TILE, ..tile };
             if [tile, full].iter().any(|tile| folder.read(&tile.path()).is_ok_and(|bytes| !bytes.is_empty())) {
@@ -113,6 +112,9 @@ impl FetchArguments {
             };
             let bytes = bytes.ok_or_else(|| failure::data(format!("{}: {} is missing", self.url, path.display())))?;
             group.put(&path, &bytes).map_err(|error| self.cannot(&error))?;
+            if group.len() >= GROUP {
+                group.reveal().map_err(|error| self.cannot(&error))?;
+            }
             if path == full.path() {
                 folder.remove(&tile.partials()).map_err(|error| self.cannot(&error))?;
             }
@@ -150,26 +152,6 @@ fn checkpoint(bytes: &[u8]) -> Result<Checkpoint, String> {
     let text = std::str::from_utf8(bytes).map_err(|error| error.to_string())?;
     let note = Note::parse(text).map_err(|error| error.to_string())?;
     Checkpoint::parse(note.text()).map_err(|error| error.to_string())
-}
-
-/// Files that appear together, after all of them are durable.
-struct Group<'a> {
-    folder: &'a Directory,
-    staged: Vec<PathBuf>,
-}
-
-impl Group<'_> {
-    fn put(&mut self, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-        self.folder.stage(path, bytes)?;
-        self.staged.push(path.into());
-        if self.staged.len() < GROUP { Ok(()) } else { self.reveal() }
-    }
-
-    fn reveal(&mut self) -> std::io::Result<()> {
-        self.folder.sync()?;
-        self.staged.drain(..).try_for_each(|path| self.folder.reveal(&path))?;
-        self.folder.sync()
-    }
 }
 
 /// A log that is served.
