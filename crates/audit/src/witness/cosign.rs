@@ -65,6 +65,13 @@ pub struct SplitView {
     pub refused: String,
 }
 
+impl SplitView {
+    /// Name of the log.
+    pub fn origin(&self) -> &str {
+        self.cosigned.lines().next().unwrap_or_default()
+    }
+}
+
 /// Cosigns the checkpoints of the logs that it knows.
 pub struct Witness {
     signers: Vec<Box<dyn Signer>>,
@@ -108,7 +115,7 @@ impl Witness {
         let checkpoint = Checkpoint::parse(request.checkpoint.text()).map_err(|_| Answer::Malformed)?;
         let signed = self.signed_by_log(&request.checkpoint, &checkpoint.origin)?;
         let seen = self.seen.get(&checkpoint.origin);
-        judge(&request, &checkpoint, seen)?;
+        judge(&request, &signed, &checkpoint, seen)?;
         // A clock that goes back must not make an older statement of a newer tree.
         let time = now.max(seen.map_or(1, |seen| seen.time));
         let mut note = signed;
@@ -142,15 +149,14 @@ impl Witness {
     }
 }
 
-/// The checks of the standard, in its order.
-fn judge(request: &AddCheckpoint, new: &Checkpoint, seen: Option<&Seen>) -> Result<(), Refusal> {
+/// The checks of the standard, in its order; `signed` is the request's checkpoint under the log's own signatures.
+fn judge(request: &AddCheckpoint, signed: &Note, new: &Checkpoint, seen: Option<&Seen>) -> Result<(), Refusal> {
     if request.old > new.size {
         return Err(Answer::Malformed.into());
     }
     let (size, root) = seen.map_or((0, Digest::of_bytes(b"")), |seen| (seen.size, seen.root));
     let two_roots = seen.filter(|seen| seen.size == new.size && seen.root != new.root);
-    let split_view =
-        two_roots.map(|seen| SplitView { cosigned: seen.checkpoint.clone(), refused: request.checkpoint.to_string() });
+    let split_view = two_roots.map(|seen| SplitView { cosigned: seen.checkpoint.clone(), refused: signed.to_string() });
     if request.old != size {
         return Err(Refusal { answer: Answer::Conflict(size), split_view });
     }

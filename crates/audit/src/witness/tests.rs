@@ -133,7 +133,10 @@ fn two_roots_of_one_size_are_kept_as_proof() {
     let mut witness = witness(9, None);
     ask(&mut witness, &request(0, &leaves(10, 10, 0)), 9).unwrap();
     for old in [10, 0] {
-        let refusal = ask(&mut witness, &request(old, &leaves(10, 4, 1)), 9).unwrap_err();
+        let other = request(old, &leaves(10, 4, 1));
+        let mut dressed = other.clone();
+        dressed.checkpoint.sign(&LogSigner::new("anybody", &key(3)), 0);
+        let refusal = ask(&mut witness, &dressed, 9).unwrap_err();
         let split = refusal.split_view.unwrap();
         let head = |text: &str| Checkpoint::open(text, ORIGIN, &key(1).verify_key()).unwrap();
         let (one, two) = (head(&split.cosigned), head(&split.refused));

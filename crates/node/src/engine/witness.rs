@@ -12,7 +12,6 @@ use tally_audit::Registry;
 use tally_audit::note::{Cosigner, Note, VerifierKey};
 use tally_audit::policy::Policy;
 use tally_audit::witness::{Answer, Collector, LogKey, Progress, SplitView, Witness};
-use tally_crypto::transcript::Digest;
 
 use super::group::Outward;
 use super::{Engine, book, now};
@@ -21,7 +20,7 @@ use crate::directory::Directory;
 use crate::failure::{self, Failure};
 use crate::keys::NodeKeys;
 use crate::store::Store;
-use crate::witness::{Answered, ask};
+use crate::witness::{Answered, ask, keep_proof};
 
 /// After a party's name: the name of its key as a witness.
 const SUFFIX: &str = "/witness";
@@ -97,13 +96,11 @@ impl Engine {
         Ok(())
     }
 
-    /// Two histories of one log: the proof is kept beside the log, and the fact in it.
+    /// Two histories of one log: the first proof is kept beside the log, and the fact in it.
     fn keep_split_view(&mut self, peer: &str, split: &SplitView) -> Result<(), Failure> {
-        let text = serde_json::to_string_pretty(split).map_err(failure::internal)?;
-        let name = Digest::of_bytes(text.as_bytes()).short();
-        let path = self.directory.path().join(format!("split-view-{name}.json"));
-        std::fs::write(&path, text).map_err(|error| failure::unwritable(format!("{}: {error}", path.display())))?;
-        tracing::error!(peer, proof = %path.display(), "a log has signed two histories");
+        if keep_proof(self.directory.path(), split)?.is_none() {
+            return Ok(());
+        }
         self.step(|_, step| {
             step.record(None, peer, book::refused_message(peer, "its log has signed two histories"));
             Ok(())

@@ -6,6 +6,7 @@
 //! | `POST /add-checkpoint` | as the standard has it; what is cosigned is durable before the answer |
 //! | `GET /<SHA-256 of the origin, hex>/checkpoint` | the last checkpoint that was cosigned, for monitors |
 
+use std::fs::{File, TryLockError};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,13 +17,14 @@ use axum::extract::{self, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use tally_audit::files::{Directory, Folder as _};
+use tally_audit::files::{Directory, replace};
 use tally_audit::note::{Cosigner, VerifierKey};
-use tally_audit::witness::{Answer, LogKey, Refusal, Seen, SplitView, Witness};
+use tally_audit::witness::{Answer, LogKey, Refusal, Seen, Witness};
 use tally_crypto::sign::SigningKey;
 use tally_crypto::transcript::Digest;
 use tokio::runtime::Handle;
 
+use super::keep_proof;
 use crate::failure::{self, Failure};
 
 /// Longest request that is read, in bytes.
@@ -31,22 +33,42 @@ const LONGEST: usize = 1 << 20;
 /// Folder of what was cosigned last: one file a log.
 const SEEN: &str = "seen";
 
+/// File that the witness of the folder holds locked.
+const LOCK: &str = "lock";
+
 /// A witness with its state in a folder.
 pub(crate) struct Public {
     folder: PathBuf,
+    /// Held as long as this witness serves: two with one key could cosign two histories.
+    _lock: File,
     witness: Mutex<Witness>,
 }
 
 /// The witness called `name` in `folder`, for these logs.
 ///
 /// # Errors
-/// Names the key of a log that cannot be verified, or the file that cannot be read.
+/// Names the key of a log that cannot be verified, the file that cannot be read, or the folder that another witness serves.
 pub(crate) fn open(folder: &Path, name: &str, key: SigningKey, logs: &[VerifierKey]) -> Result<Public, Failure> {
+    let lock = lock(folder)?;
     let cosigner = Cosigner::new(name, key).map_err(failure::misconfigured)?;
     let known = |key: &VerifierKey| LogKey::new(key).map_err(|error| failure::data(format!("{}: {error}", key.name())));
     let known = logs.iter().map(known).collect::<Result<_, _>>()?;
     let witness = Witness::new(vec![Box::new(cosigner)], known, read_seen(folder)?);
-    Ok(Public { folder: folder.into(), witness: Mutex::new(witness) })
+    Ok(Public { folder: folder.into(), _lock: lock, witness: Mutex::new(witness) })
+}
+
+fn lock(folder: &Path) -> Result<File, Failure> {
+    let path = folder.join(LOCK);
+    let cannot = |error: std::io::Error| failure::unwritable(format!("{}: {error}", path.display()));
+    let file = File::options().create(true).append(true).open(&path).map_err(cannot)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            let text = format!("{}: another witness serves this folder: stop it first", folder.display());
+            Err(failure::unavailable(text))
+        }
+        Err(TryLockError::Error(error)) => Err(cannot(error)),
+    }
 }
 
 /// All that was cosigned; a file that cannot be read stops the witness, which would otherwise forget it.
@@ -83,7 +105,7 @@ impl Public {
         match self.witness().add_checkpoint(body, now) {
             Ok(pending) => pending.persist(|seen| self.keep(seen)),
             Err(Refusal { answer, split_view }) => {
-                split_view.map_or(Ok(()), |split| self.convict(&split))?;
+                split_view.map(|split| keep_proof(&self.folder, &split)).transpose()?;
                 Ok(answer)
             }
         }
@@ -91,21 +113,9 @@ impl Public {
 
     fn keep(&self, seen: &Seen) -> Result<(), Failure> {
         let text = serde_json::to_string_pretty(seen).map_err(failure::internal)?;
-        let folder = Directory::new(&self.folder);
         let path = Path::new(SEEN).join(format!("{}.json", Digest::of_bytes(seen.origin.as_bytes())));
-        let written = folder
-            .stage(&path, text.as_bytes())
-            .and_then(|()| folder.sync())
-            .and_then(|()| folder.reveal(&path))
-            .and_then(|()| folder.sync());
-        written.map_err(|error| failure::unwritable(format!("{}: {error}", path.display())))
-    }
-
-    fn convict(&self, split: &SplitView) -> Result<(), Failure> {
-        let text = serde_json::to_string_pretty(split).map_err(failure::internal)?;
-        let path = self.folder.join(format!("split-view-{}.json", Digest::of_bytes(text.as_bytes()).short()));
-        tracing::error!(proof = %path.display(), "a log has signed two histories");
-        std::fs::write(&path, text).map_err(|error| failure::unwritable(format!("{}: {error}", path.display())))
+        replace(&Directory::new(&self.folder), &path, text.as_bytes())
+            .map_err(|error| failure::unwritable(format!("{}: {error}", self.folder.display())))
     }
 
     fn witness(&self) -> MutexGuard<'_, Witness> {

@@ -78,7 +78,7 @@ impl Served {
     }
 
     fn stop(self) {
-        self.runtime.shutdown_background();
+        self.runtime.shutdown_timeout(std::time::Duration::from_secs(20));
     }
 }
 
@@ -95,6 +95,7 @@ fn it_cosigns_what_goes_on_and_refuses_what_goes_back_or_splits() {
     let witness = serve(folder.path());
     assert_eq!(witness.ask(&short.request(0)), Ok(Answer::Conflict(7)));
     assert_eq!(witness.ask(&other.request(7)), Ok(Answer::Inconsistent));
+    assert_eq!(witness.ask(&Log::of(3, 7).request(7)), Ok(Answer::Inconsistent), "and a third one");
     let proofs = std::fs::read_dir(folder.path()).unwrap().flatten();
     let proofs: Vec<_> = proofs.filter(|file| file.file_name().to_string_lossy().starts_with("split-view-")).collect();
     assert_eq!(proofs.len(), 1, "the two checkpoints are kept");
@@ -105,6 +106,14 @@ fn it_cosigns_what_goes_on_and_refuses_what_goes_back_or_splits() {
     stranger.signatures = Note::parse(&long.checkpoint).unwrap().signatures;
     let unknown = AddCheckpoint { old: 0, proof: Vec::new(), checkpoint: stranger }.to_string();
     assert_eq!(witness.ask(unknown.as_bytes()), Ok(Answer::Unknown));
+}
+
+#[test]
+fn one_folder_has_one_witness() {
+    let folder = tempfile::tempdir().unwrap();
+    let _witness = serve(folder.path());
+    let again = open(folder.path(), "regulator/witness", key(2), &[]).err().unwrap();
+    assert!(again.message.contains(&folder.path().display().to_string()), "{}", again.message);
 }
 
 #[test]
