@@ -80,11 +80,11 @@ impl Engine {
     /// Judges a checkpoint of another log; what is cosigned is durable before it is said.
     pub(super) fn judge_checkpoint(&mut self, peer: &str, body: &[u8]) -> Result<(), Failure> {
         let seconds = u64::try_from(now() / 1000).unwrap_or_default();
-        let store = &self.store;
-        let judged = match self.witnessing.witness.add_checkpoint(body, seconds) {
-            Ok(pending) => Ok(pending.persist(|seen| store.put_witnessed(seen))?),
-            Err(refusal) => Err(refusal),
-        };
+        // A step, although it logs nothing: what is said rests on it.
+        let judged = self.step(|engine, _| match engine.witnessing.witness.add_checkpoint(body, seconds) {
+            Ok(pending) => pending.persist(|seen| engine.store.put_witnessed(seen)).map(Ok),
+            Err(refusal) => Ok(Err(refusal)),
+        })?;
         let answer = match judged {
             Ok(answer) => answer,
             Err(refusal) => {
