@@ -1,6 +1,7 @@
 //! The log's side: collects cosignatures until the policy's quorum holds.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use tally_crypto::transcript::Digest;
 
@@ -9,8 +10,8 @@ use crate::note::{Checkpoint, Note, NoteError};
 use crate::policy::{Policy, PolicyError, Witnessed};
 
 /// A checkpoint on its way to its quorum.
-pub struct Collector<'a> {
-    policy: &'a Policy,
+pub struct Collector {
+    policy: Arc<Policy>,
     checkpoint: Checkpoint,
     note: Note,
     /// Of each witness, the size that it is thought to have cosigned last; worth keeping for the next checkpoint.
@@ -65,13 +66,14 @@ pub enum CollectorError {
     },
 }
 
-impl<'a> Collector<'a> {
+impl Collector {
     /// Begins with a checkpoint that the log has signed, and what is known of the witnesses.
     ///
     /// # Errors
     /// Fails if the text is no checkpoint.
-    pub fn new(policy: &'a Policy, note: Note, known: BTreeMap<String, u64>) -> Result<Self, NoteError> {
-        Ok(Self { policy, checkpoint: Checkpoint::parse(note.text())?, note, known, corrected: BTreeSet::new() })
+    pub fn new(policy: &Arc<Policy>, note: Note, known: BTreeMap<String, u64>) -> Result<Self, NoteError> {
+        let (policy, checkpoint) = (policy.clone(), Checkpoint::parse(note.text())?);
+        Ok(Self { policy, checkpoint, note, known, corrected: BTreeSet::new() })
     }
 
     /// The request to a witness; `proof` gives the consistency proof from the first size to the second, from the log's tiles.

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use proptest::prelude::*;
 use tally_crypto::seed::Seed;
@@ -138,6 +139,8 @@ fn two_roots_of_one_size_are_kept_as_proof() {
         dressed.checkpoint.sign(&LogSigner::new("anybody", &key(3)), 0);
         let refusal = ask(&mut witness, &dressed, 9).unwrap_err();
         let split = refusal.split_view.unwrap();
+        assert_eq!(split.origin(), ORIGIN);
+        assert_eq!(split.refused, other.checkpoint.to_string(), "lines of strangers make no other proof");
         let head = |text: &str| Checkpoint::open(text, ORIGIN, &key(1).verify_key()).unwrap();
         let (one, two) = (head(&split.cosigned), head(&split.refused));
         assert_eq!(one.size, two.size);
@@ -218,7 +221,7 @@ fn policy() -> Policy {
 
 /// Asks until the witness cosigns or refuses.
 fn collect(
-    collector: &mut Collector<'_>,
+    collector: &mut Collector,
     name: &str,
     witness: &mut Witness,
     history: &[Digest],
@@ -236,7 +239,7 @@ fn collect(
 
 #[test]
 fn cosignatures_are_collected_until_the_quorum_holds() {
-    let policy = policy();
+    let policy = Arc::new(policy());
     let mut witnesses: Vec<_> = (11..=13).map(|number| witness(number, None)).collect();
     let history = leaves(40, 40, 0);
     // One witness knows the log already, which the log does not know.
@@ -265,7 +268,7 @@ fn cosignatures_are_collected_until_the_quorum_holds() {
 
 #[test]
 fn witnesses_that_do_not_help_are_named() {
-    let policy = policy();
+    let policy = Arc::new(policy());
     let history = leaves(40, 40, 0);
     let mut collector = Collector::new(&policy, signed(&history), BTreeMap::new()).unwrap();
     let line = |number: u8, note: &Note| {

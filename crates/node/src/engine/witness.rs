@@ -5,11 +5,12 @@
 //! policy's witnesses after every publication, and puts their cosignatures under the checkpoint as they come: peers over the
 //! stream, those whose line in the policy names a URL over HTTP, each from a thread of its own.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use tally_audit::Registry;
-use tally_audit::note::{Cosigner, Note, VerifierKey};
+use tally_audit::note::{Cosigner, VerifierKey};
 use tally_audit::policy::Policy;
 use tally_audit::witness::{Answer, Collector, LogKey, Progress, SplitView, Witness};
 
@@ -28,13 +29,9 @@ const SUFFIX: &str = "/witness";
 /// What a node is to other logs, and what others are to its own.
 pub(super) struct Witnessing {
     witness: Witness,
-    policy: Option<Policy>,
-    /// The checkpoint that witnesses are asked about.
-    note: Option<Note>,
-    /// Sizes that they are known to have cosigned.
-    known: BTreeMap<String, u64>,
-    /// Those that were asked a second time about this checkpoint.
-    again: BTreeSet<String>,
+    policy: Option<Arc<Policy>>,
+    /// The checkpoint that witnesses are asked about, with what they have answered.
+    collector: Option<Collector>,
     /// Witnesses over HTTP, and where their answers come in.
     public: BTreeMap<String, Sender<Vec<u8>>>,
     answers: Receiver<Answered>,
@@ -65,14 +62,13 @@ impl Witnessing {
             let path = directory.resolve(path);
             let wrong = |error: String| failure::misconfigured(format!("{}: {error}", path.display()));
             let text = std::fs::read(&path).map_err(|error| wrong(error.to_string()))?;
-            Policy::parse(&text).map_err(|error| wrong(error.to_string()))
+            Policy::parse(&text).map(Arc::new).map_err(|error| wrong(error.to_string()))
         });
         let policy = policy.transpose()?;
         let (sender, answers) = channel();
-        let witnesses = policy.iter().flat_map(Policy::witnesses);
+        let witnesses = policy.iter().flat_map(|policy| policy.witnesses());
         let public = witnesses.filter_map(|(name, _, url)| Some((name.clone(), ask(&name, url?, sender.clone()))));
-        let (public, known, again) = (public.collect(), BTreeMap::new(), BTreeSet::new());
-        Ok(Self { witness, policy, note: None, known, again, public, answers })
+        Ok(Self { witness, public: public.collect(), policy, collector: None, answers })
     }
 }
 
@@ -109,11 +105,11 @@ impl Engine {
 
     /// Asks the policy's witnesses that are here to cosign the published checkpoint.
     pub(super) fn ask_witnesses(&mut self) -> Result<(), Failure> {
-        if self.witnessing.policy.is_none() {
-            return Ok(());
-        }
-        self.witnessing.note = self.log.checkpoint()?;
-        self.witnessing.again.clear();
+        let Witnessing { policy: Some(policy), collector, .. } = &mut self.witnessing else { return Ok(()) };
+        let known = collector.as_ref().map(|collector| collector.known().clone()).unwrap_or_default();
+        let note = self.log.checkpoint()?;
+        let next = note.map(|note| Collector::new(policy, note, known)).transpose();
+        *collector = next.map_err(failure::internal)?;
         for peer in self.connected.keys().cloned().collect::<Vec<_>>() {
             self.ask_witness(&peer)?;
         }
@@ -145,10 +141,7 @@ impl Engine {
 
     /// The request to cosign the checkpoint, if there is one.
     fn request_to_cosign(&self, witness: &str) -> Result<Option<Vec<u8>>, Failure> {
-        let Witnessing { policy: Some(policy), note: Some(note), known, .. } = &self.witnessing else {
-            return Ok(None);
-        };
-        let collector = Collector::new(policy, note.clone(), known.clone()).map_err(failure::internal)?;
+        let Some(collector) = &self.witnessing.collector else { return Ok(None) };
         let request = collector.request(witness, |old, new| self.log.consistency_proof(old, new))?;
         Ok(Some(request.to_string().into_bytes()))
     }
@@ -186,22 +179,17 @@ impl Engine {
         content_type: Option<&str>,
         body: &[u8],
     ) -> Result<bool, Failure> {
-        let state = &mut self.witnessing;
-        let (Some(policy), Some(note)) = (&state.policy, &state.note) else { return Ok(false) };
-        let mut collector = Collector::new(policy, note.clone(), state.known.clone()).map_err(failure::internal)?;
+        let Some(collector) = &mut self.witnessing.collector else { return Ok(false) };
         let answer = Answer::parse(status, content_type, body).map_err(|error| error.to_string());
         let progress = answer.and_then(|answer| collector.answer(witness, answer).map_err(|error| error.to_string()));
-        let (known, note) = (collector.known().clone(), collector.note().clone());
-        state.known = known;
         match progress {
             Ok(Progress::Cosigned) => {
                 // Cosignatures for a checkpoint that another has replaced by now are of no use any more.
-                let _ = self.log.put_cosigned(&note);
-                state.note = Some(note);
+                let _ = self.log.put_cosigned(collector.note());
                 Ok(false)
             }
-            // Told twice which size it knows, it is left alone until the next checkpoint.
-            Ok(Progress::Again) => Ok(state.again.insert(witness.into())),
+            // Told twice which size it knows, it helps no more with this checkpoint.
+            Ok(Progress::Again) => Ok(true),
             Err(reason) => {
                 tracing::warn!(witness, reason, "not cosigned");
                 Ok(false)
