@@ -22,8 +22,11 @@ pub(crate) fn issue(path: &Path, name: &str) -> Result<String, Failure> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).map_err(failure::internal)?;
     let token = hex::encode(bytes);
+    // Whoever deleted a line by hand may have left the last one without its end.
+    let kept = std::fs::read(path).unwrap_or_default();
+    let separator = if kept.last().is_none_or(|last| *last == b'\n') { "" } else { "\n" };
     let mut file: File = OpenOptions::new().append(true).create(true).mode(0o600).open(path).map_err(cannot)?;
-    writeln!(file, "{} {name}", Digest::of_bytes(token.as_bytes())).map_err(cannot)?;
+    writeln!(file, "{separator}{} {name}", Digest::of_bytes(token.as_bytes())).map_err(cannot)?;
     file.sync_all().map_err(cannot)?;
     Ok(token)
 }
@@ -70,6 +73,9 @@ mod tests {
         let left: Vec<_> = kept.lines().filter(|line| !line.ends_with("auditor")).collect();
         std::fs::write(&path, left.join("\n")).unwrap();
         assert_eq!(holder(&path, &one).unwrap(), None);
+        let three = issue(&path, "supervisor").unwrap();
+        let known = [&two, &three].map(|token| holder(&path, token).unwrap());
+        assert_eq!(known, [Some("regulator".into()), Some("supervisor".into())]);
         std::fs::write(&path, "nonsense\n").unwrap();
         assert!(holder(&path, &one).unwrap_err().message.contains("line 1"));
     }
