@@ -5,6 +5,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use tally_audit::note::Cosigner;
 use tally_crypto::seal;
 use tally_crypto::seed::Seed;
 use tally_crypto::sign::SigningKey;
@@ -114,14 +115,15 @@ pub(crate) fn open_operator(path: &Path, passphrase: &[u8]) -> Result<SigningKey
     Ok(SigningKey::from_seed(&Seed::new(seed)))
 }
 
-/// Makes the key of a public witness, sealed under a passphrase; returns the key.
+/// Makes the key of the public witness called `name`, sealed under a passphrase.
 ///
 /// # Errors
-/// Names the file; an existing key is never overwritten.
-pub(crate) fn create_witness(path: &Path, passphrase: &[u8]) -> Result<SigningKey, Failure> {
+/// Refuses the name, or names the file; an existing key is never overwritten.
+pub(crate) fn create_witness(path: &Path, name: &str, passphrase: &[u8]) -> Result<Cosigner, Failure> {
     let seed = Seed::from_os().map_err(failure::internal)?;
+    let cosigner = Cosigner::new(name, SigningKey::from_seed(&seed)).map_err(failure::usage)?;
     seal_file(path, WITNESS_FORMAT, passphrase, seed.expose())?;
-    Ok(SigningKey::from_seed(&seed))
+    Ok(cosigner)
 }
 
 /// Opens the key of a public witness.

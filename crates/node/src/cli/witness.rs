@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Subcommand;
 use serde_json::json;
 use tally_audit::Registry;
-use tally_audit::note::{Cosigner, VerifierKey};
+use tally_audit::note::VerifierKey;
 
 use super::node::read_text;
 use super::{Printed, words};
@@ -60,8 +60,8 @@ impl WitnessVerb {
                 let passphrase = secret::read(secret_file.as_deref(), CREDENTIAL)?;
                 let cannot = |error: std::io::Error| failure::unwritable(format!("{}: {error}", dir.display()));
                 std::fs::create_dir_all(&dir).map_err(cannot)?;
-                let key = keys::create_witness(&dir.join("witness.key"), &passphrase)?;
-                let vkey = Cosigner::new(&name, key).map_err(failure::usage)?.verifier_key().to_string();
+                let cosigner = keys::create_witness(&dir.join("witness.key"), &name, &passphrase)?;
+                let vkey = cosigner.verifier_key().to_string();
                 std::fs::write(dir.join("witness.vkey"), format!("{vkey}\n")).map_err(cannot)?;
                 Ok(words::plain(json!({ "witness": dir, "vkey": vkey })))
             }
