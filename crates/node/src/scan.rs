@@ -32,14 +32,15 @@ pub(crate) struct Hit {
 /// Terms, ready to be looked for.
 #[derive(Default)]
 pub(crate) struct Scanner {
-    /// Forms by their first bytes.
-    forms: HashMap<[u8; SHORTEST], Vec<Form>>,
+    /// By its bytes, each form with the line of its term.
+    forms: HashMap<Vec<u8>, Form>,
+    /// By first bytes, the lengths of the forms that begin with them.
+    lengths: HashMap<[u8; SHORTEST], Vec<usize>>,
     /// Terms that are compared with whole texts.
     words: HashMap<String, usize>,
 }
 
 struct Form {
-    bytes: Vec<u8>,
     name: &'static str,
     line: usize,
 }
@@ -74,10 +75,11 @@ impl Scanner {
         forms.extend((0..3).map(|shift| (in_base64(term, shift), "in base64")));
         for (bytes, name) in forms {
             if let Some(first) = bytes.first_chunk() {
-                let forms = self.forms.entry(*first).or_default();
-                if forms.iter().all(|known| known.bytes != bytes) {
-                    forms.push(Form { bytes, name, line });
+                let lengths = self.lengths.entry(*first).or_default();
+                if !lengths.contains(&bytes.len()) {
+                    lengths.push(bytes.len());
                 }
+                self.forms.entry(bytes).or_insert(Form { name, line });
             }
         }
     }
@@ -87,8 +89,8 @@ impl Scanner {
         let mut hits = Vec::new();
         for (place, first) in bytes.windows(SHORTEST).enumerate() {
             let first: Option<&[u8; SHORTEST]> = first.try_into().ok();
-            for form in first.and_then(|first| self.forms.get(first)).into_iter().flatten() {
-                if bytes[place..].starts_with(&form.bytes) {
+            for length in first.and_then(|first| self.lengths.get(first)).into_iter().flatten() {
+                if let Some(form) = bytes.get(place..place + length).and_then(|found| self.forms.get(found)) {
                     hits.push(Hit { place, what: format!("term of line {}, {}", form.line, form.name) });
                 }
             }
