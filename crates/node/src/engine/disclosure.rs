@@ -20,6 +20,8 @@ use crate::store::{Disclosed, SessionRecord};
 /// What one bank would get.
 struct Release {
     verdict: Verdict,
+    /// The form that the consent of each row must name.
+    form: Form,
     /// Keyed names of its rows, sorted.
     rows: Vec<u64>,
     /// The bins of its codes.
@@ -55,10 +57,8 @@ impl Engine {
         dataset: &Dataset,
         data: &PlatformData,
     ) -> Result<(), Failure> {
-        let fields = self.fields_read(terms);
         for (bank, release) in self.releases_of(terms, dataset, data)? {
-            let form = joint_form(self.vector_held(terms, &bank, &fields)?);
-            step.record(Some(&record.session), self.me(), book::disclosure(&bank, form, &release.verdict));
+            step.record(Some(&record.session), self.me(), book::disclosure(&bank, release.form, &release.verdict));
             let row_set = Digest::of("tallystick/row-set/v1", &[&as_bytes(&release.rows)]);
             self.store.put_row_set(&row_set, &as_bytes(&release.rows))?;
             let disclosed = Disclosed { session: record.session.clone(), tables: release.tables, rows: row_set };
@@ -94,7 +94,7 @@ impl Engine {
             if let Some(blocked) = verdict.blocks(Some(form)) {
                 return Err(failure::refused(format!("the release to {bank} would tell enterprises apart: {blocked}")));
             }
-            releases.insert(bank.clone(), Release { verdict, rows: names, tables: tables.clone() });
+            releases.insert(bank.clone(), Release { verdict, form, rows: names, tables: tables.clone() });
         }
         Ok(releases)
     }
