@@ -107,7 +107,6 @@ impl Engine {
     /// the transcript of every round that it released.
     pub(super) fn session_evidence(&self, session: &str) -> Result<Value, Failure> {
         let record = self.known_session(session)?;
-        let contract = self.contract_of(&record)?;
         let mut statements = Vec::new();
         for fact in ["round-result", "model-release"] {
             let envelope = self.store.result(session, fact)?;
@@ -115,9 +114,9 @@ impl Engine {
             statements.extend(envelope.map_err(failure::internal)?);
         }
         let mut transcripts = Vec::new();
-        for round in 0..contract.terms().limits.rounds {
-            // A round that was called off has none.
-            let transcript = self.store.result(session, &format!("transcript-{round}"))?;
+        // A round that was called off has none.
+        for name in self.store.result_names(session, "transcript-")? {
+            let transcript = self.store.result(session, &name)?;
             transcripts.extend(transcript.map(hex::encode));
         }
         Ok(json!({ "contract": record.envelope, "statements": statements, "transcripts": transcripts }))

@@ -304,6 +304,13 @@ impl Store {
         let sealed: Option<Vec<u8>> = self.column(statement, (session, name))?.pop();
         sealed.map(|sealed| self.vault.open("result", &format!("{session}/{name}"), &sealed)).transpose()
     }
+
+    /// Names of a session's results that begin so and end in a number, in the order of that.
+    pub(crate) fn result_names(&self, session: &str, beginning: &str) -> Result<Vec<String>, Failure> {
+        let statement = "SELECT name FROM result WHERE session = ?1 AND substr(name, 1, length(?2)) = ?2
+            ORDER BY length(name), name";
+        self.column(statement, (session, beginning))
+    }
 }
 
 pub(super) fn text(value: &impl Serialize) -> Result<String, Failure> {
