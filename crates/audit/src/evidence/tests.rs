@@ -4,6 +4,7 @@ use tally_crypto::sign::SigningKey;
 use super::*;
 use crate::fixture::{Memory, ORIGIN, Stored, key, registry};
 use crate::policy::Policy;
+use crate::registry::NamedKey;
 use std::collections::BTreeMap;
 
 const SALT: [u8; 16] = [3; 16];
@@ -97,6 +98,12 @@ fn a_contract_must_be_signed_by_its_parties() {
     evidence.envelope = Some(contract());
     let document = Document { field: "contract".into(), signed_by: vec![ORIGIN.into()] };
     assert_eq!(evidence.verify(trusted(&known)).unwrap().document, Some(document));
+    // A registrar that bears the party's name has not signed for it.
+    let mut namesake = registry();
+    namesake.registrars.push(NamedKey { name: ORIGIN.into(), key: key().verify_key() });
+    namesake.parties[0].node_key = SigningKey::from_seed(&Seed::new([8; 32])).verify_key();
+    let refused = evidence.verify(trusted(&namesake)).unwrap_err().to_string();
+    assert!(refused.contains("is a party of the contract"), "{refused}");
     evidence.envelope.as_mut().unwrap().signatures[0].sig.0[5] ^= 1;
     assert!(matches!(evidence.verify(trusted(&known)), Err(EvidenceError::Document(_))));
     let mut other = Envelope::new("application/vnd.example+json", b"{\"terms\":2}");
