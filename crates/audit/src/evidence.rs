@@ -35,7 +35,7 @@ pub struct Evidence {
     pub entry: String,
     /// Proof that it is in the log, in the format tlog-proof v1.
     pub proof: String,
-    /// The consortium's registry; worth what its key is worth.
+    /// The consortium's registry; worth what its key is worth. Of several entries in a file the first carries it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub registry: Option<Registry>,
     /// What commitments of the entry were made to, as far as that was disclosed.
@@ -124,13 +124,20 @@ impl Evidence {
         let checkpoint = checkpoint.map_err(|error| EvidenceError::Proof(error.to_string()))?;
         let note = Note::parse(&checkpoint).map_err(|error| EvidenceError::Proof(error.to_string()))?;
         let size = trust.check(&note).map_err(EvidenceError::Proof)?.checkpoint.size;
+        Ok(Self { registry: trust.registry.cloned(), ..Self::under(folder, index, &note, size)? })
+    }
+
+    /// The same under a checkpoint of `size` entries that was checked already; without a registry.
+    ///
+    /// # Errors
+    /// As [`Evidence::gather`].
+    pub fn under(folder: &dyn Folder, index: u64, checkpoint: &Note, size: u64) -> Result<Self, EvidenceError> {
         let text = String::from_utf8(entry(folder, index, size)?);
         let text = text.map_err(|error| EvidenceError::Entry(error.to_string()))?;
         let path = inclusion_proof(folder, index, size)?;
-        let proof = Proof { extra: None, index, path, checkpoint: note };
-        let registry = trust.registry.cloned();
+        let proof = Proof { extra: None, index, path, checkpoint: checkpoint.clone() };
         let (format, proof) = (FORMAT.into(), proof.to_string());
-        Ok(Self { format, entry: text, proof, registry, openings: Vec::new(), envelope: None })
+        Ok(Self { format, entry: text, proof, registry: None, openings: Vec::new(), envelope: None })
     }
 
     /// Reads a file of evidence of several entries, one behind the other; nothing is verified.

@@ -60,7 +60,7 @@ pub(in crate::cli) struct PartyArguments {
     log: PathBuf,
     #[command(flatten)]
     trust: TrustArguments,
-    /// The file to write: evidence of one entry a line.
+    /// The file to write: evidence of one entry a line, the registry in the first.
     #[arg(long, short, value_name = "FILE")]
     output: PathBuf,
 }
@@ -114,14 +114,15 @@ impl PartyArguments {
     fn run(self) -> Result<Printed, Failure> {
         let (registry, policy) = self.trust.read()?;
         let trust = Trust { registry: registry.as_ref(), policy: policy.as_ref() };
-        let (log, _) = verify_under(&self.log, trust).map_err(failure::check)?;
+        let (log, tree) = verify_under(&self.log, trust).map_err(failure::check)?;
         let folder = Directory::new(log_folder(&self.log));
         let cannot = |error: std::io::Error| failure::unwritable(format!("{}: {error}", self.output.display()));
         let mut file = BufWriter::new(File::create(&self.output).map_err(cannot)?);
         let mut count = 0;
         for entry in log.entries.iter().filter(|entry| concerns(entry, &self.party)) {
-            let evidence = Evidence::gather(&folder, entry.index, trust)
+            let mut evidence = Evidence::under(&folder, entry.index, &tree.note, tree.checkpoint.size)
                 .map_err(|error| failure::data(format!("{}: {error}", self.log.display())))?;
+            evidence.registry = registry.clone().filter(|_| count == 0);
             let line = serde_json::to_string(&evidence).map_err(failure::internal)?;
             writeln!(file, "{line}").map_err(cannot)?;
             count += 1;
