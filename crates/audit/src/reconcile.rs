@@ -7,6 +7,7 @@
 //! another and both hold what was receipted, both parties are named. Entries outside of sessions are not chained: that they
 //! were changed in place shows in cosigned checkpoints, and in the signed receipts that peers have kept ([`promises`]).
 
+mod copies;
 mod finding;
 mod history;
 mod outcomes;
@@ -21,6 +22,7 @@ mod sources;
 mod tests;
 mod warnings;
 
+pub use copies::one_copy_each;
 pub use finding::{Finding, Kind, Severity};
 pub use passages::{Traffic, traffic};
 pub use receipts::promises;
@@ -30,7 +32,7 @@ pub(crate) use tests::whole_session;
 use crate::entry::{Body, Entry};
 use crate::verify::VerifiedLog;
 
-/// Joins the logs and returns what does not fit; empty if everything does.
+/// Joins the logs, one of each party ([`one_copy_each`]), and returns what does not fit; empty if everything does.
 pub fn reconcile(logs: &[VerifiedLog]) -> Vec<Finding> {
     let mut findings = Vec::new();
     let history = history::History::of(logs);

@@ -35,6 +35,8 @@ pub enum Severity {
 pub enum Kind {
     /// Peers hold receipts of entries that the log does not have any more.
     Rewritten,
+    /// Two copies of a party's log are of two histories.
+    Forked,
     /// A receipt promises an entry that the log does not hold.
     Unpublished,
     /// A message left and was not taken in.
@@ -86,6 +88,7 @@ impl Kind {
             Self::Rewritten => {
                 "keep the peers' copies as evidence; ask the owner for the log that its checkpoints covered before"
             }
+            Self::Forked => "keep both copies with their checkpoints: the owner's own signatures convict it",
             Self::Unpublished => {
                 "keep the receipt: the owner's own signature convicts it; ask for the log that its checkpoints covered then"
             }

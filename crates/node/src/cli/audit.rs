@@ -17,7 +17,7 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 use tally_audit::Registry;
 use tally_audit::policy::Policy;
-use tally_audit::reconcile::{Severity, reconcile};
+use tally_audit::reconcile::{Severity, one_copy_each, reconcile};
 use tally_audit::verify::{Trust, verify_under};
 use tally_crypto::sign::VerifyKey;
 
@@ -116,6 +116,10 @@ fn read_policy(path: &Path) -> Result<Policy, Failure> {
     Policy::parse(&bytes).map_err(|error| wrong(error.to_string()))
 }
 
+fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, Failure> {
+    serde_json::from_str(&read_text(path)?).map_err(|error| failure::data(format!("{}: {error}", path.display())))
+}
+
 /// The registry, signed by its consortium, which must have the key that is given.
 fn read_registry(path: &Path, ca_key: Option<&VerifyKey>) -> Result<Registry, Failure> {
     let wrong = |error: tally_audit::RegistryError| failure::refused(format!("{}: {error}", path.display()));
@@ -143,7 +147,7 @@ fn audit_under(logs: &[PathBuf], trust: Trust<'_>) -> Result<Value, Failure> {
                 let cosigned = tree.cosigned.iter().map(|one| json!({ "witness": one.witness, "time": one.time }));
                 let cosigned: Vec<_> = cosigned.collect();
                 shown.push(json!({ "party": party, "entries": entries, "root": root, "cosigned": cosigned }));
-                verified.push(log);
+                verified.push((log, ()));
             }
             Err(error) => {
                 shown.push(json!({ "log": directory, "error": error.to_string() }));
@@ -151,10 +155,12 @@ fn audit_under(logs: &[PathBuf], trust: Trust<'_>) -> Result<Value, Failure> {
             }
         }
     }
-    let joined = reconcile(&verified);
+    let all = verified.len() == logs.len();
+    let (verified, mut joined) = one_copy_each(verified);
+    let verified: Vec<_> = verified.into_iter().map(|(log, ())| log).collect();
+    joined.extend(reconcile(&verified));
     let reconciled = joined.iter().all(|finding| finding.severity != Severity::Fault);
     findings.extend(joined.iter().map(ToString::to_string));
-    let all = verified.len() == logs.len();
     Ok(json!({ "verified": all, "reconciled": all && reconciled, "logs": shown, "findings": findings }))
 }
 

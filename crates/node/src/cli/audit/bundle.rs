@@ -14,7 +14,7 @@ use tally_audit::verify::{Trust, log_folder, verify_under};
 use tally_crypto::sign::Envelope;
 
 use super::replay::SessionEvidence;
-use super::{TrustArguments, parse_ca_key, read_policy};
+use super::{TrustArguments, parse_ca_key, read_json, read_policy};
 use crate::cli::Printed;
 use crate::cli::node::read_text;
 use crate::failure::{self, Failure};
@@ -169,13 +169,9 @@ fn registry_of(evidence: &Evidence, ca_key: &str) -> Result<Registry, Failure> {
     Ok(registry)
 }
 
-fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, Failure> {
-    serde_json::from_str(&read_text(path)?).map_err(|error| failure::data(format!("{}: {error}", path.display())))
-}
-
 /// An envelope from a file: of several the one whose digest the entry holds.
 fn envelope_of(path: &Path, entry: &str) -> Result<Envelope, Failure> {
-    let Ok(SessionEvidence { contract, statements, .. }) = SessionEvidence::read(path) else { return read_json(path) };
+    let Ok(SessionEvidence { contract, statements, .. }) = read_json(path) else { return read_json(path) };
     let named = |envelope: &Envelope| envelope.payload_digest().is_ok_and(|digest| entry.contains(&digest.to_string()));
     let found = std::iter::once(contract).chain(statements).find(named);
     found.ok_or_else(|| failure::data(format!("{}: the entry names none of its documents", path.display())))

@@ -1,11 +1,12 @@
 //! `tallystick audit replay`: a session again, from what `session evidence` wrote.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tally_audit::reconcile::one_copy_each;
 use tally_audit::verify::{VerifiedLog, verify_log};
 use tally_audit::{Body, Registry};
 use tally_crypto::sign::Envelope;
@@ -13,9 +14,8 @@ use tally_crypto::transcript::Digest;
 use tally_protocol::session::{Derived, Replay, Replayed, SealedContract};
 
 use super::disclose::read_disclosed;
-use super::read_registry;
+use super::{read_json, read_registry};
 use crate::cli::Printed;
-use crate::cli::node::read_text;
 use crate::failure::{self, Failure};
 
 #[derive(Args)]
@@ -52,25 +52,22 @@ pub(super) struct SessionEvidence {
     transcripts: Vec<String>,
 }
 
-impl SessionEvidence {
-    pub(super) fn read(path: &Path) -> Result<Self, Failure> {
-        serde_json::from_str(&read_text(path)?).map_err(|error| failure::data(format!("{}: {error}", path.display())))
-    }
-}
-
 impl ReplayArguments {
     pub(super) fn run(self) -> Result<Printed, Failure> {
         let wrong = |reason: String| failure::data(format!("{}: {reason}", self.evidence.display()));
-        let evidence = SessionEvidence::read(&self.evidence)?;
+        let evidence: SessionEvidence = read_json(&self.evidence)?;
         if evidence.transcripts.is_empty() {
             return Err(wrong("there are no transcripts in it: the platform keeps them".into()));
         }
         let registry = read_registry(&self.registry, None)?;
         let contract = SealedContract::verify(&evidence.contract).map_err(|error| wrong(error.to_string()))?;
         known_keys(&contract, &registry).map_err(wrong)?;
-        let logs = self.logs.iter().map(|log| verify_log(log, &registry)).collect::<Result<Vec<_>, _>>();
+        let logs = self.logs.iter().map(|log| Ok((verify_log(log, &registry).map_err(failure::check)?, ())));
+        let (logs, forks) = one_copy_each(logs.collect::<Result<Vec<_>, Failure>>()?);
         let session = contract.terms().session.clone();
-        let mut told = Told { session, logs: logs.map_err(failure::check)?, ..Told::default() };
+        let logs = logs.into_iter().map(|(log, ())| log).collect();
+        let findings = forks.iter().map(ToString::to_string).collect();
+        let mut told = Told { session, logs, findings, ..Told::default() };
         let mut replay = Replay::new(contract, &evidence.statements).map_err(wrong)?;
         for path in &self.disclosed {
             let refused = |reason| failure::data(format!("{}: {reason}", path.display()));

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tally_audit::SignedReceipt;
 use tally_audit::files::{Directory, inclusion_proof};
 use tally_audit::proof::Proof;
-use tally_audit::reconcile::{Severity, promises, reconcile, traffic};
+use tally_audit::reconcile::{Finding, Severity, one_copy_each, promises, reconcile, traffic};
 use tally_audit::report::report;
 use tally_audit::trace::{Disclosed, Question, Step, trace};
 use tally_audit::verify::{Trust, VerifiedLog, VerifiedTree, log_folder, verify_under};
@@ -16,7 +16,7 @@ use tally_crypto::sign::Envelope;
 use tally_policy::SharingList;
 
 use super::receipts::read_receipts;
-use super::{TrustArguments, page};
+use super::{TrustArguments, page, read_json};
 use crate::cli::node::read_text;
 use crate::cli::{Language, Printed};
 use crate::failure::{self, Failure};
@@ -79,23 +79,33 @@ pub(in crate::cli) struct ReportArguments {
 /// A log with the place that it was read from.
 type Read = (PathBuf, VerifiedTree);
 
+/// One log of each party, and where each was read from.
+type Each = (Vec<VerifiedLog>, Vec<Read>);
+
 impl Logs {
-    fn read(&self) -> Result<(Vec<VerifiedLog>, Vec<Read>), Failure> {
+    /// The logs, and what does not hold between several copies of one.
+    fn read(&self) -> Result<(Each, Vec<Finding>), Failure> {
         let (registry, policy) = self.trust.read()?;
         let trust = Trust { registry: registry.as_ref(), policy: policy.as_ref() };
         let read = self.logs.iter().map(|directory| {
             let (log, tree) = verify_under(directory, trust).map_err(failure::check)?;
             Ok((log, (log_folder(directory), tree)))
         });
-        let read: Vec<_> = read.collect::<Result<_, Failure>>()?;
-        Ok(read.into_iter().unzip())
+        let (read, findings) = one_copy_each(read.collect::<Result<Vec<_>, Failure>>()?);
+        Ok((read.into_iter().unzip(), findings))
+    }
+
+    /// The same, where every log must be of one history.
+    fn read_whole(&self) -> Result<Each, Failure> {
+        let (each, findings) = self.read()?;
+        findings.first().map_or(Ok(each), |finding| Err(failure::check(finding)))
     }
 }
 
 impl ReconcileArguments {
     pub(super) fn run(self) -> Result<Printed, Failure> {
-        let (logs, _) = self.logs.read()?;
-        let mut findings = reconcile(&logs);
+        let ((logs, _), mut findings) = self.logs.read()?;
+        findings.extend(reconcile(&logs));
         let promised = self.promised()?;
         let copied = self.copied.map_or(i64::MIN, jiff::Timestamp::as_millisecond);
         findings.extend(promises(&promised, &logs, copied));
@@ -129,7 +139,7 @@ impl ReconcileArguments {
 
 impl TraceArguments {
     pub(super) fn run(self) -> Result<Printed, Failure> {
-        let (logs, read) = self.logs.read()?;
+        let (logs, read) = self.logs.read_whole()?;
         let question = Question {
             field: self.field.as_deref(),
             dataset: self.dataset.as_deref(),
@@ -180,7 +190,7 @@ fn in_words(step: &Step) -> String {
 
 impl ReportArguments {
     pub(super) fn run(self, language: Language) -> Result<Printed, Failure> {
-        let (logs, _) = self.logs.read()?;
+        let (logs, _) = self.logs.read_whole()?;
         let owners = self.list.as_deref().map(|path| self.owners(path)).transpose()?.unwrap_or_default();
         let counted = report(&logs, &owners);
         if let Some(path) = &self.html {
@@ -223,8 +233,4 @@ fn read_lines<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Vec<T>, Fai
         serde_json::from_str(line).map_err(wrong)
     };
     lines.map(read).collect()
-}
-
-fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, Failure> {
-    serde_json::from_str(&read_text(path)?).map_err(|error| failure::data(format!("{}: {error}", path.display())))
 }
