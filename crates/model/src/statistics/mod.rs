@@ -3,7 +3,9 @@
 //! A row is a borrower of one bank. Every [`Tally`] is a number a row: an amount, in whole units, or 1, for rows that fulfil its
 //! conditions. Tables sum the tallies by the values of one or more category fields. A cell behind which too few banks stand is
 //! counted with its neighbours, by the same release rules as every sum; a table of which no group is safe is withheld, its
-//! total is not. No field stands in two tables: the margins of one table could otherwise be told from those of another.
+//! total is not. No field stands in two tables: the margins of one table could otherwise be told from those of another. Nor
+//! does a condition look at a field of a table: what it picks is a cell. Behind what other conditions pick stand the banks of
+//! the cell, of which some may have no such row; who has none is told to nobody, as of good and bad rows.
 //!
 //! **Bound.** An amount is at most `cap`; in whole units `cap / unit`. The plan is refused unless `row cap x cap / unit < 2^62`,
 //! so no sum overflows. **Rounding.** Each row's amount is rounded to whole units, half to even, before anything is added:
@@ -124,6 +126,8 @@ impl StatisticsPlan {
         let amounts = self.tallies.iter().map(|(_, tally)| matches!(tally.kind, TallyKind::Amount { .. }));
         let mut fields: Vec<_> = self.tables.iter().flat_map(|table| &table.fields).map(|field| field.field).collect();
         fields.sort_unstable();
+        let conditions = self.tallies.iter().flat_map(|(_, tally)| &tally.only).map(|condition| condition.field);
+        let apart = conditions.into_iter().all(|field| fields.binary_search(&field).is_err());
         let cells = self.tables.iter().try_fold(0usize, |sum, table| {
             let cells =
                 table.fields.iter().try_fold(1usize, |cells, field| cells.checked_mul(field.values.len() + 1))?;
@@ -138,6 +142,7 @@ impl StatisticsPlan {
             (!self.tables.is_empty(), "statistics.tables: at least one"),
             (self.tables.iter().all(|table| !table.fields.is_empty()), "statistics.tables: a table has fields"),
             (fields.windows(2).all(|pair| pair[0] != pair[1]), "statistics.tables: no field stands in two tables"),
+            (apart, "statistics.measures: a condition on a field of a table would show cells that the table folds"),
             (cells.is_some_and(|cells| cells <= MAX_CELLS), "statistics.tables: at most 20000 cells"),
             (positive(self.unit) && positive(self.cap), "statistics.unit, statistics.cap: above 0"),
             ((1..=1 << 32).contains(&self.row_cap), "row_cap: between 1 and 2^32"),

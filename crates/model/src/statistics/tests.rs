@@ -195,6 +195,7 @@ fn plans_out_of_bounds_are_refused_with_the_parameter() {
         (&|plan| plan.tallies.swap(0, 2), "amounts come before"),
         (&|plan| plan.shares[0].over = "nothing".into(), "shares"),
         (&|plan| plan.tables[1].fields[0].field = 2, "two tables"),
+        (&|plan| plan.tallies[1].1.only[0].field = 2, "a condition on a field of a table"),
         (&|plan| plan.tables.clear(), "at least one"),
         (&|plan| plan.tables[0].fields[0].values = values("d", 20_000), "20000 cells"),
     ] {

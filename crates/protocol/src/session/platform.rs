@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
 use tally_crypto::seed::Seed;
 use tally_crypto::sign::SigningKey;
 use tally_crypto::transcript::Digest;
@@ -17,43 +16,12 @@ use super::join::encode_codes;
 use super::messages::{FromBank, FromPlatform};
 use super::offering::BankAlignment;
 use super::parts::{Asked, Reached};
+use super::platform_data::{PlatformData, PlatformHalf};
 use super::transcript::AlignmentTranscript;
 use super::withdrawal::Offered;
 use super::{Fact, Fault, Holder, Output, Recompute, SealedContract, Stage};
 use crate::aggregation::{Aggregator, Event, Part, RoundSpec, Transcript};
 use crate::alignment::{self, Identifiers, ToBank, rung};
-
-/// What the platform brings: cleared values of the consented enterprises.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct PlatformData {
-    /// Every enterprise that consented to at least one bank of the session.
-    pub identifiers: Vec<String>,
-    /// The contract's platform fields, in contract order.
-    pub columns: Vec<PlatformColumn>,
-    /// Per bank, the rows (positions in `identifiers`) whose consent names it.
-    pub consented: BTreeMap<String, Vec<u32>>,
-}
-
-/// One field of the platform over all its offered rows.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub enum PlatformColumn {
-    /// Numbers; NaN where missing.
-    Numeric(Vec<f64>),
-    /// Category codes, 0 where missing.
-    Category {
-        /// A code a row.
-        codes: Vec<u16>,
-        /// The value of code 1, 2, ….
-        values: Vec<String>,
-    },
-}
-
-/// The platform's half of the model: what it needs to score an applicant, and shows to nobody.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct PlatformHalf {
-    /// Name and bin table of each platform field, in contract order.
-    pub tables: Vec<(String, BinTable)>,
-}
 
 /// What happens to a platform's session; the journal of these is the session.
 #[derive(Debug)]
@@ -509,12 +477,4 @@ fn open_round(training: &mut Training, me: &str) -> Result<Vec<Event>, Fault> {
     let words = u32::try_from(asked.words()).map_err(|error| Fault::new(me, error))?;
     let spec = RoundSpec { round: training.round, request: asked.request().digest(), part: asked.part(), words };
     training.aggregator.open_round(spec).map_err(|error| Fault::new(me, error))
-}
-
-impl PlatformHalf {
-    /// Digest of the tables: binds the bank's view of the bins to the platform's.
-    pub fn digest(&self) -> Digest {
-        // Panic safety: the type holds only strings and numbers.
-        Digest::of("tallystick/bin-tables/v1", &[&serde_json::to_vec(self).expect("bin tables serialise")])
-    }
 }

@@ -3,7 +3,7 @@
 //! No field of the platform takes part, so nothing is aligned, nothing leaves under a row key, and no consent is asked: what
 //! leaves a bank is a masked vector of sums over all its rows, which opens only as part of the sum over enough banks.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use tally_model::statistics::{CellField, Condition, Measure, SharePlan, StatisticsPlan, TablePlan, Tally, TallyKind};
@@ -59,6 +59,19 @@ pub struct OnlyTerms {
     pub values: Vec<String>,
 }
 
+impl Contract {
+    /// Whether statistics over the same rows may run beside these: only with the same cells, folded by the same rule, since
+    /// rows that are cut in two ways can be told from the difference.
+    pub fn same_cells(&self, other: &Self) -> bool {
+        let values = |contract: &Self| -> BTreeMap<String, Vec<String>> {
+            contract.fields_of(Holder::Banks).map(|field| (field.name.clone(), field.categories.clone())).collect()
+        };
+        let (Some(one), Some(two)) = (&self.model.statistics, &other.model.statistics) else { return false };
+        (&one.measures, &one.tables, self.limits.min_cell) == (&two.measures, &two.tables, other.limits.min_cell)
+            && values(self) == values(other)
+    }
+}
+
 impl StatisticsTerms {
     /// Every field that is named.
     pub fn fields(&self) -> BTreeSet<&str> {
@@ -70,12 +83,6 @@ impl StatisticsTerms {
     /// Columns of amounts.
     pub fn amounts(&self) -> BTreeSet<&str> {
         self.measures.iter().filter_map(|measure| measure.sum.as_deref()).collect()
-    }
-
-    /// Whether another session over the same rows may run beside this one: only with the same cells, since rows that are cut
-    /// in two ways can be told from the difference.
-    pub fn same_cells(&self, other: &Self) -> bool {
-        (&self.measures, &self.tables) == (&other.measures, &other.tables)
     }
 
     pub(super) fn check(&self, contract: &Contract) -> Result<(), ContractError> {

@@ -7,6 +7,8 @@ use super::*;
 fn statistics(banks: usize) -> Contract {
     let mut contract = contract(banks);
     contract.fields.retain(|field| field.holder == Holder::Banks);
+    let places = ["east", "west"].map(str::to_owned).to_vec();
+    contract.fields.push(FieldTerms { name: "place".into(), categories: places, ..contract.fields[1].clone() });
     contract.disclosures.clear();
     contract.snapshot = Snapshot::none("2024-06-30".parse().unwrap());
     contract.purpose = Purpose::Statistics;
@@ -40,9 +42,34 @@ fn statistics(banks: usize) -> Contract {
             of: "b".into(),
             over: ROWS.into(),
         }],
-        tables: vec![vec!["kind".into()]],
+        tables: vec![vec!["place".into()]],
     });
     contract
+}
+
+/// Other cells over the same rows show the rows between them, however they come to be other ones.
+#[test]
+fn statistics_are_cut_alike_only_under_the_same_terms() {
+    let one = statistics(5);
+    let same = |change: &dyn Fn(&mut Contract)| {
+        let mut other = one.clone();
+        change(&mut other);
+        one.same_cells(&other)
+    };
+    assert!(same(&|_| ()) && same(&|c| (c.session, c.seed) = ("f".repeat(16), Digest::default())));
+    let terms = |change: &dyn Fn(&mut StatisticsTerms)| same(&|c| change(c.model.statistics.as_mut().unwrap()));
+    assert!(!terms(&|terms| drop(terms.measures.pop())));
+    assert!(!terms(&|terms| terms.tables = vec![vec!["kind".into()]]));
+    assert!(!same(&|c| c.fields[2].categories.reverse()));
+    assert!(!same(&|c| c.fields[2].categories.push("north".into())));
+    assert!(!same(&|c| c.limits.min_cell -= 1));
+    assert!(!same(&|c| c.model.statistics = None));
+}
+
+/// Gives each row a place: the field that tables are cut by, which no scorecard has.
+pub(super) fn add_places(data: &mut BankData) {
+    let places = (0..data.identifiers.len()).map(|row| (row % 3) as u16);
+    data.columns.push(Column::Codes(places.collect()));
 }
 
 fn found(fit: &Fitted) -> &tally_model::statistics::Statistics {
@@ -155,6 +182,10 @@ fn contracts_that_mix_the_kinds_are_refused_with_the_term() {
                 c.model.statistics = Some(terms);
             },
             "statistics.measures",
+        ),
+        (
+            &|c| c.model.statistics = Some(StatisticsTerms { tables: vec![vec!["kind".into()]], ..terms(c) }),
+            "a condition on a field of a table",
         ),
     ] {
         let error = refused(change).unwrap_err();
