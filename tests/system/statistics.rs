@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Output;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -112,18 +113,44 @@ impl Trial {
         run(&propose)
     }
 
-    /// Runs a session to its end; its name and where the platform stands.
-    fn session(&self, template: &Path) -> (String, Value) {
+    /// Proposes a session, which the platform approves; its name.
+    fn proposed(&self, template: &Path) -> String {
         let proposed = self.propose(template);
         assert!(proposed.status.success(), "{}", error_of(&proposed));
         let session = last_object(&proposed)["session"].as_str().unwrap().to_owned();
         self.left.approve("platform", &session);
+        session
+    }
+
+    /// Runs a session to its end; its name and where the platform stands.
+    fn session(&self, template: &Path) -> (String, Value) {
+        let session = self.proposed(template);
         for bank in BANKS {
             self.left.wait(bank, &session, &["proposed"]);
             self.left.approve(bank, &session);
         }
         let ended = self.left.wait("platform", &session, &["closed", "aborted"]);
         (session, ended)
+    }
+
+    /// Waits until the platform has so many signatures of a contract.
+    fn wait_for_signatures(&self, session: &str, count: usize) {
+        let (platform, deadline) = (self.left.directory("platform"), Instant::now() + Duration::from_secs(60));
+        loop {
+            let shown = last_object(&run(&["session", "show", session, "--node", text(&platform), "--json"]));
+            if shown["envelope"]["signatures"].as_array().is_some_and(|signatures| signatures.len() == count) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{shown}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// The template with one table in the place of two.
+    fn other_cells(&self) -> PathBuf {
+        let one = "[[\"district\", \"industry\"]]";
+        let other = std::fs::read_to_string(template()).unwrap().replace("[[\"district\"], [\"industry\"]]", one);
+        self.file("other.toml", &other)
     }
 
     /// What a loop over all rows gives.
@@ -185,10 +212,7 @@ fn banks_add_up_their_books_and_nothing_of_one_bank_shows() {
     assert!(words.contains("no row leaves its bank in any form") && words.contains("district"), "{words}");
 
     // Other cells over the same rows would show the rows between them: the banks refuse.
-    let other = std::fs::read_to_string(template())
-        .unwrap()
-        .replace("[[\"district\"], [\"industry\"]]", "[[\"district\", \"industry\"]]");
-    let (_, ended) = trial.session(&trial.file("other.toml", &other));
+    let (_, ended) = trial.session(&trial.other_cells());
     assert_eq!(ended["stage"], "aborted");
     assert!(ended["reason"].as_str().unwrap().contains("the difference would show the rows"), "{ended}");
     // A data set of another day than the contract's is refused before anything is signed.
@@ -218,4 +242,34 @@ fn banks_add_up_their_books_and_nothing_of_one_bank_shows() {
     audit.extend(directories.iter().map(|node| text(node)));
     let audit = last_object(&run(&audit));
     assert!(audit["verified"] == true && audit["reconciled"] == true, "{audit}");
+}
+
+/// Neither has released anything when the other begins.
+#[test]
+fn sessions_side_by_side_do_not_cut_the_same_rows_in_two_ways() {
+    let mut trial = Trial::new();
+    let both = [trial.proposed(&template()), trial.proposed(&trial.other_cells())];
+    // The last bank signs both and is away until both have begun at the others.
+    for bank in ["bank-3", "bank-1", "bank-2"] {
+        for session in &both {
+            trial.left.wait(bank, session, &["proposed"]);
+            trial.left.approve(bank, session);
+        }
+        if bank == "bank-3" {
+            both.iter().for_each(|session| trial.wait_for_signatures(session, 2));
+            trial.left.stop(bank);
+        }
+    }
+    for session in &both {
+        for node in ["platform", "bank-1", "bank-2"] {
+            trial.left.wait(node, session, &["approved"]);
+        }
+    }
+    trial.left.go_on("bank-3");
+    let ended = both.map(|session| trial.left.wait("platform", &session, &["closed", "aborted"]));
+    let refused = |one: &&Value| {
+        one["reason"].as_str().is_some_and(|reason| reason.contains("the difference would show the rows"))
+    };
+    assert!(ended.iter().any(|one| refused(&one)), "{ended:?}");
+    assert!(ended.iter().filter(|one| one["stage"] == "closed").count() <= 1, "{ended:?}");
 }

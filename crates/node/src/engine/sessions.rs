@@ -13,7 +13,7 @@ use tally_protocol::session::{
 };
 
 use super::step::Step;
-use super::{Engine, book, now};
+use super::{Engine, book, fatal, now};
 use crate::failure::{self, Failure};
 use crate::store::SessionRecord;
 
@@ -50,7 +50,7 @@ impl Engine {
     /// Loads the open sessions after a start; expired ones end.
     pub(super) fn resume_sessions(&mut self) -> Result<(), Failure> {
         for record in self.store.sessions()? {
-            if record.model.is_some() && self.contract_of(&record)?.terms().model.statistics.is_none() {
+            if record.model.is_some() && !self.contract_of(&record)?.terms().is_statistics() {
                 self.load_model(&record)?;
             }
             if !record.ended() && record.stage >= Stage::Approved {
@@ -158,7 +158,8 @@ impl Engine {
     }
 
     /// Enters the sums that this bank is about to help to release into its ledger, in the transaction of the step; a sum that
-    /// the ledger does not admit ends the session, and nothing of this step leaves.
+    /// the ledger does not admit ends the session, and nothing of this step leaves. Sessions that began side by side meet
+    /// here for the first time.
     fn enter_releases(
         &self,
         record: &SessionRecord,
@@ -166,7 +167,16 @@ impl Engine {
     ) -> Result<Result<Vec<Request>, Fault>, Failure> {
         let is_release = |request: &Request| matches!(request, Request::Other(Output::Releasing(_)));
         let (releases, rest): (Vec<_>, Vec<_>) = requests.into_iter().partition(is_release);
-        let least = self.contract_of(record)?.terms().limits.min_cell as usize;
+        if releases.is_empty() {
+            return Ok(Ok(rest));
+        }
+        let contract = self.contract_of(record)?;
+        match self.check_sample(record, contract.terms()) {
+            Err(failure) if fatal(&failure) => return Err(failure),
+            Err(failure) => return Ok(Err(Fault { culprit: self.me().into(), reason: failure.message })),
+            Ok(()) => {}
+        }
+        let least = contract.terms().limits.min_cell as usize;
         let version = record.data_version.unwrap_or_default();
         for request in releases {
             let Request::Other(Output::Releasing(release)) = request else { continue };
@@ -199,7 +209,7 @@ impl Engine {
                     self.store.put_result(&session, &format!("transcript-{round}"), &transcript)?;
                 }
                 // Of statistics the bank keeps nothing of its own.
-                Request::Other(Output::Table(_)) if self.contract_of(&record)?.terms().model.statistics.is_some() => {}
+                Request::Other(Output::Table(_)) if self.contract_of(&record)?.terms().is_statistics() => {}
                 Request::Other(Output::Table(own)) => {
                     self.keep_label_diversity(&record, &own)?;
                     table = Some(own);
@@ -228,7 +238,7 @@ impl Engine {
         let me = self.me().to_owned();
         step.record(Some(&record.session), &me, book::session_state(stage, record.reason.as_deref()));
         tracing::info!(session = record.session, %stage, "session");
-        if stage == Stage::Released && self.contract_of(record)?.terms().model.statistics.is_none() {
+        if stage == Stage::Released && !self.contract_of(record)?.terms().is_statistics() {
             self.register_model(step, record)?;
             self.load_model(record)?;
         }
