@@ -34,14 +34,15 @@ pub(super) fn allowed(log: &VerifiedLog, findings: &mut Vec<Finding>) {
 
 /// What a receiver decided about is what the bank let go, under the same purpose.
 pub(super) fn both_sides(logs: &[VerifiedLog], history: &History, findings: &mut Vec<Finding>) {
+    let told = told(logs);
     for log in logs {
         for entry in &log.entries {
             let Body::OutcomeReport { report, provider, purpose, allowed, denied, .. } = &entry.body else { continue };
             let Some(bank) = find(logs, provider).filter(|bank| bank.party != log.party) else { continue };
-            let decided = allowed + denied.values().sum::<u64>();
-            let what = match told(bank, report) {
+            let decided = denied.values().fold(*allowed, |sum, count| sum.saturating_add(*count));
+            let what = match told.get(&(provider.as_str(), *report)) {
                 None => format!("{provider} does not hold the report of outcomes that was decided about here"),
-                Some(said) if said == (decided, purpose.as_str()) => continue,
+                Some(said) if *said == (decided, purpose.as_str()) => continue,
                 Some((left, _)) => {
                     format!(
                         "{decided} outcomes of a report were decided about, {provider} let {left} go, or for another purpose"
@@ -55,12 +56,17 @@ pub(super) fn both_sides(logs: &[VerifiedLog], history: &History, findings: &mut
     }
 }
 
-/// How many outcomes a bank let go in a report, and for which purpose.
-fn told<'a>(bank: &'a VerifiedLog, name: &Digest) -> Option<(u64, &'a str)> {
-    bank.entries.iter().find_map(|entry| match &entry.body {
-        Body::OutcomeReport { report, purpose, allowed, .. } if report == name => Some((*allowed, purpose.as_str())),
-        _ => None,
-    })
+/// By log and report: how many outcomes were let go, and for which purpose.
+fn told(logs: &[VerifiedLog]) -> BTreeMap<(&str, Digest), (u64, &str)> {
+    let mut told = BTreeMap::new();
+    for log in logs {
+        for entry in &log.entries {
+            if let Body::OutcomeReport { report, purpose, allowed, .. } = &entry.body {
+                told.entry((log.party.as_str(), *report)).or_insert((*allowed, purpose.as_str()));
+            }
+        }
+    }
+    told
 }
 
 #[cfg(test)]
@@ -133,5 +139,6 @@ mod tests {
         one(honest(), vec![report(1, 3, 1, purpose)], "4 outcomes of a report");
         one(honest(), vec![report(1, 3, 0, "pre-screening")], "another purpose");
         one(honest(), vec![report(2, 3, 0, purpose)], "does not hold the report");
+        one(honest(), vec![report(1, 1, u64::MAX, purpose)], "outcomes of a report");
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tally_crypto::transcript::Digest;
 
-use super::{Finding, Kind, find, is_platform};
+use super::{Finding, Kind, ends_before, find, is_platform};
 use crate::entry::{Body, Entry};
 use crate::verify::VerifiedLog;
 
@@ -60,26 +60,27 @@ pub(super) fn deliveries(log: &VerifiedLog, findings: &mut Vec<Finding>) {
 
 /// A bank takes in what the platform has sent it, and nothing else.
 pub(super) fn acknowledged(logs: &[VerifiedLog], findings: &mut Vec<Finding>) {
+    let said: BTreeSet<(&str, &[Digest])> = logs.iter().flat_map(own_acks).collect();
     for platform in logs.iter().filter(|log| is_platform(log)) {
         let mut sent: BTreeSet<(&str, Digest)> = BTreeSet::new();
         for entry in &platform.entries {
+            let bank = entry.actor.as_str();
             match &entry.body {
                 Body::WarningDeliver { warning, grantee } => {
                     sent.insert((grantee, *warning));
                 }
                 Body::WarningAck { warnings } => {
-                    let bank = entry.actor.as_str();
                     if !warnings.iter().all(|warning| sent.contains(&(bank, *warning))) {
-                        let what = format!("{} acknowledged a warning that it was not sent", entry.actor);
+                        let what = format!("{bank} acknowledged a warning that it was not sent");
                         findings.push(Finding::own(Kind::Warning, &platform.party, entry.index, what));
                     }
-                    let there = find(logs, &entry.actor);
-                    let said = there.is_none_or(|log| log.entries.iter().any(|other| other.body == entry.body));
-                    if !said {
-                        let what = format!("{} acknowledged warnings otherwise in its own log", entry.actor);
-                        let parties = [platform.party.as_str(), entry.actor.as_str()];
-                        findings.push(Finding::fault(Kind::Warning, parties, &platform.party, entry.index, what));
-                    }
+                    let Some(there) = find(logs, bank).filter(|_| !said.contains(&(bank, warnings.as_slice()))) else {
+                        continue;
+                    };
+                    let what = format!("{bank} acknowledged warnings otherwise in its own log");
+                    let parties = [platform.party.as_str(), bank];
+                    let finding = Finding::fault(Kind::Warning, parties, &platform.party, entry.index, what);
+                    findings.push(finding.unless(ends_before(there, entry.time)));
                 }
                 _ => {}
             }
@@ -87,10 +88,19 @@ pub(super) fn acknowledged(logs: &[VerifiedLog], findings: &mut Vec<Finding>) {
     }
 }
 
+/// What a log says that its owner has acknowledged.
+fn own_acks(log: &VerifiedLog) -> impl Iterator<Item = (&str, &[Digest])> {
+    log.entries.iter().filter_map(|entry| match &entry.body {
+        Body::WarningAck { warnings } => Some((log.party.as_str(), warnings.as_slice())),
+        _ => None,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::entry::Passage;
+    use crate::reconcile::Severity;
 
     const ONE: Digest = Digest([1; 32]);
 
@@ -153,6 +163,19 @@ mod tests {
         let way = vec![issue(), decide(), deliver(), leave(), ack(), fall()];
         assert_eq!(found(way, vec![ack()]), "");
         assert_eq!(found(vec![issue(), fall()], vec![]), "");
+    }
+
+    #[test]
+    fn a_copy_that_ends_before_an_acknowledgement_accuses_nobody() {
+        let platform = log("platform", vec![issue(), decide(), deliver(), leave(), ack()]);
+        let of = |time: i64| {
+            let mut platform = platform.clone();
+            platform.entries.iter_mut().for_each(|entry| entry.time = time);
+            let mut findings = Vec::new();
+            acknowledged(&[platform, log("bank", Vec::new())], &mut findings);
+            findings.iter().map(|finding| finding.severity).collect::<Vec<_>>()
+        };
+        assert_eq!((of(0), of(1)), (vec![Severity::Fault], vec![Severity::Warning]));
     }
 
     #[test]
