@@ -19,6 +19,9 @@ const COLUMNS: [&str; 8] = ["application", "id", "granted", "amount", "rate", "s
 /// Columns that it may have: the score that was asked for the application, and what a file of rejects says.
 const OPTIONAL: [&str; 2] = ["request", "reason"];
 
+/// First day on which a loan may have begun, Unix milliseconds: 2000-01-01, from which the months of loans are counted.
+const FIRST_START: i64 = 946_684_800_000;
+
 /// What became of an application, as of a day.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -70,11 +73,11 @@ pub struct WrongRow {
     pub reason: String,
 }
 
-/// Reads a file.
+/// Reads a file; rows of days after `today` are wrong.
 ///
 /// # Errors
 /// Fails only if the file as a whole cannot be read: no file, no header, unknown or missing columns.
-pub fn read_outcomes(path: &Path, kind: IdentifierKind) -> Result<OutcomeFile, DataError> {
+pub fn read_outcomes(path: &Path, kind: IdentifierKind, today: Day) -> Result<OutcomeFile, DataError> {
     let refuse = |row, column: Option<&str>, reason: String| DataError {
         file: path.into(),
         row,
@@ -110,7 +113,7 @@ pub fn read_outcomes(path: &Path, kind: IdentifierKind) -> Result<OutcomeFile, D
             Ok(false) => return Ok(OutcomeFile { outcomes, wrong }),
             Ok(true) => {
                 let line = record.position().map_or(line, csv::Position::line);
-                (line, Row { header: &header, record: &record }.outcome(kind))
+                (line, Row { header: &header, record: &record }.outcome(kind, today))
             }
             Err(error) if matches!(error.kind(), csv::ErrorKind::Utf8 { .. }) => {
                 (line, Err((None, "is not UTF-8: save the file as UTF-8".into())))
@@ -171,7 +174,7 @@ struct Row<'a> {
 }
 
 impl Row<'_> {
-    fn outcome(&self, kind: IdentifierKind) -> Result<LoanOutcome, Wrong> {
+    fn outcome(&self, kind: IdentifierKind, today: Day) -> Result<LoanOutcome, Wrong> {
         let (values, names) = (self.record.len(), self.header.len());
         if values != names {
             let reason = format!("has {values} values, the header has {names}: quote values that hold commas");
@@ -184,6 +187,10 @@ impl Row<'_> {
         let subject = kind.canonical(self.text("id"));
         let subject = subject.map_err(|error| (Some("id"), format!("{error}: correct the row")))?;
         let as_of = self.day("as_of")?;
+        if as_of > today {
+            let reason = format!("is later than {today}, today: give the day that the state was known of");
+            return Err((Some("as_of"), reason));
+        }
         let loan = match self.text("granted") {
             "1" | "yes" => Some(self.loan(as_of)?),
             "0" | "no" => {
@@ -206,6 +213,9 @@ impl Row<'_> {
         let start = self.day("start")?;
         if as_of < start {
             return Err((Some("start"), format!("is later than {as_of}, the day of the row: correct one of the two")));
+        }
+        if start < Day::of(FIRST_START) {
+            return Err((Some("start"), format!("is before {}: correct the row", Day::of(FIRST_START))));
         }
         let state = LoanState::named(self.text("state")).ok_or_else(|| {
             let names: Vec<_> = LoanState::ALL.iter().map(|(_, name)| *name).collect();
@@ -251,7 +261,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("outcomes.csv");
         std::fs::write(&path, text).unwrap();
-        read_outcomes(&path, IdentifierKind::Text)
+        read_outcomes(&path, IdentifierKind::Text, "2026-07-01".parse().unwrap())
     }
 
     #[test]
@@ -279,8 +289,11 @@ mod tests {
             ("a-10,e1,1,5,4,2026-01-01,late,2026-02-01", Some("state"), "overdue-30"),
             ("a-11,e1,1,5,4,2026-01-01,current,", Some("as_of"), "YYYY-MM-DD"),
             ("a-12,e1,0", None, "3 values"),
+            ("a-13,e1,0,,,,,2026-07-02", Some("as_of"), "later than 2026-07-01, today"),
+            ("a-14,e1,1,5,4,7461-04-01,current,7461-05-01", Some("as_of"), "today"),
+            ("a-15,e1,1,5,4,1999-12-31,current,2026-02-01", Some("start"), "before 2000-01-01"),
             ("good,e1,0,,,,,2026-02-01", None, ""),
-            ("good,e1,0,,,,,2026-02-01", Some("application"), "line 14"),
+            ("good,e1,0,,,,,2026-02-01", Some("application"), "line 17"),
         ];
         let text: String = rows.iter().map(|(row, _, _)| format!("{row}\n")).collect();
         let file = read(format!("{HEAD}{text}").as_bytes()).unwrap();
@@ -320,7 +333,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let [input, output] = ["in.csv", "out.csv"].map(|name| folder.path().join(name));
         std::fs::write(&input, format!("{HEAD}a-1,e1,0,,,,,2026-02-01\n\"b,1\",e2,2,,,,,2026-02-01\n")).unwrap();
-        let file = read_outcomes(&input, IdentifierKind::Text).unwrap();
+        let file = read_outcomes(&input, IdentifierKind::Text, "2026-07-01".parse().unwrap()).unwrap();
         write_rejects(&input, &file.wrong, &output).unwrap();
         let text = std::fs::read_to_string(&output).unwrap();
         let lines: Vec<_> = text.lines().collect();
