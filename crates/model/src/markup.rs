@@ -46,8 +46,21 @@ pub fn element<const N: usize>(
     Markup(markup)
 }
 
+/// A page in a language that needs nothing else: no script, no font, no network.
+pub fn page(language: &str, title: &str, sheet: &'static str, content: impl IntoIterator<Item = Markup>) -> String {
+    let head = [
+        element("meta", [("charset", "utf-8")], []),
+        element("meta", [("name", "viewport"), ("content", "width=device-width, initial-scale=1")], []),
+        element("title", [], [text(title)]),
+        raw_style(sheet),
+    ];
+    let body = element("body", [], [element("main", [], content)]);
+    let page = element("html", [("lang", language)], [element("head", [], head), body]);
+    format!("<!DOCTYPE html>\n{page}\n")
+}
+
 /// The style sheet, which is ours.
-pub fn raw_style(sheet: &'static str) -> Markup {
+fn raw_style(sheet: &'static str) -> Markup {
     Markup(format!("<style>\n{sheet}</style>"))
 }
 

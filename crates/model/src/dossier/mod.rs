@@ -20,7 +20,7 @@ pub use self::statistics::{StatisticsPage, statistics_page};
 use self::words::Words;
 pub(crate) use self::words::short;
 use crate::learner::Fitted;
-use crate::markup::{Markup, element, raw_style, text};
+use crate::markup::{self, Markup};
 use crate::metrics::ScoreCells;
 use crate::points::Scale;
 use crate::text::{Language, Text};
@@ -157,21 +157,9 @@ pub fn render(dossier: &Dossier, language: Language) -> String {
     page(words, words.of(&dossier.title), chapters::all(dossier, words))
 }
 
-/// A self-contained page.
+/// A page in the dossier's style.
 fn page(words: Words, title: &str, content: Vec<Markup>) -> String {
-    let head = element(
-        "head",
-        [],
-        [
-            element("meta", [("charset", "utf-8")], []),
-            element("meta", [("name", "viewport"), ("content", "width=device-width, initial-scale=1")], []),
-            element("title", [], [text(title)]),
-            raw_style(include_str!("style.css")),
-        ],
-    );
-    let body = element("body", [], [element("main", [], content)]);
-    let page: Markup = element("html", [("lang", words.say("zh-CN", "en"))], [head, body]);
-    format!("<!DOCTYPE html>\n{page}\n")
+    markup::page(words.say("zh-CN", "en"), title, include_str!("style.css"), content)
 }
 
 impl Dossier {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::chapters::{Column, facts, figure, remark, side_by_side, table};
+use super::chapters::{Column, cards, facts, figure, numbered, remark, side_by_side, table};
 use super::page;
 use super::plot::{Axis, Plot};
 use super::words::{Words, count, fixed, p_value, percent, signed};
@@ -55,11 +55,7 @@ pub fn monitor_page(of: &MonitorPage, language: Language) -> String {
         chapters.push((words.say("实际与预期坏账率", "Realised and expected bad rates"), content));
     }
     let mut content = vec![of.masthead(words)];
-    for (place, (title, chapter)) in chapters.into_iter().enumerate() {
-        let number = element("span", [("class", "number")], [text(place + 1)]);
-        let heading = element("h2", [], [number, text(title)]);
-        content.push(element("section", [], [heading].into_iter().chain(chapter)));
-    }
+    content.extend(numbered(chapters));
     page(words, words.of(&of.title), content)
 }
 
@@ -83,7 +79,7 @@ impl MonitorPage {
         let none = || ("–".to_owned(), String::new());
         let score =
             report.scores.last().map_or_else(none, |month| (index(month), reading(month.reading, words).to_owned()));
-        let gravest = report.fields.iter().filter_map(|field| Some((field, field.months.last()?)));
+        let gravest = report.fields.iter().filter_map(|field| Some((field, last_read(&field.months)?)));
         let gravest = gravest.max_by(|one, other| value(one.1).total_cmp(&value(other.1)));
         let field = gravest.map_or_else(none, |(field, month)| (index(month), self.name(&field.field, words)));
         let auc = report.estimated.last().map_or_else(none, |found| {
@@ -97,18 +93,13 @@ impl MonitorPage {
                 format!("{} {}", words.say("预期", "expected"), percent(found.all.expected)),
             )
         });
-        let cards = [
+        cards([
             (words.say("申请人数", "applicants"), (count(report.applicants), String::new())),
             (words.say("分数稳定性", "score stability"), score),
             (words.say("变化最大字段", "most changed field"), field),
             (words.say("估计 AUC", "estimated AUC"), auc),
             (words.say("实际坏账率", "realised bad rate"), bad),
-        ];
-        let card = |(label, (value, below)): (&str, (String, String))| {
-            let part = |class, content: &str| element("div", [("class", class)], [text(content)]);
-            element("div", [("class", "card")], [part("label", label), part("value", &value), part("below", &below)])
-        };
-        element("div", [("class", "cards")], cards.map(card))
+        ])
     }
 
     fn fields(&self, words: Words) -> Vec<Markup> {
@@ -148,8 +139,8 @@ impl MonitorPage {
             (true, Language::En) => {
                 "The platform's own fields, over the applicants of all banks; the platform knows no scores."
             }
-            (false, Language::Zh) => "本行字段；平台方字段的稳定性由平台监测。",
-            (false, Language::En) => "This bank's fields; those of the platform are watched there.",
+            (false, Language::Zh) => "本行知道其分箱的字段；其余字段由平台监测。",
+            (false, Language::En) => "The fields whose bins this bank knows; the others are watched at the platform.",
         };
         content.push(remark(&format!("{scope} {}", rule(words))));
         content
@@ -362,6 +353,11 @@ fn realised_plot(bands: &[Band], words: Words) -> Markup {
     plot.entry("rows", words.say("预期", "expected")).entry("joint", words.say("实际", "realised")).finish()
 }
 
+/// The latest month with enough applicants to be read.
+fn last_read(months: &[Month]) -> Option<&Month> {
+    months.iter().rev().find(|month| month.reading != Reading::None)
+}
+
 fn value(month: &Month) -> f64 {
     month.stability.map_or(0.0, |found| found.index)
 }
@@ -371,12 +367,7 @@ fn index(month: &Month) -> String {
 }
 
 fn reading(reading: Reading, words: Words) -> &'static str {
-    match reading {
-        Reading::None => words.say("样本不足", "too few"),
-        Reading::Stable => words.say("稳定", "stable"),
-        Reading::Watch => words.say("关注", "watch"),
-        Reading::Act => words.say("处置", "act"),
-    }
+    words.say(reading.words().0, reading.words().1)
 }
 
 fn rule(words: Words) -> String {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use tally_crypto::transcript::Digest;
 
-use super::chapters::{Column, facts, figure, remark, table};
+use super::chapters::{Column, cards, facts, figure, remark, table};
 use super::page;
 use super::plot::bars;
 use super::words::{Words, count, fixed, percent, short};
@@ -80,21 +80,16 @@ impl StatisticsPage {
         let Some(total) = &self.found.total else { return Markup::default() };
         let shares = self.found.plan.shares.iter().enumerate().map(|(place, share)| {
             let value = self.found.share(place, total).map_or_else(|| "–".into(), percent);
-            (words.of(&share.title).to_owned(), value, String::new())
+            (words.of(&share.title), (value, String::new()))
         });
         let amounts = self.found.plan.tallies.iter().zip(total);
         let amounts = amounts.filter(|((_, tally), _)| matches!(tally.kind, TallyKind::Amount { .. }));
         let amounts = amounts.map(|((measure, _), sum)| {
             let value = compact(*sum as f64 * self.found.plan.unit, words);
-            (words.of(&measure.title).to_owned(), value, words.of(&self.amounts_in).to_owned())
+            (words.of(&measure.title), (value, words.of(&self.amounts_in).to_owned()))
         });
-        let rows = (words.say("借款户数", "borrowers").to_owned(), count(*total.last().unwrap_or(&0)), String::new());
-        let cards = amounts.take(2).chain([rows]).chain(shares.take(2));
-        let card = |(label, value, below): (String, String, String)| {
-            let part = |class, content: &str| element("div", [("class", class)], [text(content)]);
-            element("div", [("class", "card")], [part("label", &label), part("value", &value), part("below", &below)])
-        };
-        element("div", [("class", "cards")], cards.map(card))
+        let rows = (words.say("借款户数", "borrowers"), (count(*total.last().unwrap_or(&0)), String::new()));
+        cards(amounts.take(2).chain([rows]).chain(shares.take(2)))
     }
 
     fn totals(&self, words: Words) -> Markup {

@@ -131,11 +131,25 @@ pub enum Reading {
 impl Reading {
     /// The customary reading of an index over so many applicants.
     pub fn of(index: f64, rows: i64) -> Self {
+        if rows < FEWEST { Self::None } else { Self::of_enough(index) }
+    }
+
+    /// The customary reading of an index over enough rows.
+    pub fn of_enough(index: f64) -> Self {
         match index {
-            _ if rows < FEWEST => Self::None,
             _ if index < 0.10 => Self::Stable,
             _ if index <= 0.25 => Self::Watch,
             _ => Self::Act,
+        }
+    }
+
+    /// In words, Chinese and English.
+    pub fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Self::None => ("样本不足", "too few"),
+            Self::Stable => ("稳定", "stable"),
+            Self::Watch => ("关注", "watch"),
+            Self::Act => ("处置", "act"),
         }
     }
 }

@@ -60,12 +60,7 @@ impl MonitorVerb {
 
 fn in_words(value: &Value, report: &Report, language: Language) -> String {
     let say = |zh: &'static str, en: &'static str| if language == Language::Zh { zh } else { en };
-    let reading = |reading: Reading| match reading {
-        Reading::None => say("样本不足", "too few"),
-        Reading::Stable => say("稳定", "stable"),
-        Reading::Watch => say("关注", "watch"),
-        Reading::Act => say("处置", "act"),
-    };
+    let reading = |reading: Reading| say(reading.words().0, reading.words().1);
     let line = |name: &str, month: &Month| {
         let index = month.stability.map_or_else(|| "-".into(), |found| format!("{:.4}", found.index));
         format!("  {name:<28} {}  {:>7}  {index}  {}", month.month, month.rows, reading(month.reading))

@@ -186,7 +186,7 @@ pub(crate) fn approve(
 }
 
 /// The contract as the node shows it; its digest is computed here, from what was shown.
-fn read_shown(shown: &Value) -> Result<SealedContract, Failure> {
+pub(super) fn read_shown(shown: &Value) -> Result<SealedContract, Failure> {
     let envelope = serde_json::from_value(shown["envelope"].clone()).map_err(failure::internal)?;
     SealedContract::read(&envelope).map_err(failure::data)
 }

@@ -9,7 +9,7 @@ use tally_model::Fitted;
 use tally_model::dossier::{StatisticsPage, statistics_page};
 use tally_model::statistics::{Group, Statistics};
 use tally_model::text::Text;
-use tally_protocol::session::{Contract, SealedContract, StatisticsTerms};
+use tally_protocol::session::{Contract, StatisticsTerms};
 
 use super::{Language, NodeArgument, Printed, words};
 use crate::control::Command;
@@ -40,8 +40,7 @@ impl StatisticsVerb {
             return Err(failure::usage(text));
         };
         let shown = node.tell(&Command::SessionShow { session: Some(session.clone()) })?;
-        let envelope = serde_json::from_value(shown["envelope"].clone()).map_err(failure::internal)?;
-        let contract = SealedContract::read(&envelope).map_err(failure::data)?;
+        let contract = super::session::read_shown(&shown)?;
         let terms = contract.terms();
         let statistics = terms.model.statistics.as_ref();
         let statistics = statistics.ok_or_else(|| failure::internal("the contract is not one of statistics"))?;

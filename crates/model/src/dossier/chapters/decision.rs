@@ -6,6 +6,7 @@ use crate::dossier::Dossier;
 use crate::dossier::words::{Words, count, fixed, interval, p_value, percent, signed};
 use crate::markup::{Markup, element, text};
 use crate::metrics::{Cell, Estimate, ScoreCells, SwapSet, cut_offs as table_of, score_stability};
+use crate::monitor::Reading;
 
 /// Bands of the cut-off table.
 const BANDS: usize = 20;
@@ -178,9 +179,9 @@ pub(super) fn stability(dossier: &Dossier, words: Words) -> Vec<Markup> {
 
 /// The customary reading of a stability index.
 pub(super) fn verdict(index: f64, words: Words) -> &'static str {
-    match index {
-        _ if index < 0.10 => words.say("稳定", "stable"),
-        _ if index <= 0.25 => words.say("需关注", "to be watched"),
-        _ => words.say("已偏移", "shifted"),
+    match Reading::of_enough(index) {
+        Reading::None | Reading::Stable => words.say("稳定", "stable"),
+        Reading::Watch => words.say("需关注", "to be watched"),
+        Reading::Act => words.say("已偏移", "shifted"),
     }
 }

@@ -1,6 +1,6 @@
 //! What the model is, the figures that decide, who takes part, and on which data.
 
-use super::{Column, facts, paragraph, remark, table};
+use super::{Column, cards, facts, paragraph, remark, table};
 use crate::dossier::Dossier;
 use crate::dossier::words::{Words, count, fixed, interval, percent, signed};
 use crate::markup::{Markup, element, text};
@@ -35,18 +35,13 @@ fn key_figures(dossier: &Dossier, words: Words) -> Markup {
         joint.map_or_else(none, |figures| (fixed(figures.ks.distance.value, 3), interval(&figures.ks.distance, 3)));
     let stability = score_stability(&validation.joint_train, &validation.joint)
         .map_or_else(none, |found| (fixed(found.index, 3), super::decision::verdict(found.index, words).into()));
-    let figures = [
+    cards([
         (words.say("AUC 联合模型", "AUC joint"), auc(&joint)),
         (words.say("AUC 银行自有", "AUC bank-only"), auc(&bank_only)),
         (words.say("AUC 提升", "AUC gained"), difference),
         (words.say("KS 联合模型", "KS joint"), ks),
         (words.say("稳定性指数", "Stability index"), stability),
-    ];
-    let card = |(name, (value, below)): (&str, (String, String))| {
-        let parts = [("label", name), ("value", value.as_str()), ("below", below.as_str())];
-        element("div", [("class", "card")], parts.map(|(class, part)| element("div", [("class", class)], [text(part)])))
-    };
-    element("div", [("class", "cards")], figures.map(card))
+    ])
 }
 
 /// Purpose and parties.

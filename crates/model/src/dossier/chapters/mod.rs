@@ -47,13 +47,26 @@ pub(super) fn all(dossier: &Dossier, words: Words) -> Vec<Markup> {
         (words.say("各轮摘要", "Digests of the rounds"), record::rounds(dossier, words)),
     ];
     let segments = segments::chapter(dossier, words).map(|content| (words.say("分群表现", "Segments"), content));
-    let numbered = before.into_iter().chain(model).chain(segments).chain(after);
-    for (place, (title, content)) in numbered.enumerate() {
+    chapters.extend(numbered(before.into_iter().chain(model).chain(segments).chain(after)));
+    chapters
+}
+
+/// Chapters under their numbers and titles.
+pub(super) fn numbered<'a>(chapters: impl IntoIterator<Item = (&'a str, Vec<Markup>)>) -> impl Iterator<Item = Markup> {
+    chapters.into_iter().enumerate().map(|(place, (title, content))| {
         let number = element("span", [("class", "number")], [text(place + 1)]);
         let heading = element("h2", [], [number, text(title)]);
-        chapters.push(element("section", [], [heading].into_iter().chain(content)));
-    }
-    chapters
+        element("section", [], [heading].into_iter().chain(content))
+    })
+}
+
+/// Figures, large: of each its label, itself, and what stands below it.
+pub(super) fn cards<'a>(cards: impl IntoIterator<Item = (&'a str, (String, String))>) -> Markup {
+    let part = |class, content: &str| element("div", [("class", class)], [text(content)]);
+    let card = |(label, (value, below)): (&str, (String, String))| {
+        element("div", [("class", "card")], [part("label", label), part("value", &value), part("below", &below)])
+    };
+    element("div", [("class", "cards")], cards.into_iter().map(card))
 }
 
 /// A column of a table.

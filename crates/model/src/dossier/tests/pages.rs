@@ -183,6 +183,11 @@ fn monitoring_has_a_page_in_both_languages() {
     for words in ["days &lt;overdue&gt;", "0.290", "too few", "too young", "as expected", "worse", ">act<", ">watch<"] {
         assert!(page.contains(words), "{words}");
     }
+    // A month with few applicants does not make a field the most changed one.
+    let mut few = monitor();
+    let month = Month { rows: 12, reading: Reading::None, ..months(&[0.9]).remove(0) };
+    few.report.fields[2].months.push(month);
+    assert!(monitor_page(&few, Language::En).contains("<div class=\"value\">0.340</div>"));
     let page = monitor_page(&monitor(), Language::Zh);
     look("monitor-zh.html", &page);
     check_well_formed(&page);

@@ -1,7 +1,7 @@
 //! The usage report as one self-contained page: no script, no font, no network; it prints on A4.
 
 use tally_audit::report::Report;
-use tally_model::markup::{Markup, element, raw_style, text};
+use tally_model::markup::{self, Markup, element, text};
 
 use super::terms::in_words;
 use crate::cli::Language;
@@ -10,12 +10,6 @@ use crate::cli::Language;
 pub(super) fn render(report: &Report, language: Language) -> String {
     let page = Page { report, language };
     let title = page.say("数据使用报告", "Use of data");
-    let head = [
-        element("meta", [("charset", "utf-8")], []),
-        element("meta", [("name", "viewport"), ("content", "width=device-width, initial-scale=1")], []),
-        element("title", [], [text(title)]),
-        raw_style(include_str!("page.css")),
-    ];
     let chapters = [
         element("h1", [], [text(title)]),
         element("p", [("class", "lead")], [text(page.scope())]),
@@ -24,9 +18,7 @@ pub(super) fn render(report: &Report, language: Language) -> String {
         chapter(page.say("授权、异议、删除与查阅", "Consents, objections, deletion, access"), [page.events()]),
         chapter(page.say("所依据的日志", "Logs"), [page.logs()]),
     ];
-    let body = element("body", [], [element("main", [], chapters)]);
-    let page = element("html", [("lang", page.say("zh-CN", "en"))], [element("head", [], head), body]);
-    format!("<!DOCTYPE html>\n{page}\n")
+    markup::page(page.say("zh-CN", "en"), title, include_str!("page.css"), chapters)
 }
 
 fn chapter<const N: usize>(title: &str, content: [Markup; N]) -> Markup {
