@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tally_city::{City, Options, consent_event, consent_id, signed_consent, signed_list};
 use tally_crypto::sign::Envelope;
+use tally_crypto::transcript::Digest;
 use tally_policy::{EventKind, Form, Level};
 
 use crate::left::Left;
@@ -190,11 +191,24 @@ impl Trial {
         report.as_array().unwrap().iter().map(|rule| rule["total"][name].as_u64().unwrap()).sum()
     }
 
-    fn end_consent(&self, subject: &str, bank: &str, kind: EventKind, nodes: &[&str]) {
+    fn end_consent(&self, subject: &str, bank: &str, kind: EventKind, nodes: &[&str]) -> Digest {
+        self.follow_consent(subject, bank, None, kind, nodes)
+    }
+
+    /// Something happens to a consent, after what happened last; its digest.
+    fn follow_consent(
+        &self,
+        subject: &str,
+        bank: &str,
+        last: Option<Digest>,
+        kind: EventKind,
+        nodes: &[&str],
+    ) -> Digest {
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
         let time = i64::try_from(since.as_millis()).unwrap();
-        let (_, line) = consent_event(&self.city, subject, bank, None, kind, time).unwrap();
+        let (digest, line) = consent_event(&self.city, subject, bank, last, kind, time).unwrap();
         self.import("consent", &line, nodes);
+        digest
     }
 
     /// Gives a list or a line of consents to nodes.
@@ -217,10 +231,12 @@ impl Trial {
     }
 }
 
-/// The shipped rules without those over points.
+/// The shipped rules without those over points; their warnings count for years, since the days of these data lie in the past.
 fn field_rules() -> String {
     let all = include_str!("../../models/templates/warnings.toml");
-    all.split_once("# Migration").unwrap().0.to_owned()
+    let rules = all.split_once("# Migration").unwrap().0;
+    let longer = |line: &str| if line.starts_with("days =") { "days = 3660\n".into() } else { format!("{line}\n") };
+    rules.lines().map(longer).collect()
 }
 
 /// A known set of changes: exactly its warnings, at exactly the banks that may watch and have the borrower, once.
@@ -272,23 +288,35 @@ fn what_changed_reaches_exactly_those_who_may_watch_it() {
 fn ended_consents_get_nothing_and_the_rest_arrives_once() {
     let mut trial = Trial::new(&field_rules());
     let own = trial.watched("bank-1", true);
-    let [revoked, paused, late, first, second] = [0, 1, 2, 3, 4].map(|place: usize| own[place].clone());
+    let [revoked, paused, late, first, second, asleep] = [0, 1, 2, 3, 4, 5].map(|place: usize| own[place].clone());
     trial.end_consent(&revoked, "bank-1", EventKind::Revoke, &["platform", "bank-1"]);
     trial.end_consent(&paused, "bank-1", EventKind::Pause, &["platform", "bank-1"]);
     trial.left.stop("bank-1");
-    for subject in [&revoked, &paused, &late, &first, &second] {
+    for subject in [&revoked, &paused, &late, &first, &second, &asleep] {
         trial.set(subject, "court_cases_24m", trial.value(subject, "court_cases_24m") + 1.0);
     }
     trial.next_day();
     // The bank is away: what waits for it under a consent that ends now is dropped, the rest outlives a kill of the platform.
     trial.end_consent(&late, "bank-1", EventKind::Revoke, &["platform"]);
+    let pause = trial.end_consent(&asleep, "bank-1", EventKind::Pause, &["platform"]);
     trial.left.stop("platform");
     trial.left.go_on("platform");
     trial.left.go_on("bank-1");
+    // Under a consent that is paused it waits, and arrives once that is resumed.
+    trial.until(|| trial.inbox("bank-1").len() == 2);
+    let state = |subject: &str| {
+        let all = trial.order_done("list", "platform", &["--all"]);
+        let own = |one: &&Value| one["subject"] == subject && one["bank"] == "bank-1";
+        all.as_array().unwrap().iter().find(own).unwrap()["state"].clone()
+    };
+    assert_eq!(state(&asleep), "pending");
+    trial.follow_consent(&asleep, "bank-1", Some(pause), EventKind::Resume, &["platform"]);
+    trial.left.stop("platform");
+    trial.left.go_on("platform");
     trial.settled();
     let gone = [revoked.as_str(), paused.as_str(), late.as_str()];
     let expected: Found = trial
-        .expected(&[&revoked, &paused, &late, &first, &second].map(|one| (one.as_str(), "court-case-opened")))
+        .expected(&[&revoked, &paused, &late, &first, &second, &asleep].map(|one| (one.as_str(), "court-case-opened")))
         .into_iter()
         .filter(|(bank, subject, _)| bank != "bank-1" || !gone.contains(&subject.as_str()))
         .collect();
@@ -323,16 +351,20 @@ fn ended_consents_get_nothing_and_the_rest_arrives_once() {
     assert!(!stranger.status.success());
     trial.order_done("close", "bank-1", &[by.as_slice(), &[one.as_str(), "--outcome", "limit-cut"]].concat());
     trial.order_done("close", "bank-1", &[by.as_slice(), &[two.as_str(), "--outcome", "false-alarm"]].concat());
+    trial.order_done("close", "bank-1", &[by.as_slice(), &[name(&asleep).as_str(), "--outcome", "known"]].concat());
     let bad = trial.order("close", "bank-1", &[by.as_slice(), &[one.as_str(), "--outcome", "nothing"]].concat());
     assert_eq!(bad.status.code(), Some(2));
     let open = trial.order_done("list", "bank-1", &[]);
     assert!(open.as_array().unwrap().is_empty(), "{open}");
     trial.until(|| {
         let report = trial.order_done("report", "platform", &[]);
-        report[0]["banks"]["bank-1"]["outcomes"] == json!({ "false-alarm": 1, "limit-cut": 1 })
+        report[0]["banks"]["bank-1"]["outcomes"] == json!({ "false-alarm": 1, "known": 1, "limit-cut": 1 })
     });
     let report = trial.order_done("report", "platform", &[]);
-    assert_eq!((&report[0]["rule"], &report[0]["total"]["useful_share"]), (&json!("court-case-opened"), &json!(0.5)));
+    assert_eq!(
+        (&report[0]["rule"], &report[0]["total"]["useful_share"]),
+        (&json!("court-case-opened"), &json!(1.0 / 3.0))
+    );
     trial.verified();
 }
 
@@ -369,11 +401,19 @@ fn objections_hold_warnings_back_and_corrections_recall_them() {
     let right = (trial.value(&wrong, field) - 1.0).to_string();
     settle(&object(&wrong), &["--value", &right]);
     trial.settled();
-    let inbox = trial.inbox("bank-1");
-    let mut states: Vec<_> =
-        inbox.iter().filter(|one| one["subject"] == wrong.as_str()).map(|one| one["state"].clone()).collect();
-    states.sort_by_key(ToString::to_string);
-    assert_eq!(states, [json!("new"), json!("recalled")]);
+    let states = |subject: &str| {
+        let inbox = trial.inbox("bank-1");
+        let mut states: Vec<_> =
+            inbox.iter().filter(|one| one["subject"] == subject).map(|one| one["state"].clone()).collect();
+        states.sort_by_key(ToString::to_string);
+        states
+    };
+    assert_eq!(states(&wrong), [json!("new"), json!("recalled")]);
+    // The first one was looked at as well, and was right: the same change is a warning once more.
+    let same = trial.value(&kept, field).to_string();
+    settle(&object(&kept), &["--value", &same]);
+    trial.settled();
+    assert_eq!(states(&kept), [json!("new"), json!("recalled")]);
 
     // A field that stays at the platform warns where the consent reaches its level, and nowhere else.
     let list = signed_list(&trial.city, |list| {
@@ -396,7 +436,7 @@ fn objections_hold_warnings_back_and_corrections_recall_them() {
     trial.settled();
     let inbox = trial.inbox("bank-1");
     assert_eq!((inbox.len(), trial.total("issued")), (before + 1, count + 1));
-    assert_eq!(inbox.iter().filter(|one| one["subject"] == kept.as_str()).count(), 2);
+    assert_eq!(inbox.iter().filter(|one| one["subject"] == kept.as_str()).count(), 3);
     trial.verified();
 }
 
@@ -404,7 +444,7 @@ fn objections_hold_warnings_back_and_corrections_recall_them() {
 #[test]
 fn migration_of_points_is_what_scores_show() {
     let rules = "version = 1\ndataset = \"enterprises\"\n[[rule]]\nid = \"points-fell\"\nof = { points = \"champion\" }\n\
-                 when = { falls_by = 5.0 }\nseverity = \"watch\"\ndays = 30\ntext = { zh = \"下降\", en = \"fell\" }\n";
+                 when = { falls_by = 5.0 }\nseverity = \"watch\"\ndays = 3660\ntext = { zh = \"下降\", en = \"fell\" }\n";
     let mut trial = Trial::new(rules);
     let own: Vec<_> = trial.watched("bank-1", true).into_iter().take(12).collect();
     let score = |trial: &Trial, subject: &str| {

@@ -194,6 +194,11 @@ pub enum Condition {
 }
 
 impl Condition {
+    /// Whether it may come to hold by itself: time passes, or the enterprise resumes what it has paused.
+    pub fn is_temporary(&self) -> bool {
+        matches!(self, Self::NotYet | Self::Paused | Self::TooSoon)
+    }
+
     /// A code for programs.
     pub fn code(&self) -> &'static str {
         match self {
@@ -229,6 +234,8 @@ pub struct Clearance<'a> {
     list: &'a SignedList,
     newest: &'a SignedList,
     register: &'a Register,
+    /// Whether uses must lie apart as the consent says.
+    spaced: bool,
 }
 
 /// What is known of scopes under one question: many consents share one.
@@ -237,7 +244,12 @@ type Judged = Vec<Option<Result<(), Condition>>>;
 impl<'a> Clearance<'a> {
     /// A decision point.
     pub fn new(list: &'a SignedList, register: &'a Register) -> Self {
-        Self { list, newest: list, register }
+        Self { list, newest: list, register, spaced: true }
+    }
+
+    /// The same for what is no use itself, and may be followed by one later: how long ago the last use was does not matter.
+    pub fn without_use(self) -> Self {
+        Self { spaced: false, ..self }
     }
 
     /// The same under a newer list, whose fields at level 4 are refused whatever the other one says of them.
@@ -273,7 +285,8 @@ impl<'a> Clearance<'a> {
         Ok(Cleared { value: subject, consents: vec![consent], basis: basis.digest() })
     }
 
-    /// The subject, if what was told under a consent may be told again under it, corrected: its uses may be used up.
+    /// The subject, if what was told under a consent may be told again under it, corrected, or be taken in by whom it was told:
+    /// its uses may be used up.
     pub fn again<'s>(&self, subject: &'s str, question: &Question<'_>) -> Option<Cleared<&'s str>> {
         let holds = |(place, entry): &(u32, &Entry)| {
             let state = self.register.state_of(*place, entry, question.time);
@@ -382,7 +395,8 @@ impl<'a> Clearance<'a> {
             State::Expired => return Err(Condition::Expired),
             State::Exhausted => return Err(Condition::Exhausted),
         }
-        if let Fetch::Periodic { every_days, .. } = self.register.scope_at(entry.scope).fetch
+        if self.spaced
+            && let Fetch::Periodic { every_days, .. } = self.register.scope_at(entry.scope).fetch
             && question.time < entry.last_use.saturating_add(i64::from(every_days) * Day::MILLISECONDS)
         {
             return Err(Condition::TooSoon);

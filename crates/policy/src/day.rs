@@ -20,6 +20,11 @@ impl Day {
         Self(time.div_euclid(Self::MILLISECONDS))
     }
 
+    /// Its first moment, Unix milliseconds.
+    pub fn begins(self) -> i64 {
+        self.0.saturating_mul(Self::MILLISECONDS)
+    }
+
     /// Days from this one to `later`; negative if that one is earlier.
     pub fn until(self, later: Self) -> i64 {
         later.0 - self.0
@@ -132,6 +137,7 @@ mod tests {
         assert_eq!(Day::of(0).to_string(), "1970-01-01");
         assert_eq!(Day::of(-1).to_string(), "1969-12-31");
         assert_eq!(Day::of(1_767_225_600_000).to_string(), "2026-01-01");
+        assert_eq!(Day::of(1_767_225_600_001).begins(), 1_767_225_600_000);
         assert_eq!("2026-03-01".parse::<Day>().unwrap().until("2026-02-27".parse().unwrap()), -2);
         for text in ["", "2026", "2026-1-01", "2026-13-01", "2026-00-01", "2026-02-29", "2026-02-30", "+026-02-01", "x"]
         {

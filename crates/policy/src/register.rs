@@ -281,12 +281,6 @@ impl Register {
         Some(self.entries[place as usize].not_after)
     }
 
-    /// To whom a consent is; `None` if it is not here.
-    pub fn grantee(&self, digest: &Digest) -> Option<&str> {
-        let place = *self.by_digest.get(digest)?;
-        Some(&self.scopes[self.entries[place as usize].scope as usize].grantee)
-    }
-
     /// The last link of a consent's chain, which its next event names; `None` if it is not here.
     pub fn last_event(&self, digest: &Digest) -> Option<Digest> {
         let place = *self.by_digest.get(digest)?;

@@ -306,6 +306,7 @@ impl Engine {
         if self.last_sweep.elapsed() >= SWEEP {
             self.last_sweep = Instant::now();
             self.look_again()?;
+            self.look_for_waiting()?;
             self.erase_nightly()?;
             self.store.forget_calls(now())?;
         }

@@ -3,7 +3,9 @@
 //! What leaves, to whom, and what each side learns stands in [`tally_protocol::warning`]. A run compares the data set with what
 //! the rules read last (the baseline, which is the platform's own), looks at rows that moved and that some consent lets a bank
 //! watch, and issues warnings. A warning leaves in a step of its own, once its bank is there, under a second decision of the
-//! policy engine, which counts the use: so nothing is delivered, nor waits to be sent, under a consent that has ended since.
+//! policy engine, which counts the use: so nothing is delivered, nor waits to be sent, under a consent that has ended since. Where
+//! that decision may come out otherwise soon (the enterprise has paused its consent, or it was used a short while ago), the
+//! warning waits until it expires.
 
 mod deliver;
 mod inbox;
@@ -72,6 +74,9 @@ pub(super) struct Issued {
     dropped: Option<String>,
 }
 
+/// Why a warning was called back, or did not leave: a value that it rests on was wrong.
+const CORRECTED: &str = "corrected";
+
 /// Name of the record of the last run, beside the baselines.
 const LAST_RUN: &str = "last-run";
 
@@ -86,8 +91,8 @@ impl Engine {
         self.look_for_waiting()
     }
 
-    /// Notes the banks that warnings wait for.
-    fn look_for_waiting(&mut self) -> Result<(), Failure> {
+    /// Notes the banks that warnings wait for: those that could not leave then may be free to leave now.
+    pub(super) fn look_for_waiting(&mut self) -> Result<(), Failure> {
         let pending = self.store.warning_counts()?;
         let waiting = pending.into_keys().filter(|(.., state)| *state == WarningState::Pending);
         self.warnings.waiting.extend(waiting.map(|(bank, ..)| bank));

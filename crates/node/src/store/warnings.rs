@@ -73,12 +73,10 @@ impl Store {
         self.warnings_where(&format!("{COLUMNS} ORDER BY rowid"), [])
     }
 
-    /// Warnings in a state, the oldest first.
-    pub(crate) fn warnings_in<T: DeserializeOwned>(
-        &self,
-        state: WarningState,
-    ) -> Result<Vec<StoredWarning<T>>, Failure> {
-        self.warnings_where(&format!("{COLUMNS} WHERE state = ?1 ORDER BY rowid"), [text(&state)?])
+    /// Warnings that have not left for a bank, the oldest first.
+    pub(crate) fn pending_warnings<T: DeserializeOwned>(&self, bank: &str) -> Result<Vec<StoredWarning<T>>, Failure> {
+        let statement = format!("{COLUMNS} WHERE state = ?1 AND bank = ?2 ORDER BY rowid");
+        self.warnings_where(&statement, [text(&WarningState::Pending)?, bank.into()])
     }
 
     /// Warnings about an enterprise, by its keyed hash, the oldest first.

@@ -163,6 +163,9 @@ fn uses_are_counted_and_spaced() {
     weekly.count_use(&ask(&weekly, &|_| {}).unwrap(), 1, DAY);
     assert_eq!(ask(&weekly, &|q| q.time = 8 * DAY - 1), Err(Condition::TooSoon));
     assert!(ask(&weekly, &|q| q.time = 8 * DAY).is_ok());
+    let (list, soon) = (two_fields(), Question { time: DAY, ..question(&["paid"]) });
+    assert_eq!(Clearance::new(&list, &weekly).subject("e", &soon).unwrap_err(), Condition::TooSoon);
+    assert!(Clearance::new(&list, &weekly).without_use().subject("e", &soon).is_ok());
     let one_time = Consent { fetch: Fetch::OneTime, application: Some("loan-7".into()), ..consent() };
     let mut one_time = register(&[one_time]);
     let for_loan = |q: &mut Question<'_>| q.application = Some(application_digest("loan-7"));

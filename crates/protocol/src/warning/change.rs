@@ -58,11 +58,11 @@ pub struct Event<'a> {
 }
 
 impl Event<'_> {
-    /// The name of its warning to a bank: the same for the same change on the same day, and under the platform's `key` no
-    /// hint at the enterprise, since identifiers could be guessed.
-    pub fn id(&self, key: &Seed, grantee: &str, day: Day) -> Digest {
+    /// The name of its warning to a bank: the same for the same change on the same day, but another one once so many warnings
+    /// of it were `recalled`; and under the platform's `key` no hint at the enterprise, since identifiers could be guessed.
+    pub fn id(&self, key: &Seed, grantee: &str, day: Day, recalled: u32) -> Digest {
         // Panic safety: serialising to a growing vector cannot fail for types without custom errors.
-        let readings = postcard::to_allocvec(&(&self.before, &self.after)).expect("readings serialise");
+        let readings = postcard::to_allocvec(&(&self.before, &self.after, recalled)).expect("readings serialise");
         let day = day.to_string();
         let names = [grantee, self.rule, self.subject, &day].map(str::as_bytes);
         let parts = [names.as_slice(), &[&readings]].concat();

@@ -20,7 +20,7 @@
 //! **Assumptions.** Semi-honest parties, an authenticated link. A bank that keeps what it should drop learns warnings about
 //! enterprises that consented to its watching them, and that are not its borrowers.
 //!
-//! **Cost.** One message a run and bank with about 250 bytes a warning, one with 33 bytes a warning back.
+//! **Cost.** One message a run and bank, or several of at most [`MOST`] warnings, with about 250 bytes a warning, one with 33 bytes a warning back.
 //!
 //! ```text
 //! platform                                     bank
@@ -40,10 +40,17 @@ mod tests;
 pub use change::{Change, Event, Reading, Snapshot};
 pub use rules::{Condition, Rule, Rules, RulesError, Severity, Source};
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use tally_crypto::transcript::Digest;
 use tally_model::text::Text;
 use tally_policy::{Cleared, Day};
+
+use crate::wire;
+
+/// Most warnings in one message: whoever takes it in names all of them in one entry of its log, which holds 65,535 bytes.
+pub const MOST: usize = 500;
 
 /// Platform to bank: what came up, and what came up wrongly.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -164,24 +171,47 @@ impl Warnings {
     }
 }
 
-macro_rules! codec {
-    ($($message:ty),*) => {
-        $(impl $message {
-            /// The message as bytes.
-            pub fn encode(&self) -> Vec<u8> {
-                // Panic safety: serialising to a growing vector cannot fail for types without custom errors.
-                postcard::to_allocvec(self).expect("messages serialise")
-            }
+impl Warnings {
+    /// The message as bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        wire::encode(self)
+    }
 
-            /// Reads a message; trailing bytes are refused.
-            pub fn decode(bytes: &[u8]) -> Option<Self> {
-                match postcard::take_from_bytes(bytes) {
-                    Ok((message, [])) => Some(message),
-                    _ => None,
-                }
-            }
-        })*
-    };
+    /// Reads a message; one with more than [`MOST`] warnings, a warning twice, or trailing bytes is refused.
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        let message: Self = wire::decode(bytes)?;
+        let names = message.raised.iter().map(|warning| warning.id).chain(message.recalled.iter().copied());
+        bounded(names).then_some(message)
+    }
 }
 
-codec!(Warnings, WarningAck, WarningOutcome);
+impl WarningAck {
+    /// The message as bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        wire::encode(self)
+    }
+
+    /// Reads a message; one with more than [`MOST`] warnings, a warning twice, or trailing bytes is refused.
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        let ack: Self = wire::decode(bytes)?;
+        bounded(ack.warnings.iter().copied()).then_some(ack)
+    }
+}
+
+impl WarningOutcome {
+    /// The message as bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        wire::encode(self)
+    }
+
+    /// Reads a message; trailing bytes are refused.
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        wire::decode(bytes)
+    }
+}
+
+/// Whether these are names of warnings that one message may hold.
+fn bounded(names: impl Iterator<Item = Digest>) -> bool {
+    let mut seen = BTreeSet::new();
+    names.take(MOST + 1).all(|name| seen.insert(name)) && seen.len() <= MOST
+}

@@ -145,7 +145,7 @@ fn names_are_the_same_for_the_same_change_and_for_nothing_else() {
         let (before, after) = (Reading::Number(before), Reading::Number(after));
         Event { rule: "rises", subject, before, after }
     };
-    let name = |event: Event<'_>, key: u8, bank: &str, day| event.id(&Seed::new([key; 32]), bank, day);
+    let name = |event: Event<'_>, key: u8, bank: &str, day| event.id(&Seed::new([key; 32]), bank, day, 0);
     let one = name(event("e1", 0.0, 1.0), 1, "bank-1", day);
     assert_eq!(one, name(event("e1", 0.0, 1.0), 1, "bank-1", day));
     let others = [
@@ -154,6 +154,7 @@ fn names_are_the_same_for_the_same_change_and_for_nothing_else() {
         name(event("e1", 0.0, 1.0), 2, "bank-1", day),
         name(event("e1", 0.0, 1.0), 1, "bank-2", day),
         name(event("e1", 0.0, 1.0), 1, "bank-1", "2026-08-31".parse().unwrap()),
+        event("e1", 0.0, 1.0).id(&Seed::new([1; 32]), "bank-1", day, 1),
     ];
     assert!(others.iter().all(|other| *other != one));
 }
@@ -223,6 +224,13 @@ fn messages_come_back_as_they_were_and_carry_no_value() {
     let mut longer = message.encode();
     longer.push(0);
     assert_eq!(Warnings::decode(&longer), None);
+    let names =
+        |count: usize| -> Vec<_> { (0..count).map(|place| Digest::of("name", &[&place.to_be_bytes()])).collect() };
+    for (names, holds) in [(names(MOST), true), (names(MOST + 1), false), ([names(2), names(1)].concat(), false)] {
+        let ack = WarningAck { warnings: names.clone() };
+        assert_eq!(WarningAck::decode(&ack.encode()).is_some(), holds, "{}", names.len());
+        assert_eq!(Warnings::decode(&Warnings::recalled(names).encode()).is_some(), holds);
+    }
     for outcome in Outcome::ALL {
         let told = WarningOutcome { rule: "rises".into(), outcome };
         assert_eq!(WarningOutcome::decode(&told.encode()), Some(told));

@@ -4,26 +4,23 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tally_audit::Body;
 use tally_crypto::transcript::{Digest, commit};
-use tally_policy::{Cleared, Purpose};
-use tally_protocol::warning::{Snapshot, Warning, WarningAck, WarningOutcome, Warnings};
+use tally_policy::{Cleared, Condition, Purpose};
+use tally_protocol::warning::{MOST, Snapshot, Warning, WarningAck, WarningOutcome, Warnings};
 
 use super::super::step::Step;
 use super::super::{Engine, fatal, random_bytes};
-use super::Issued;
+use super::{CORRECTED, Issued};
 use crate::failure::{self, Failure};
 use crate::store::{StoredWarning, WarningState};
-
-/// Warnings in one message: a frame holds many more.
-const MOST: usize = 1000;
 
 impl Engine {
     /// Sends a bank what waits for it.
     pub(super) fn deliver_warnings(&mut self, bank: &str) -> Result<(), Failure> {
-        let mut pending = self.store.warnings_in::<Issued>(WarningState::Pending)?;
-        pending.retain(|kept| kept.bank == bank);
-        while !pending.is_empty() {
-            let rest = pending.split_off(pending.len().min(MOST));
-            let part = std::mem::replace(&mut pending, rest);
+        let mut of_subject: BTreeMap<String, Vec<StoredWarning<Issued>>> = BTreeMap::new();
+        for kept in self.store.pending_warnings::<Issued>(bank)? {
+            of_subject.entry(kept.what.subject.clone()).or_default().push(kept);
+        }
+        for part in parts(of_subject.into_values(), MOST) {
             match self.step(|engine, step| engine.deliver(step, bank, part)) {
                 Err(failure) if fatal(&failure) => return Err(failure),
                 Err(failure) => tracing::warn!(bank, %failure, "warnings were not delivered"),
@@ -33,14 +30,12 @@ impl Engine {
         Ok(())
     }
 
-    fn deliver(&mut self, step: &mut Step, bank: &str, pending: Vec<StoredWarning<Issued>>) -> Result<(), Failure> {
-        let mut of_subject: BTreeMap<String, Vec<StoredWarning<Issued>>> = BTreeMap::new();
-        for kept in pending {
-            of_subject.entry(kept.what.subject.clone()).or_default().push(kept);
-        }
+    /// Sends warnings, those about an enterprise together.
+    fn deliver(&mut self, step: &mut Step, bank: &str, part: Vec<Vec<StoredWarning<Issued>>>) -> Result<(), Failure> {
         let mut leaving = Vec::new();
-        for (subject, kept) in of_subject {
-            leaving.extend(self.decide_warnings(step, bank, &subject, kept)?);
+        for pending in part {
+            let Some(subject) = pending.first().map(|kept| kept.what.subject.clone()) else { continue };
+            leaving.extend(self.decide_warnings(step, bank, &subject, pending)?);
         }
         if leaving.is_empty() {
             return Ok(());
@@ -66,15 +61,17 @@ impl Engine {
                 continue;
             }
             let question = self.watching(bank, &fields, kept.what.day, step.now);
-            let refused = match clearance.subject(subject, &question) {
-                Err(condition) => Some(condition.code()),
-                Ok(_) if kept.what.expires <= step.now => Some("lapsed"),
-                Ok(_) => None,
+            let code = match clearance.subject(subject, &question) {
+                Err(condition) if !condition.is_temporary() => condition.code(),
+                _ if kept.what.expires <= step.now => "lapsed",
+                // It waits until the condition holds again.
+                Err(_) => continue,
+                Ok(_) => {
+                    ready.push(kept);
+                    continue;
+                }
             };
-            match refused {
-                Some(code) => self.drop_warning(step, &mut kept, WarningState::Dropped, code)?,
-                None => ready.push(kept),
-            }
+            self.drop_warning(step, &mut kept, WarningState::Dropped, code)?;
         }
         let (Some(newest), list) = (ready.iter().map(|kept| kept.what.day).max(), self.sharing_list()?.version())
         else {
@@ -84,6 +81,9 @@ impl Engine {
             ready.iter().flat_map(|kept| kept.what.fields.iter().map(String::as_str)).collect();
         let fields: Vec<_> = fields.into_iter().collect();
         let decision = clearance.subject(subject, &self.watching(bank, &fields, newest, step.now));
+        if decision.as_ref().is_err_and(Condition::is_temporary) {
+            return Ok(Vec::new());
+        }
         let salt = random_bytes()?;
         let consent = decision.as_ref().ok().and_then(|cleared| cleared.consents().first()).copied();
         let body = Body::Decision {
@@ -153,7 +153,7 @@ impl Engine {
                 recalled.entry(kept.bank.clone()).or_default().push(kept.id);
             }
             let state = if left { WarningState::Recalled } else { WarningState::Dropped };
-            self.drop_warning(step, &mut kept, state, "corrected")?;
+            self.drop_warning(step, &mut kept, state, CORRECTED)?;
             let baseline: Option<Snapshot> = self.store.warning_baseline(&kept.what.source)?;
             if let Some(mut baseline) = baseline {
                 baseline.put(&kept.what.column, subject, &kept.what.before);
@@ -161,7 +161,9 @@ impl Engine {
             }
         }
         for (bank, ids) in recalled {
-            self.write(step, &bank, "", "warning", "warning", Warnings::recalled(ids).encode())?;
+            for part in ids.chunks(MOST) {
+                self.write(step, &bank, "", "warning", "warning", Warnings::recalled(part.to_vec()).encode())?;
+            }
         }
         Ok(())
     }
@@ -221,6 +223,26 @@ impl Engine {
     }
 }
 
+/// Groups in parts of `most` members, none in two of them: an enterprise is decided about, and its consent used, once. What is
+/// over of a group larger than a part waits for the next time.
+fn parts<T>(groups: impl IntoIterator<Item = Vec<T>>, most: usize) -> Vec<Vec<Vec<T>>> {
+    let (mut parts, mut room) = (Vec::<Vec<Vec<T>>>::new(), 0);
+    for mut group in groups {
+        group.truncate(most);
+        match parts.last_mut().filter(|_| group.len() <= room) {
+            Some(part) => {
+                room -= group.len();
+                part.push(group);
+            }
+            None => {
+                room = most - group.len();
+                parts.push(vec![group]);
+            }
+        }
+    }
+    parts
+}
+
 /// The warning as it leaves.
 fn told(kept: &StoredWarning<Issued>, subject: &str, consent: Digest) -> Warning {
     let Issued { severity, text, rules, day, expires, .. } = kept.what.clone();
@@ -234,5 +256,21 @@ fn told(kept: &StoredWarning<Issued>, subject: &str, consent: Digest) -> Warning
         day,
         expires,
         consent,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_enterprise_is_cut_in_two() {
+        let groups = |sizes: &[usize]| sizes.iter().map(|size| vec![(); *size]).collect::<Vec<_>>();
+        let sizes = |parts: Vec<Vec<Vec<()>>>| -> Vec<Vec<usize>> {
+            parts.iter().map(|part| part.iter().map(Vec::len).collect()).collect()
+        };
+        assert_eq!(sizes(parts(groups(&[2, 2, 2, 1, 4]), 5)), [vec![2, 2], vec![2, 1], vec![4]]);
+        assert_eq!(sizes(parts(groups(&[7, 5]), 5)), [[5], [5]]);
+        assert!(parts(groups(&[]), 5).is_empty());
     }
 }

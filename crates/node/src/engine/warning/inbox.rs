@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tally_audit::Body;
 use tally_crypto::sign::Signature;
 use tally_crypto::transcript::{Digest, commit};
-use tally_policy::State;
+use tally_policy::Question;
 use tally_protocol::warning::{Outcome, Warning, WarningAck, WarningOutcome, Warnings};
 
 use super::super::step::Step;
@@ -55,11 +55,17 @@ impl Engine {
             .ok_or_else(|| failure::refused(format!("{peer} sent something that is not a message of warnings")))?
             .into_parts();
         let warnings = raised.iter().map(|warning| warning.id).chain(recalled.iter().copied()).collect();
-        let portfolio = self.portfolio()?;
-        for warning in raised {
-            if portfolio.contains(&warning.subject) && self.may_be_kept(&warning) {
+        let portfolio = if raised.is_empty() { BTreeSet::new() } else { self.portfolio()? };
+        let mut refused = 0u64;
+        for warning in raised.into_iter().filter(|warning| portfolio.contains(&warning.subject)) {
+            if self.may_be_kept(peer, &warning)? {
                 self.keep_warning(step, peer, warning)?;
+            } else {
+                refused += 1;
             }
+        }
+        if refused > 0 {
+            tracing::warn!(from = peer, refused, "warnings came under consents that are not in force here");
         }
         for id in recalled {
             // Those outside of the portfolio are not here.
@@ -74,11 +80,13 @@ impl Engine {
         Ok(())
     }
 
-    /// The consent that the platform names must be in force here too: neither node alone can let data through.
-    fn may_be_kept(&self, warning: &Warning) -> bool {
-        let own = self.register.subject(&warning.consent) == Some(warning.subject.as_str())
-            && self.register.grantee(&warning.consent) == Some(self.me());
-        own && matches!(self.register.state(&warning.consent, now()), Some(State::Active | State::Exhausted))
+    /// The consent that the platform names must allow it here too: neither node alone can let data through. Its uses may be used
+    /// up, by this warning at the latest.
+    fn may_be_kept(&self, platform: &str, warning: &Warning) -> Result<bool, Failure> {
+        // Which fields the rule looked at, the bank does not know.
+        let question = Question { provider: platform, ..self.watching(self.me(), &[], warning.day, now()) };
+        let cleared = self.watchdog()?.again(&warning.subject, &question);
+        Ok(cleared.is_some_and(|cleared| cleared.consents().contains(&warning.consent)))
     }
 
     fn keep_warning(&self, step: &Step, peer: &str, warning: Warning) -> Result<(), Failure> {

@@ -13,7 +13,7 @@ use tally_protocol::warning::{Change, Event, Rule, Rules, Snapshot, Source};
 
 use super::super::step::Step;
 use super::super::{Engine, now, platform_column};
-use super::{Issued, LAST_RUN};
+use super::{CORRECTED, Issued, LAST_RUN};
 use crate::failure::{self, Failure};
 use crate::store::{ModelState, StoredWarning, WarningState};
 
@@ -92,7 +92,7 @@ impl Engine {
             for bank in self.watchers() {
                 let question = self.watching(&bank, asked.fields, asked.day, step.now);
                 let rows = moved.iter().map(|&row| (row, after.subjects[row].as_str()));
-                match self.watchdog()?.rows(&question, rows, |(_, subject)| subject) {
+                match self.watchdog()?.without_use().rows(&question, rows, |(_, subject)| subject) {
                     Ok((cleared, _)) => {
                         let events = change.events(rule, field, &cleared.map_rows(|(row, _)| row));
                         self.issue(step, rule, &bank, &asked, events, run)?;
@@ -137,7 +137,8 @@ impl Engine {
         let dataset = self.store.dataset(record.dataset.as_deref().unwrap_or_default())?;
         let fields = self.fields_read(contract.terms());
         let day = day_of(&dataset)?;
-        let clearance = self.watchdog()?;
+        let clearance = self.watchdog()?.without_use();
+        let rows = current(&dataset);
         let mut points: BTreeMap<&str, f64> = BTreeMap::new();
         let mut watched = Vec::new();
         for bank in contract.terms().banks() {
@@ -148,7 +149,7 @@ impl Engine {
                 return Ok(());
             }
             let mut own = Vec::new();
-            for row in current(&dataset) {
+            for &row in &rows {
                 let subject = dataset.identifiers[row].as_str();
                 // Most enterprises have consented to none of this bank's purposes: a look-up tells.
                 if !self.register.holds(subject, &bank.name) {
@@ -233,7 +234,7 @@ impl Engine {
         others.map(|party| party.name.clone()).collect()
     }
 
-    /// Keeps warnings for a bank; one that was issued before is not issued again.
+    /// Keeps warnings for a bank; one that was issued before is not issued again, unless it was called back.
     fn issue(
         &self,
         step: &mut Step,
@@ -245,10 +246,7 @@ impl Engine {
     ) -> Result<(), Failure> {
         let key = self.keys.storage().derive("warning-id", &[]);
         for event in events {
-            let id = event.id(&key, bank, asked.day);
-            if self.store.warning::<Issued>(&id)?.is_some() {
-                continue;
-            }
+            let Some(id) = self.free_name(|recalled| event.id(&key, bank, asked.day, recalled))? else { continue };
             let (salt, tag) = (super::super::random_bytes()?, self.subject_tag(event.subject));
             let body = Body::WarningIssue {
                 warning: id,
@@ -266,7 +264,7 @@ impl Engine {
                 rules: asked.rules,
                 day: asked.day,
                 issued: step.now,
-                expires: step.now + i64::from(rule.days) * Day::MILLISECONDS,
+                expires: asked.day.begins() + i64::from(rule.days) * Day::MILLISECONDS,
                 fields: asked.fields.iter().map(|field| (*field).to_owned()).collect(),
                 source: asked.source.into(),
                 column: asked.column.into(),
@@ -288,6 +286,19 @@ impl Engine {
             })?;
         }
         Ok(())
+    }
+
+    /// The name of a warning by how many of the same event were called back before; `None` if one of them stands.
+    fn free_name(&self, name: impl Fn(u32) -> Digest) -> Result<Option<Digest>, Failure> {
+        let mut recalled = 0;
+        loop {
+            let id = name(recalled);
+            match self.store.warning::<Issued>(&id)? {
+                None => return Ok(Some(id)),
+                Some(kept) if kept.what.dropped.as_deref() == Some(CORRECTED) => recalled += 1,
+                Some(_) => return Ok(None),
+            }
+        }
     }
 }
 
