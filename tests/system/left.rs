@@ -5,8 +5,31 @@ use std::process::Output;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use tally_city::{City, Options};
 
 use crate::program::{Served, done, error_of, last_object, run, text};
+
+/// A consortium with a trained model, and the city that its documents come from.
+pub(crate) struct Trial {
+    _folder: tempfile::TempDir,
+    pub(crate) left: Left,
+    pub(crate) city: City,
+}
+
+impl Trial {
+    pub(crate) fn new(seed: u64, enterprises: usize) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let city = City::generate(&Options { seed, enterprises, banks: 3, consent_rate: 0.85 });
+        Self { left: Left::of_demo(folder.path(), seed, enterprises), city, _folder: folder }
+    }
+
+    /// A file of its own.
+    pub(crate) fn file(&self, name: &str, content: &str) -> PathBuf {
+        let path = self.left.root.join(name);
+        std::fs::write(&path, content).unwrap();
+        path
+    }
+}
 
 /// The nodes that a demo left.
 pub(crate) struct Left {

@@ -7,27 +7,14 @@ use serde_json::{Value, json};
 use tally_city::{City, Options, signed_list};
 use tally_policy::{Form, Level, SharingList};
 
-use crate::left::{Left, template};
+use crate::left::{Trial, template};
 use crate::program::{done, error_of, last_object, run, text};
 
 const NODES: [&str; 4] = ["platform", "bank-1", "bank-2", "bank-3"];
 const SEED: u64 = 11;
 const ENTERPRISES: usize = 1200;
 
-/// A consortium with a trained model, and the city that its documents come from.
-struct Trial {
-    _folder: tempfile::TempDir,
-    left: Left,
-    city: City,
-}
-
 impl Trial {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let city = City::generate(&Options { seed: SEED, enterprises: ENTERPRISES, banks: 3, consent_rate: 0.85 });
-        Self { left: Left::of_demo(folder.path(), SEED, ENTERPRISES), city, _folder: folder }
-    }
-
     fn node(&self, name: &str) -> PathBuf {
         self.left.directory(name)
     }
@@ -104,7 +91,7 @@ fn secret(list: &mut SharingList) {
 /// becomes secret is refused at once.
 #[test]
 fn a_later_list_rules_later_sessions_only_but_a_secret_is_one_everywhere() {
-    let mut trial = Trial::new();
+    let mut trial = Trial::new(SEED, ENTERPRISES);
     let session = trial.left.propose(3);
     let later = trial.list("list-2.json", sealed);
     for node in NODES {
@@ -143,7 +130,7 @@ fn a_later_list_rules_later_sessions_only_but_a_secret_is_one_everywhere() {
 /// Every list that must not come in, and the words that say why.
 #[test]
 fn lists_that_must_not_come_in_are_named() {
-    let trial = Trial::new();
+    let trial = Trial::new(SEED, ENTERPRISES);
     let import = |change: &dyn Fn(&mut SharingList)| trial.import_list("bank-1", &trial.list("bad.json", change));
     let second = trial.list("list-2.json", sealed);
     for _ in 0..2 {
@@ -185,7 +172,7 @@ fn lists_that_must_not_come_in_are_named() {
 /// A data set that was exchanged after the banks were asked: the session stops before a row leaves, and says so.
 #[test]
 fn a_swapped_snapshot_stops_the_session() {
-    let mut trial = Trial::new();
+    let mut trial = Trial::new(SEED, ENTERPRISES);
     let original = trial.left.root.join("inputs/platform.csv");
     let swapped = trial.left.root.join("swapped.csv");
     let table = std::fs::read_to_string(&original).unwrap();
@@ -244,7 +231,7 @@ fn opened_rows_hold(trial: &Trial, commitment: &Value) {
 /// What a bank got in earlier sessions counts in the verdict on the next one.
 #[test]
 fn a_verdict_counts_what_a_bank_has_already() {
-    let trial = Trial::new();
+    let trial = Trial::new(SEED, ENTERPRISES);
     let few = trial.left.root.join("few.toml");
     let left_out = "leave_out = [\"tax_paid_12m\", \"tax_growth\", \"court_cases_24m\", \"court_judgment_amount\", \
                     \"power_kwh_12m\", \"power_drop\", \"insured_employees\", \"insured_change\", \"penalty_count\", \

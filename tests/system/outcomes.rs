@@ -3,37 +3,19 @@
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
-use tally_city::{City, Options, event_of, signed_consent, signed_list};
+use tally_city::{event_of, signed_consent, signed_list};
 use tally_crypto::sign::Envelope;
 use tally_crypto::transcript::Digest;
 use tally_policy::{EventKind, FieldKind, Form, Level, ListField, Purpose, SharingList};
 
-use crate::left::Left;
+use crate::left::Trial;
 use crate::program::{done, error_of, last_object, run, text};
 
 const SEED: u64 = 17;
 const ENTERPRISES: usize = 1200;
 const NODES: [&str; 4] = ["platform", "bank-1", "bank-2", "bank-3"];
 
-struct Trial {
-    _folder: tempfile::TempDir,
-    left: Left,
-    city: City,
-}
-
 impl Trial {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let city = City::generate(&Options { seed: SEED, enterprises: ENTERPRISES, banks: 3, consent_rate: 0.85 });
-        Self { left: Left::of_demo(folder.path(), SEED, ENTERPRISES), city, _folder: folder }
-    }
-
-    fn file(&self, name: &str, content: &str) -> PathBuf {
-        let path = self.left.root.join(name);
-        std::fs::write(&path, content).unwrap();
-        path
-    }
-
     fn at(&self, node: &str, verb: &[&str]) -> Value {
         done(&[verb, &["--node", text(&self.left.directory(node))]].concat())
     }
@@ -87,7 +69,7 @@ fn with_outcomes(list: &mut SharingList) {
 
 #[test]
 fn outcomes_are_recorded_and_told_where_the_enterprise_allows_it() {
-    let mut trial = Trial::new();
+    let mut trial = Trial::new(SEED, ENTERPRISES);
     let customers = trial.customers("bank-1");
     let [one, two, three] = [&customers[0], &customers[1], &customers[2]];
     let head = "application,id,granted,amount,rate,start,state,as_of\n";
@@ -163,6 +145,16 @@ fn outcomes_are_recorded_and_told_where_the_enterprise_allows_it() {
     assert_eq!(last_object(&import(&trial.file("later.csv", &later)))["changed"], 1);
     assert_eq!(trial.at("bank-1", &["outcome", "report"])["reported"], 1);
     wait(|| taken() == json!({ "current": 1, "default": 1 }));
+
+    // The platform's newest list forbids it, the bank does not know yet: it hears why nothing was taken in.
+    let forbidding = signed_list(&trial.city, |list| list.version = 3);
+    let forbidding = trial.file("list-3.json", &forbidding.unwrap());
+    trial.at("platform", &["list", "import", text(&forbidding)]);
+    let paid = format!("{head}a-1,{one},1,1500000.00,4.35,2026-01-05,closed,2026-10-31\n");
+    assert_eq!(last_object(&import(&trial.file("paid.csv", &paid)))["changed"], 1);
+    assert_eq!(trial.at("bank-1", &["outcome", "report"])["reported"], 1);
+    wait(|| trial.at("bank-1", &["outcome", "show"])["refused_by_platform"]["not-listed"] == 1);
+    assert_eq!(taken(), json!({ "current": 1, "default": 1 }));
 
     // The enterprise sees it, at both nodes, with the use of its consent.
     for node in ["platform", "bank-1"] {

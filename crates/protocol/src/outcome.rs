@@ -112,9 +112,9 @@ impl OutcomeReceipt {
         wire::encode(self)
     }
 
-    /// Reads a message; trailing bytes are refused.
+    /// Reads a message; one that refuses more outcomes than a report holds, or with trailing bytes, is refused.
     pub fn decode(bytes: &[u8]) -> Option<Self> {
-        wire::decode(bytes)
+        wire::decode(bytes).filter(|receipt: &Self| receipt.refused.len() <= MOST)
     }
 }
 
@@ -149,5 +149,15 @@ mod tests {
         assert_eq!(OutcomeReport::decode(&long.encode()), None);
         assert_eq!(OutcomeReport::decode(&[good.encode(), vec![0]].concat()), None);
         assert_eq!(OutcomeReport::decode(&OutcomeReport { report: "x".into(), ..good }.encode()), None);
+    }
+
+    #[test]
+    fn a_receipt_refuses_no_more_than_a_report_holds() {
+        let receipt = |count| OutcomeReceipt {
+            report: "0".repeat(32),
+            refused: vec![(Digest::default(), "revoked".into()); count],
+        };
+        assert_eq!(OutcomeReceipt::decode(&receipt(MOST).encode()), Some(receipt(MOST)));
+        assert_eq!(OutcomeReceipt::decode(&receipt(MOST + 1).encode()), None);
     }
 }

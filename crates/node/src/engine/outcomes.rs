@@ -1,9 +1,9 @@
 //! Outcomes of loans: recorded at a bank, told to the platform where the enterprise allows it.
 //!
 //! Both sides decide by their own register and list, count the use, and write into their log before anything leaves or is
-//! kept. A bank tells again what has changed since, and what the platform did not take in.
+//! kept. A bank tells again what has changed since, what the platform did not take in, and what it has not answered.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -17,7 +17,7 @@ use tally_policy::{Clearance, Day, Form, Purpose, Question, application_digest};
 use tally_protocol::outcome::{self, Coded, OutcomeReceipt, OutcomeReport, Reported};
 
 use super::step::Step;
-use super::{Engine, book};
+use super::{Engine, book, now};
 use crate::failure::{self, Failure};
 
 /// What a bank keeps of an application.
@@ -30,6 +30,9 @@ pub(super) struct Recorded {
     /// What the platform was told last.
     told: Option<Told>,
 }
+
+/// Name of the record of reports that the platform has not answered, beside the results of sessions.
+const UNANSWERED: &str = "unanswered-outcomes";
 
 /// An outcome that has left.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -64,7 +67,9 @@ impl Engine {
         if self.is_platform() {
             return Err(failure::usage("outcomes are imported at the bank that gave the loans"));
         }
-        let file = read_outcomes(path, self.identifier_kind()?).map_err(failure::data)?;
+        // Clocks are UTC here: today is what has begun anywhere.
+        let today = Day::of(now() + Day::MILLISECONDS / 2);
+        let file = read_outcomes(path, self.identifier_kind()?, today).map_err(failure::data)?;
         let mut wrong = file.wrong;
         let rows = file.outcomes.len() + wrong.len();
         let counts = self.step(|engine, step| engine.take_in_outcomes(step, file.outcomes, &mut wrong))?;
@@ -95,8 +100,15 @@ impl Engine {
                     continue;
                 }
             };
-            if let Some(request) = &outcome.request {
-                scored += u64::from(self.store.has_score(request)?);
+            let score_of =
+                outcome.request.as_deref().map(|request| self.store.subject_of_score(request)).transpose()?;
+            if let Some(subject) = score_of.flatten() {
+                if subject != self.subject_tag(&outcome.subject) {
+                    let reason = "is the score of another enterprise: correct the request or the identifier".into();
+                    wrong.push(WrongRow { line, column: Some("request".into()), reason });
+                    continue;
+                }
+                scored += 1;
             }
             match &before {
                 Some(before) if *before == after => {
@@ -170,8 +182,8 @@ impl Engine {
         }
         let platform = self.registry.parties.iter().find(|party| party.role == "platform");
         let platform = platform.ok_or_else(|| failure::misconfigured("the registry names no platform"))?.name.clone();
-        let recorded: Vec<Recorded> = self.store.outcomes()?;
-        let due: Vec<_> = recorded.into_iter().filter(Recorded::is_due).collect();
+        let (recorded, lost): (Vec<Recorded>, _) = (self.store.outcomes()?, self.lost_reports(&platform)?);
+        let due: Vec<_> = recorded.into_iter().filter(|one| one.is_due(&lost)).collect();
         let (mut allowed, mut reports) = (0, 0);
         let mut denied = BTreeMap::<&str, u64>::new();
         for chunk in due.chunks(outcome::MOST) {
@@ -192,6 +204,7 @@ impl Engine {
     ) -> Result<Decided, Failure> {
         let name = hex::encode(super::random_bytes::<16>()?);
         let me = self.me().to_owned();
+        self.outcomes_are_listed(platform, purpose, step.now)?;
         let asked: Vec<_> = due.iter().map(Recorded::reported).collect();
         let decided = self.decide_outcomes(step, platform, &me, purpose, &asked)?;
         self.record_report(step, &name, (&me, platform), purpose, &decided)?;
@@ -204,6 +217,9 @@ impl Engine {
             let (key, tag) = (self.outcome_name(&me, &asked[*place].application), kept.latest.subject.as_str());
             self.store.put_outcome(&key, &self.subject_tag(tag), &Digest::default(), &kept)?;
         }
+        let mut unanswered = self.unanswered_reports()?;
+        unanswered.insert(name.clone());
+        self.put_unanswered(&unanswered)?;
         let outcomes = decided.allowed.iter().map(|(place, _)| asked[*place].clone()).collect();
         self.write(
             step,
@@ -214,6 +230,21 @@ impl Engine {
             OutcomeReport { report: name, purpose, outcomes }.encode(),
         )?;
         Ok(decided)
+    }
+
+    /// Reports that the platform has not answered, though none is on its way: it could not read them, or has no sharing list.
+    fn lost_reports(&self, platform: &str) -> Result<BTreeSet<String>, Failure> {
+        let underway = self.store.unacknowledged(platform)?.iter().any(|letter| letter.kind == "outcome");
+        if underway { Ok(BTreeSet::new()) } else { self.unanswered_reports() }
+    }
+
+    fn unanswered_reports(&self) -> Result<BTreeSet<String>, Failure> {
+        let kept = self.store.result("", UNANSWERED)?;
+        kept.map_or_else(|| Ok(BTreeSet::new()), |kept| serde_json::from_slice(&kept).map_err(failure::internal))
+    }
+
+    fn put_unanswered(&self, reports: &BTreeSet<String>) -> Result<(), Failure> {
+        self.store.put_result("", UNANSWERED, &serde_json::to_vec(reports).map_err(failure::internal)?)
     }
 
     /// Platform: takes in what a bank tells, as far as this node's own register allows it.
@@ -242,10 +273,14 @@ impl Engine {
         self.write(step, peer, "", "outcome-receipt", "control", receipt.encode())
     }
 
-    /// Bank: what the platform did not take in is due again.
+    /// Bank: the platform has answered; what it did not take in is due again.
     pub(super) fn take_outcome_receipt(&self, peer: &str, body: &[u8]) -> Result<(), Failure> {
         let receipt = OutcomeReceipt::decode(body)
             .ok_or_else(|| failure::refused(format!("{peer} sent something that is no receipt of outcomes")))?;
+        let mut unanswered = self.unanswered_reports()?;
+        if unanswered.remove(&receipt.report) {
+            self.put_unanswered(&unanswered)?;
+        }
         for (application, code) in receipt.refused {
             let name = self.outcome_name(self.me(), &application);
             let Some(mut recorded) = self.store.outcome::<Recorded>(&name)? else { continue };
@@ -256,6 +291,17 @@ impl Engine {
             self.store.put_outcome(&name, &tag, &Digest::default(), &recorded)?;
         }
         Ok(())
+    }
+
+    /// Bank: what the sharing list does not allow at all is not asked about one by one.
+    fn outcomes_are_listed(&self, platform: &str, purpose: Purpose, time: i64) -> Result<(), Failure> {
+        let question = question(platform, self.me(), purpose, time);
+        Clearance::new(self.sharing_list()?, &self.register).fields(&question).map_err(|condition| {
+            failure::refused(format!(
+                "the sharing list forbids it: {condition}: ask the list authority to list the fields of outcomes ({})",
+                outcome::FIELDS.join(", ")
+            ))
+        })
     }
 
     /// Asks the decision point about each outcome.
@@ -269,24 +315,7 @@ impl Engine {
     ) -> Result<Decided, Failure> {
         let list = self.sharing_list()?;
         let clearance = Clearance::new(list, &self.register);
-        let question = Question {
-            grantee,
-            provider,
-            purpose,
-            fields: &outcome::FIELDS,
-            form: Form::Binned,
-            vector: outcome::FIELDS.len(),
-            as_of: None,
-            application: None,
-            time: step.now,
-        };
-        let forbidden = |condition| {
-            failure::refused(format!(
-                "the sharing list forbids it: {condition}: ask the list authority to list the fields of outcomes ({})",
-                outcome::FIELDS.join(", ")
-            ))
-        };
-        clearance.fields(&question).map_err(forbidden)?;
+        let question = question(grantee, provider, purpose, step.now);
         let mut basis = Transcript::new("tallystick/outcomes/v1");
         let mut decided = Decided { list: list.version(), ..Decided::default() };
         for (place, one) in outcomes.iter().enumerate() {
@@ -345,6 +374,21 @@ impl Engine {
     }
 }
 
+/// What telling outcomes asks of consents.
+fn question<'a>(grantee: &'a str, provider: &'a str, purpose: Purpose, time: i64) -> Question<'a> {
+    Question {
+        grantee,
+        provider,
+        purpose,
+        fields: &outcome::FIELDS,
+        form: Form::Binned,
+        vector: outcome::FIELDS.len(),
+        as_of: None,
+        application: None,
+        time,
+    }
+}
+
 /// Loans that began in one month.
 #[derive(Default, Serialize)]
 struct Vintage {
@@ -356,16 +400,17 @@ struct Vintage {
 }
 
 impl Recorded {
-    /// Whether the platform knows less than this bank.
-    fn is_due(&self) -> bool {
-        self.told.as_ref().is_none_or(|told| told.refused.is_some() || told.coded != self.reported().coded)
+    /// Whether the platform knows less than this bank, of whose reports some were lost.
+    fn is_due(&self, lost: &BTreeSet<String>) -> bool {
+        let known = |told: &Told| told.refused.is_none() && !lost.contains(&told.report);
+        self.told.as_ref().is_none_or(|told| !known(told) || told.coded != self.reported().coded)
     }
 
     fn reported(&self) -> Reported {
         let month = |day: Day| {
             let text = day.to_string();
             let number = |part: &str| part.parse::<u16>().unwrap_or(0);
-            (number(&text[..4]).saturating_sub(2000) * 12 + number(&text[5..7])).max(1)
+            number(&text[..4]).saturating_sub(2000).saturating_mul(12).saturating_add(number(&text[5..7])).max(1)
         };
         let coded = self.latest.loan.as_ref().map_or_else(Coded::default, |loan| Coded {
             amount: amount_band(loan.amount),

@@ -51,10 +51,10 @@ impl Store {
         self.execute("DELETE FROM outcome WHERE name = ?1", [name.as_bytes()]).map(drop)
     }
 
-    /// Whether the score of a request is kept here.
-    pub(crate) fn has_score(&self, request: &str) -> Result<bool, Failure> {
-        let found: Vec<i64> = self.column("SELECT 1 FROM score WHERE request = ?1", [request])?;
-        Ok(!found.is_empty())
+    /// The keyed hash of the enterprise whose score a request asked for, if the score is kept here.
+    pub(crate) fn subject_of_score(&self, request: &str) -> Result<Option<Digest>, Failure> {
+        let found: Vec<[u8; 32]> = self.column("SELECT subject FROM score WHERE request = ?1", [request])?;
+        Ok(found.first().copied().map(Digest))
     }
 
     fn outcomes_where<T: DeserializeOwned>(
