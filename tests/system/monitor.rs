@@ -52,6 +52,18 @@ fn a_model_in_use_is_watched_at_both_sides() {
     std::fs::write(&outcomes_file, &outcomes).unwrap();
     let imported = done(&["outcome", "import", text(&outcomes_file), "--node", text(&bank)]);
     assert_eq!(imported["new"], scored);
+    // The score of one enterprise does not belong to the loan of another.
+    let named = outcomes.lines().skip(1).find(|line| !line.ends_with(',')).unwrap();
+    let other = outcomes.lines().skip(1).map(|line| line.split(',').nth(1).unwrap()).find(|id| !named.contains(id));
+    let moved = format!(
+        "{}\nmoved,{},0,,,,,2026-01-15,{}\n",
+        outcomes.lines().next().unwrap(),
+        other.unwrap(),
+        named.rsplit(',').next().unwrap()
+    );
+    std::fs::write(&outcomes_file, moved).unwrap();
+    let refused = run(&["outcome", "import", text(&outcomes_file), "--node", text(&bank), "--json"]);
+    assert_eq!(crate::program::last_object(&refused)["wrong"][0]["column"], "request", "{}", error_of(&refused));
 
     let page = left.root.join("monitor.html");
     let output = run(&["monitor", "report", "--node", text(&bank), "--html", text(&page), "--lang", "zh"]);

@@ -119,38 +119,64 @@ impl Engine {
     /// Bank: whom it scored, with what became of them.
     fn applicants_held(&self, session: &str, places: &[usize], months: u32) -> Result<Vec<Applicant>, Failure> {
         let recorded: Vec<Recorded> = self.store.outcomes()?;
-        let mut by_request = BTreeMap::new();
-        let mut by_application = BTreeMap::new();
-        for one in &recorded {
-            by_request.extend(one.latest.request.as_deref().map(|request| (request, one)));
-            by_application.insert(application_digest(&one.latest.application), one);
-        }
-        let mut applicants = Vec::new();
-        for (request, held) in self.store.scores::<Held>()? {
-            let probability = held.result.as_ref().and_then(|result| result["probability"].as_f64());
-            let (true, Some(probability)) = (held.session == session && held.seen.time > 0, probability) else {
-                continue;
-            };
-            let outcome = by_request.get(request.as_str()).copied();
-            let outcome = outcome.or_else(|| by_application.get(&held.seen.application?).copied());
+        let mut scores = self.store.scores::<Held>()?;
+        scores.retain(|(_, held)| held.session == session && held.seen.time > 0 && probability(held).is_some());
+        let outcomes = joined(&recorded, &scores);
+        let applicant = |((_, held), outcome): (&(String, Held), Option<&Recorded>)| {
+            let probability = probability(held)?;
             let all = [held.own.as_slice(), &held.seen.codes].concat();
-            applicants.push(Applicant {
+            Some(Applicant {
                 month: month(held.seen.time),
                 log_odds: libm::log(probability / (1.0 - probability)),
                 codes: pick(&all, places),
                 partial: held.seen.points,
                 loan: outcome.and_then(|outcome| seen(outcome, months)),
-            });
-        }
-        Ok(applicants)
+            })
+        };
+        Ok(scores.iter().zip(outcomes).filter_map(applicant).collect())
     }
 }
 
-/// What is known of a loan after its window of so many months.
+fn probability(held: &Held) -> Option<f64> {
+    held.result.as_ref()?["probability"].as_f64()
+}
+
+/// Of each score what became of its loan: the outcome that names it or, of outcomes that name no score, that of its
+/// application, if the application has no later score. Both are of the same enterprise.
+fn joined<'a>(recorded: &'a [Recorded], scores: &[(String, Held)]) -> Vec<Option<&'a Recorded>> {
+    let (mut by_request, mut by_application) = (BTreeMap::new(), BTreeMap::new());
+    for one in recorded {
+        let subject = one.latest.subject.as_str();
+        match one.latest.request.as_deref() {
+            Some(request) => drop(by_request.insert((request, subject), one)),
+            None => drop(by_application.insert((application_digest(&one.latest.application), subject), one)),
+        }
+    }
+    let mut latest = BTreeMap::<(Digest, &str), (i64, &str)>::new();
+    for (request, held) in scores {
+        let Some(application) = held.seen.application else { continue };
+        let known = latest.entry((application, &held.subject)).or_default();
+        *known = (*known).max((held.seen.time, request.as_str()));
+    }
+    let outcome = |(request, held): &(String, Held)| {
+        let named = by_request.get(&(request.as_str(), held.subject.as_str()));
+        let of_application = || {
+            let key = (held.seen.application?, held.subject.as_str());
+            let is_latest = latest.get(&key).is_some_and(|(_, latest)| *latest == request.as_str());
+            by_application.get(&key).filter(|_| is_latest)
+        };
+        named.or_else(of_application).copied()
+    };
+    scores.iter().map(outcome).collect()
+}
+
+/// What is known of a loan after its window of so many months. A loan that was not bad within it, and whose next state is bad,
+/// may have become so within it: it counts as if the window were not over.
 fn seen(outcome: &Recorded, months: u32) -> Option<LoanSeen> {
     let end = outcome.latest.loan.as_ref()?.start.after_months(months);
-    let bad = outcome.states.iter().any(|(day, state)| *day <= end && state.is_bad());
-    Some(LoanSeen { bad, mature: outcome.latest.as_of >= end })
+    let bad = outcome.states.range(..=end).any(|(_, state)| state.is_bad());
+    let good = outcome.states.range(end..).next().is_some_and(|(_, state)| !state.is_bad());
+    Some(LoanSeen { bad, mature: if bad { outcome.latest.as_of >= end } else { good } })
 }
 
 fn month(time: i64) -> String {
@@ -159,4 +185,68 @@ fn month(time: i64) -> String {
 
 fn pick(codes: &[u16], places: &[usize]) -> Vec<u16> {
     places.iter().map(|place| codes.get(*place).copied().unwrap_or(0)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn held(request: &str, subject: &str, application: &str, time: i64) -> (String, Held) {
+        let seen = Seen { time, application: Some(application_digest(application)), ..Seen::default() };
+        let held = json!({
+            "session": "s", "subject": subject, "own": [], "reasons": 0, "seen": seen, "result": { "probability": 0.5 },
+        });
+        (request.into(), serde_json::from_value(held).unwrap())
+    }
+
+    /// An outcome of a loan from the first day of 2024, with its state on some days.
+    fn recorded(application: &str, subject: &str, request: Option<&str>, states: &[(&str, &str)]) -> Recorded {
+        let (as_of, state) = states.last().unwrap();
+        let mut latest = json!({
+            "application": application, "subject": subject, "as_of": as_of,
+            "loan": { "amount": 1, "rate": 1.0, "start": "2024-01-01", "state": state },
+        });
+        if let Some(request) = request {
+            latest["request"] = request.into();
+        }
+        let states: BTreeMap<_, _> = states.iter().copied().collect();
+        serde_json::from_value(json!({ "latest": latest, "states": states, "told": null })).unwrap()
+    }
+
+    #[test]
+    fn a_loan_is_joined_to_one_score_of_its_enterprise() {
+        let current = [("2025-02-01", "current")];
+        let outcomes = [
+            recorded("a", "e1", None, &current),
+            recorded("b", "e1", Some("r3"), &current),
+            recorded("c", "e1", Some("r5"), &current),
+        ];
+        let scores = [
+            held("r1", "e1", "a", 1),
+            // The latest score of the first application; the next one is of another enterprise.
+            held("r2", "e1", "a", 9),
+            held("r4", "e2", "a", 10),
+            held("r3", "e1", "b", 2),
+            // The second application was scored again; its outcome names the score that counted.
+            held("r6", "e1", "b", 3),
+            held("r5", "e2", "c", 3),
+        ];
+        let names = joined(&outcomes, &scores).into_iter().map(|one| one.map(|one| one.latest.application.as_str()));
+        assert_eq!(names.collect::<Vec<_>>(), [None, Some("a"), None, Some("b"), None, None]);
+    }
+
+    #[test]
+    fn a_loan_is_good_only_if_it_was_seen_good_after_its_window() {
+        let found = |states: &[(&str, &str)]| {
+            let seen = seen(&recorded("a", "e", None, states), 12).unwrap();
+            (seen.bad, seen.mature)
+        };
+        assert_eq!(found(&[("2024-12-31", "current")]), (false, false));
+        assert_eq!(found(&[("2025-01-01", "current")]), (false, true));
+        assert_eq!(found(&[("2024-06-01", "current"), ("2025-06-01", "default")]), (false, false));
+        assert_eq!(found(&[("2025-06-01", "default")]), (false, false));
+        assert_eq!(found(&[("2025-01-02", "current"), ("2025-06-01", "default")]), (false, true));
+        assert_eq!(found(&[("2024-06-01", "default")]), (true, false));
+        assert_eq!(found(&[("2024-06-01", "default"), ("2025-06-01", "default")]), (true, true));
+    }
 }
