@@ -184,7 +184,10 @@ fn contracts_that_mix_the_kinds_are_refused_with_the_term() {
             "statistics.measures",
         ),
         (
-            &|c| c.model.statistics = Some(StatisticsTerms { tables: vec![vec!["kind".into()]], ..terms(c) }),
+            &|c| {
+                let tables = vec![vec!["place".into()], vec!["kind".into()]];
+                c.model.statistics = Some(StatisticsTerms { tables, ..terms(c) });
+            },
             "a condition on a field of a table",
         ),
     ] {
