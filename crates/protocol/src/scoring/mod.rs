@@ -25,8 +25,14 @@ use serde::{Deserialize, Serialize};
 use tally_crypto::transcript::Digest;
 use tally_policy::Purpose;
 
+#[cfg(test)]
+mod tests;
+
 /// Most requests of one message.
 pub const MOST_REQUESTS: usize = 1024;
+
+/// Most points that an answer adds or takes away: sums with them cannot overflow.
+pub const MOST_POINTS: u64 = 1_000_000_000;
 
 /// Bank to platform: at least one request, at most [`MOST_REQUESTS`], all by models of one session, none named twice.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -114,7 +120,7 @@ pub struct Correction {
 pub struct PointsLost {
     /// Field name.
     pub field: String,
-    /// Points below the field's best bin, not negative.
+    /// Points below the field's best bin or, where the plan says so, below the mean: then also negative.
     pub points: i64,
 }
 
@@ -129,13 +135,25 @@ impl ScoreRequests {
 impl ScoreResponses {
     fn is_sound(&self) -> bool {
         let names: BTreeSet<_> = self.0.iter().map(|response| &response.request).collect();
-        (1..=MOST_REQUESTS).contains(&self.0.len()) && names.len() == self.0.len()
+        (1..=MOST_REQUESTS).contains(&self.0.len())
+            && names.len() == self.0.len()
+            && self.0.iter().all(|response| response.outcome.is_sound())
     }
 }
 
 impl Correction {
     fn is_sound(&self) -> bool {
-        true
+        self.scores.iter().all(|(_, outcome)| outcome.is_sound())
+    }
+}
+
+impl ScoreOutcome {
+    fn is_sound(&self) -> bool {
+        let bounded = |points: i64| points.unsigned_abs() <= MOST_POINTS;
+        match self {
+            Self::Scored { points, lost, .. } => bounded(*points) && lost.iter().all(|lost| bounded(lost.points)),
+            Self::Coded { .. } | Self::Refused { .. } => true,
+        }
     }
 }
 
