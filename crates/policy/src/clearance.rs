@@ -118,6 +118,8 @@ pub struct Question<'a> {
     pub as_of: Option<Day>,
     /// The application that it is for, by its [name](crate::application_digest).
     pub application: Option<Digest>,
+    /// The consent that the use must rest on; any that allows it if `None`.
+    pub consent: Option<Digest>,
     /// When, Unix milliseconds.
     pub time: i64,
 }
@@ -294,8 +296,7 @@ impl<'a> Clearance<'a> {
             matches!(state, State::Active | State::Exhausted) && terms.is_ok()
         };
         self.fields(question).ok()?;
-        let consents: Vec<_> =
-            self.register.find(subject, question.grantee).filter(holds).map(|(_, entry)| entry.digest).collect();
+        let consents: Vec<_> = self.consents(subject, question).filter(holds).map(|(_, entry)| entry.digest).collect();
         let basis = self.list.digest();
         (!consents.is_empty()).then_some(Cleared { value: subject, consents, basis })
     }
@@ -328,9 +329,20 @@ impl<'a> Clearance<'a> {
         Ok((Cleared { value, consents, basis: basis.digest() }, denied))
     }
 
+    /// The consents that come into question.
+    fn consents<'q>(
+        &'q self,
+        subject: &str,
+        question: &'q Question<'_>,
+    ) -> impl Iterator<Item = (u32, &'q Entry)> + use<'q, 'a> {
+        let named = question.consent;
+        let found = self.register.find(subject, question.grantee);
+        found.filter(move |(_, entry)| named.is_none_or(|named| named == entry.digest))
+    }
+
     fn consent(&self, subject: &str, question: &Question<'_>, judged: &mut Judged) -> Result<Digest, Condition> {
         let mut closest = Condition::NoConsent;
-        for (place, entry) in self.register.find(subject, question.grantee) {
+        for (place, entry) in self.consents(subject, question) {
             let scope = entry.scope as usize;
             if judged.len() <= scope {
                 judged.resize(scope + 1, None);

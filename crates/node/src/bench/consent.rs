@@ -135,6 +135,7 @@ fn ask(engine: &Engine, count: usize) -> Result<(f64, f64), Failure> {
         vector: fields.len(),
         as_of: "2026-06-30".parse().ok(),
         application: None,
+        consent: None,
         time,
     };
     let clearance = Clearance::new(list, engine.register());

@@ -27,6 +27,8 @@ pub(super) struct Application<'a> {
     pub(super) subject: &'a str,
     pub(super) purpose: Purpose,
     pub(super) application: Option<Digest>,
+    /// The only consent that counts, where one is named.
+    pub(super) consent: Option<Digest>,
     /// The form in which the answer tells of the fields.
     pub(super) form: Form,
 }
@@ -189,6 +191,7 @@ impl Engine {
             vector: if form == Form::Binned { self.vector_held(terms, grantee, fields)? } else { 0 },
             as_of: Some(terms.snapshot.as_of),
             application: None,
+            consent: None,
             time,
         })
     }
@@ -216,6 +219,7 @@ impl Engine {
         let question = Question {
             purpose: asked.purpose,
             application: asked.application,
+            consent: asked.consent,
             as_of: self.day_of_data(terms),
             ..self.question(terms, asked.grantee, &fields, asked.form, step.now)?
         };

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tally_audit::Body;
-use tally_crypto::transcript::commit;
+use tally_crypto::transcript::{Digest, commit};
 use tally_data::{Dataset, Values};
 use tally_policy::{Cleared, Question};
 use tally_protocol::scoring::Correction;
@@ -262,12 +262,8 @@ impl Engine {
         }
         for (request, consent, given) in self.store.scores_of::<Given>(&tag)? {
             let correction = told.entry(given.bank.clone()).or_insert_with(blank);
-            let Some(cleared) = self.still_cleared(&given, step.now)? else { continue };
-            if cleared.consents().contains(&consent) {
-                correction
-                    .scores
-                    .extend(self.platform_part(&given.session, &cleared).map(|outcome| (request, outcome)));
-            }
+            let Some(cleared) = self.still_cleared(&given, consent, step.now)? else { continue };
+            correction.scores.extend(self.platform_part(&given.session, &cleared).map(|outcome| (request, outcome)));
         }
         let banks = told.keys().cloned().collect();
         for (bank, correction) in told {
@@ -277,12 +273,13 @@ impl Engine {
     }
 
     /// Whether a score that was given may be given again: its consent is in force, used up or not.
-    fn still_cleared(&self, given: &Given, time: i64) -> Result<Option<Cleared<String>>, Failure> {
+    fn still_cleared(&self, given: &Given, consent: Digest, time: i64) -> Result<Option<Cleared<String>>, Failure> {
         let record = self.known_session(&given.session)?;
         let contract = self.contract_of(&record)?;
         let fields = self.fields_read(contract.terms());
         let question = Question {
             purpose: given.purpose,
+            consent: Some(consent),
             as_of: self.day_of_data(contract.terms()),
             ..self.question(contract.terms(), &given.bank, &fields, given.form, time)?
         };

@@ -385,6 +385,7 @@ fn question<'a>(grantee: &'a str, provider: &'a str, purpose: Purpose, time: i64
         vector: outcome::FIELDS.len(),
         as_of: None,
         application: None,
+        consent: None,
         time,
     }
 }

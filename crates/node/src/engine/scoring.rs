@@ -217,6 +217,7 @@ impl Engine {
             subject: self.canonical(&order.id)?,
             purpose: order.purpose,
             application: order.application.as_deref().map(tally_policy::application_digest),
+            consent: served.and_then(|served| served.consent),
         };
         let applicant = commit("applicant", &random, request.subject.as_bytes());
         let subject = request.subject.clone();
@@ -318,6 +319,7 @@ impl Engine {
             subject: &request.subject,
             purpose: request.purpose,
             application: request.application,
+            consent: request.consent,
             form,
         };
         let subject = match self.decide(step, contract.terms(), &asked)? {

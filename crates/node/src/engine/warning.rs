@@ -168,6 +168,7 @@ impl Engine {
             vector: 0,
             as_of: Some(day),
             application: None,
+            consent: None,
             time,
         }
     }

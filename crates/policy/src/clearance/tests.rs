@@ -87,6 +87,7 @@ fn question<'a>(fields: &'a [&'a str]) -> Question<'a> {
         vector: fields.len(),
         as_of: "2026-01-01".parse().ok(),
         application: None,
+        consent: None,
         time: 15,
     }
 }
@@ -173,6 +174,30 @@ fn uses_are_counted_and_spaced() {
     assert_eq!(ask(&one_time, &for_loan), Err(Condition::Exhausted));
     one_time.take_back(counted);
     assert!(ask(&one_time, &for_loan).is_ok());
+}
+
+#[test]
+fn a_named_consent_is_the_only_one_that_counts() {
+    let other = Consent { consent_id: "c2".into(), purposes: vec![Purpose::Guarantee], ..consent() };
+    let mut register = register(&[consent(), other, Consent { consent_id: "c3".into(), ..consent() }]);
+    let given: Vec<_> = register.of_subject("e", 15).iter().map(|standing| standing.consent).collect();
+    let [newest, unfit, older] = given[..] else { panic!("{given:?}") };
+    assert_eq!(ask(&register, &|_| {}), Ok(newest));
+    let named = |consent: Digest| move |q: &mut Question<'_>| q.consent = Some(consent);
+    assert_eq!(ask(&register, &named(older)), Ok(older));
+    assert_eq!(ask(&register, &named(unfit)), Err(Condition::ConsentPurpose));
+    assert_eq!(ask(&register, &named(Digest::default())), Err(Condition::NoConsent));
+    // What is used up does not fall back to another one.
+    register.count_use(&older, 2, 15);
+    assert_eq!(ask(&register, &named(older)), Err(Condition::Exhausted));
+    assert_eq!(ask(&register, &|_| {}), Ok(newest));
+    let list = two_fields();
+    let again = |consent| {
+        let asked = Question { consent: Some(consent), ..question(&["paid"]) };
+        Clearance::new(&list, &register).again("e", &asked).map(|cleared| cleared.consents().to_vec())
+    };
+    assert_eq!(again(older), Some(vec![older]));
+    assert_eq!(again(unfit), None);
 }
 
 #[test]

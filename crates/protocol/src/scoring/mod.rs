@@ -7,8 +7,8 @@
 //!
 //! **Outputs.** Bank: score, probability and reason codes of each. Platform: nothing.
 //!
-//! **What each learns.** The platform: that this bank asks about these enterprises, for which purpose. The bank: the
-//! platform's summed points of the applicant and, for each platform field, the points lost against its best bin, which
+//! **What each learns.** The platform: that this bank asks about these enterprises, for which purpose, and on which consent its
+//! caller relies, if on one. The bank: the platform's summed points of the applicant and, for each platform field, the points lost against its best bin, which
 //! are its reason codes; of boosted trees, whose parts do not add up, the bins of the fields that the trees split on. Raw
 //! values do not travel.
 //!
@@ -57,6 +57,8 @@ pub struct ScoreRequest {
     pub purpose: Purpose,
     /// The application that it asks for, by its [name](tally_policy::application_digest).
     pub application: Option<Digest>,
+    /// The consent that the bank's caller relies on: no score, and no use counted, under another one.
+    pub consent: Option<Digest>,
 }
 
 /// The answer about one enterprise.
