@@ -208,13 +208,13 @@ impl Engine {
         self.store.count_use(consent, entry, rows, step.now)
     }
 
-    /// Decides about one applicant, counts the use, logs the decision.
+    /// Decides about one applicant and logs the decision, under whose entry the caller counts the use, if there is one.
     pub(super) fn decide(
         &mut self,
         step: &mut Step,
         terms: &Contract,
         asked: &Application<'_>,
-    ) -> Result<Decision, Failure> {
+    ) -> Result<(Decision, u64), Failure> {
         let fields = self.fields_read(terms);
         let question = Question {
             purpose: asked.purpose,
@@ -237,13 +237,10 @@ impl Engine {
         };
         let entry = step.record(Some(asked.session), self.me(), body);
         self.store.put_opening(entry, &self.subject_tag(asked.subject), &salt, asked.subject)?;
-        if let Some(consent) = &consent {
-            self.use_consent(step, consent, entry, 1)?;
-        }
-        match decision {
-            Ok(cleared) => cleared.try_map(|subject| Ok(subject.to_owned())).map(Ok),
-            Err(condition) => Ok(Err((condition.code().into(), condition.to_string()))),
-        }
+        let decision = decision
+            .map(|cleared| cleared.map(str::to_owned))
+            .map_err(|condition| (condition.code().into(), condition.to_string()));
+        Ok((decision, entry))
     }
 
     /// A bank's data set for a session: the one that is named, or the only one with labels.

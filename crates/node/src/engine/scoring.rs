@@ -322,7 +322,8 @@ impl Engine {
             consent: request.consent,
             form,
         };
-        let subject = match self.decide(step, contract.terms(), &asked)? {
+        let (decision, entry) = self.decide(step, contract.terms(), &asked)?;
+        let subject = match decision {
             Ok(subject) => subject,
             Err((code, reason)) => return refuse(&code, reason),
         };
@@ -330,6 +331,8 @@ impl Engine {
             return refuse("unknown-enterprise", "the platform's data set does not hold this enterprise".into());
         };
         let given = Given {
+        let consent = subject.consents().first().copied().unwrap_or_default();
+        self.use_consent(step, &consent, entry, 1)?;
             session: request.session.clone(),
             subject: request.subject.clone(),
             bank: peer.into(),
@@ -338,7 +341,6 @@ impl Engine {
             time: step.now,
             codes: self.platform_codes(&request.session, &subject),
         };
-        let consent = subject.consents().first().copied().unwrap_or_default();
         self.store.put_score(&request.request, &self.subject_tag(&request.subject), &consent, &given)?;
         Ok(outcome)
     }
