@@ -63,6 +63,14 @@ pub enum LedgerError {
     /// A stored entry cannot be read.
     #[error("log entry {0} of the store cannot be read: {1}")]
     Entry(u64, String),
+    /// A stored entry does not follow the one before it.
+    #[error("log entry {found} of the store stands where entry {expected} should: restore the store from a copy")]
+    Gap {
+        /// Number that follows.
+        expected: u64,
+        /// Number that was found.
+        found: u64,
+    },
     /// An entry is longer than a tile bundle can hold.
     #[error("a log entry has {0} bytes, the format allows 65535")]
     TooLong(usize),
@@ -95,9 +103,12 @@ impl Ledger {
     /// Takes in a stored entry that follows.
     ///
     /// # Errors
-    /// Names the entry if it cannot be read.
+    /// Names the entry if it cannot be read, or has the number of another.
     pub fn replay(&mut self, bytes: &[u8]) -> Result<(), LedgerError> {
         let entry = Entry::decode(bytes).map_err(|reason| LedgerError::Entry(self.size(), reason))?;
+        if entry.index != self.size() {
+            return Err(LedgerError::Gap { expected: self.size(), found: entry.index });
+        }
         self.take(&entry, leaf_hash(bytes));
         self.look_ahead();
         Ok(())
@@ -268,6 +279,21 @@ mod tests {
         assert_eq!((second.seq, second.prev, second.time), (Some(1), ledger.receipt(0).map(|r| r.leaf()), 5));
         let recovered = Ledger::recover("n", stored).unwrap();
         assert_eq!((recovered.root(), recovered.size()), (ledger.root(), 2));
+    }
+
+    #[test]
+    fn a_store_with_a_gap_is_no_log() {
+        let mut ledger = Ledger::new("n");
+        let mut stored = Vec::new();
+        let mut batch = ledger.batch();
+        for n in 0..3 {
+            batch.append(None, 5, "n", body(n)).unwrap();
+        }
+        batch.stage(|bytes| Ok::<_, ()>(stored.extend_from_slice(bytes))).unwrap();
+        assert_eq!(Ledger::recover("n", stored.clone()).unwrap().size(), 3);
+        stored.remove(1);
+        let gap = Ledger::recover("n", stored).unwrap_err();
+        assert_eq!(gap, LedgerError::Gap { expected: 1, found: 2 });
     }
 
     #[test]

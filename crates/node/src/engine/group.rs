@@ -15,7 +15,7 @@ use tally_protocol::scoring::ScoreRequest;
 
 use super::Engine;
 use crate::control::Reply;
-use crate::failure::{self, Failure};
+use crate::failure::Failure;
 use crate::store::Letter;
 
 /// How long a group takes in further work before it settles.
@@ -114,10 +114,7 @@ impl Engine {
         self.group.began = None;
         let held = std::mem::take(&mut self.group.held);
         let store = &self.store;
-        let durable = self.ledger.settle(|| match store.is_open() {
-            true => store.commit(),
-            false => Err(failure::unwritable("the store has undone its transaction: check the disk")),
-        });
+        let durable = self.ledger.settle(|| store.commit());
         for outward in held {
             match &durable {
                 Ok(()) => self.say(outward),

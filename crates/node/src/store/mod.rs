@@ -11,6 +11,8 @@ mod letters;
 mod outcomes;
 mod records;
 mod subjects;
+#[cfg(test)]
+mod tests;
 mod vault;
 mod warnings;
 mod witness;
@@ -84,7 +86,11 @@ impl Store {
     }
 
     /// Makes the transaction durable.
+    ///
+    /// # Errors
+    /// Fails where a full or failing disk has undone it.
     pub(crate) fn commit(&self) -> Result<(), Failure> {
+        self.check_open()?;
         self.run("COMMIT")
     }
 
@@ -93,8 +99,17 @@ impl Store {
         !self.connection.is_autocommit()
     }
 
-    /// Begins a step within the transaction.
+    fn check_open(&self) -> Result<(), Failure> {
+        let undone = || failure::unwritable("the store has undone its transaction: check the disk");
+        self.is_open().then_some(()).ok_or_else(undone)
+    }
+
+    /// Begins a step within the transaction. Outside of one the step would be durable by itself, without what belongs before it.
+    ///
+    /// # Errors
+    /// Fails where a full or failing disk has undone the transaction.
     pub(crate) fn begin_step(&self) -> Result<(), Failure> {
+        self.check_open()?;
         self.run_cached("SAVEPOINT step")
     }
 

@@ -24,6 +24,7 @@ CREATE TABLE token (name TEXT PRIMARY KEY, record TEXT NOT NULL) STRICT;
 CREATE TABLE call (key BLOB PRIMARY KEY, body BLOB NOT NULL, request TEXT NOT NULL, expires INTEGER NOT NULL,
     sealed BLOB NOT NULL) STRICT;
 CREATE INDEX call_of_request ON call (request);
+CREATE INDEX call_by_end ON call (expires);
 -- Early warnings: at the platform those issued to a bank, at a bank those about its portfolio.
 CREATE TABLE warning (id BLOB PRIMARY KEY, bank TEXT NOT NULL, rule TEXT NOT NULL, state TEXT NOT NULL, subject BLOB NOT NULL,
     consent BLOB NOT NULL, sealed BLOB NOT NULL) STRICT;
