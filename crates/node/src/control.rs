@@ -242,9 +242,11 @@ pub enum Command {
     TokenIssue {
         /// What the token allows.
         terms: TokenTerms,
+        /// When the operator signs, Unix milliseconds: an old signature is not taken.
+        time: i64,
         /// Who signs.
         operator: String,
-        /// The operator's signature over the terms.
+        /// The operator's signature over terms and time.
         signature: Signature,
     },
     /// Lists tokens, without what they are.
@@ -253,9 +255,11 @@ pub enum Command {
     TokenRevoke {
         /// Its name.
         name: String,
+        /// When the operator signs, Unix milliseconds.
+        time: i64,
         /// Who ends it.
         operator: String,
-        /// The operator's signature over the name.
+        /// The operator's signature over name and time.
         signature: Signature,
     },
     /// Early warnings.

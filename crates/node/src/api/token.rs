@@ -38,12 +38,13 @@ pub struct TokenTerms {
 }
 
 impl TokenTerms {
-    /// What an operator signs.
-    pub(crate) fn digest(&self) -> Digest {
+    /// What an operator signs at `time`, Unix milliseconds: an old signature does not give the token out again.
+    pub(crate) fn digest(&self, time: i64) -> Digest {
         let scopes: Vec<_> = self.scopes.iter().map(Scope::to_string).collect();
         let certificate = self.certificate.as_deref().unwrap_or_default();
-        let parts = [self.name.as_str(), &scopes.join(" "), &self.expires.to_string(), certificate];
-        Digest::of("tallystick/api-token/v1", &parts.map(str::as_bytes))
+        let (scopes, expires, time) = (scopes.join(" "), self.expires.to_string(), time.to_string());
+        let parts = [self.name.as_str(), &scopes, &expires, certificate, &time];
+        Digest::of("tallystick/api-token/v2", &parts.map(str::as_bytes))
     }
 
     /// The end of its last day, Unix milliseconds.

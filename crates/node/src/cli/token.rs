@@ -11,7 +11,7 @@ use super::{NodeArgument, Printed, words};
 use crate::api::{Scope, TokenTerms};
 use crate::control::Command;
 use crate::directory::Directory;
-use crate::engine::{TOKEN_LABEL, revocation_digest};
+use crate::engine::{TOKEN_LABEL, now, revocation_digest};
 use crate::failure::{self, Failure};
 use crate::{keys, secret};
 
@@ -70,13 +70,15 @@ impl TokenVerb {
             Self::Issue { node, name, scopes, expires, certificate, signer } => {
                 let expires: Day = expires.parse().map_err(failure::usage)?;
                 let terms = TokenTerms { name, scopes: scopes.into_iter().collect(), expires, certificate };
-                let signature = signer.sign(&node.node, &terms.digest())?;
-                node.tell(&Command::TokenIssue { terms, operator: signer.operator, signature }).map(words::plain)
+                let time = now();
+                let signature = signer.sign(&node.node, &terms.digest(time))?;
+                node.tell(&Command::TokenIssue { terms, time, operator: signer.operator, signature }).map(words::plain)
             }
             Self::List { node } => node.tell(&Command::TokenList).map(words::plain),
             Self::Revoke { node, name, signer } => {
-                let signature = signer.sign(&node.node, &revocation_digest(&name))?;
-                node.tell(&Command::TokenRevoke { name, operator: signer.operator, signature }).map(words::plain)
+                let time = now();
+                let signature = signer.sign(&node.node, &revocation_digest(&name, time))?;
+                node.tell(&Command::TokenRevoke { name, time, operator: signer.operator, signature }).map(words::plain)
             }
         }
     }

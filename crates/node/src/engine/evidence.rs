@@ -17,7 +17,7 @@ pub(crate) const OPEN_LABEL: &str = "tallystick-open-order";
 pub(crate) const DISCLOSE_LABEL: &str = "tallystick-disclose-order";
 
 /// How old an order may be, in milliseconds.
-const ORDER_LIFE: i64 = 600_000;
+const ORDER_LIFE: u64 = 600_000;
 
 impl Engine {
     /// Opens chosen commitments of the log, one JSON object a line; that this was done is in the log before anything is told.
@@ -28,7 +28,7 @@ impl Engine {
         operator: &str,
         signature: &Signature,
     ) -> Result<Value, Failure> {
-        self.check_order(OPEN_LABEL, order, operator, signature)?;
+        self.check_order((OPEN_LABEL, &order.digest(), order.time), operator, signature)?;
         let disclosed = self.chosen_openings(order)?;
         if disclosed.is_empty() {
             return Err(failure::data("the log has no commitments of this choice that can be opened"));
@@ -47,7 +47,7 @@ impl Engine {
         operator: &str,
         signature: &Signature,
     ) -> Result<Value, Failure> {
-        self.check_order(DISCLOSE_LABEL, order, operator, signature)?;
+        self.check_order((DISCLOSE_LABEL, &order.digest(), order.time), operator, signature)?;
         let record = self.known_session(order.session.as_deref().unwrap_or_default())?;
         let disclosed = self.run_again(&record)?;
         let bytes = disclosed.encode();
@@ -61,18 +61,18 @@ impl Engine {
         }))
     }
 
-    fn check_order(
+    /// An order, by its digest, which covers the time at which it was given: signed by the operator, and not long ago.
+    pub(super) fn check_order(
         &self,
-        label: &str,
-        order: &OpenOrder,
+        (label, order, time): (&str, &Digest, i64),
         operator: &str,
         signature: &Signature,
     ) -> Result<(), Failure> {
         let person = self.store.operator(operator)?;
-        if !person.key.verify(label, order.digest().as_bytes(), signature) {
+        if !person.key.verify(label, order.as_bytes(), signature) {
             return Err(failure::refused(format!("the order is not signed by operator `{operator}`")));
         }
-        if (now() - order.time).abs() > ORDER_LIFE {
+        if outdated(time, now()) {
             return Err(failure::refused("the order is more than ten minutes old: give it again"));
         }
         Ok(())
@@ -120,5 +120,26 @@ impl Engine {
             transcripts.extend(transcript.map(hex::encode));
         }
         Ok(json!({ "contract": record.envelope, "statements": statements, "transcripts": transcripts }))
+    }
+}
+
+/// Whether an order of this time is carried out no more, or not yet.
+fn outdated(time: i64, now: i64) -> bool {
+    now.abs_diff(time) > ORDER_LIFE
+}
+
+#[cfg(test)]
+mod tests {
+    use super::outdated;
+
+    #[test]
+    fn an_order_holds_for_ten_minutes_whatever_its_time() {
+        let now = 1_800_000_000_000;
+        for (time, expected) in
+            [(now, false), (now - 600_000, false), (now + 600_000, false), (now - 600_001, true), (now + 600_001, true)]
+        {
+            assert_eq!(outdated(time, now), expected, "{time}");
+        }
+        assert!(outdated(i64::MIN, now) && outdated(i64::MAX, now));
     }
 }

@@ -282,9 +282,13 @@ impl Engine {
             Command::ModelChange { model, state, operator, reason, signature } => {
                 self.change_model(model, &state, &operator, reason, &signature)
             }
-            Command::TokenIssue { terms, operator, signature } => self.issue_token(&terms, &operator, &signature),
+            Command::TokenIssue { terms, time, operator, signature } => {
+                self.issue_token(&terms, time, &operator, &signature)
+            }
             Command::TokenList => self.list_tokens(),
-            Command::TokenRevoke { name, operator, signature } => self.revoke_token(&name, &operator, &signature),
+            Command::TokenRevoke { name, time, operator, signature } => {
+                self.revoke_token(&name, time, &operator, &signature)
+            }
             Command::Score(_) | Command::ScoreBatch(_) => Err(failure::internal("scores are answered later")),
             Command::LogAccess { auditor } => self.note_access(&auditor),
             Command::LogReceipts { peer, after } => self.receipts(&peer, after),

@@ -10,21 +10,30 @@ use super::{Engine, now};
 use crate::api::{Grant, Scope, TokenTerms};
 use crate::failure::{self, Failure};
 
-/// Label under which operators sign a token's terms, or its end.
+/// Label under which operators sign a token's terms, or its end, with the time.
 pub(crate) const TOKEN_LABEL: &str = "api-token";
 
 /// A token as the store keeps it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct TokenRecord {
     terms: TokenTerms,
-    /// Who has signed the terms.
-    signatures: Vec<(String, Signature)>,
+    /// Who has signed the terms, and when.
+    signatures: Vec<Signed>,
     /// SHA-256 of what was given out; none until enough have signed.
     digest: Option<Digest>,
     /// When it was given out, Unix milliseconds.
     issued: Option<i64>,
     /// When it was ended.
     revoked: Option<i64>,
+}
+
+/// An operator's signature.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Signed {
+    operator: String,
+    /// When it was given, Unix milliseconds: it is signed with the terms.
+    time: i64,
+    signature: Signature,
 }
 
 impl Engine {
@@ -43,12 +52,14 @@ impl Engine {
     pub(super) fn issue_token(
         &mut self,
         terms: &TokenTerms,
+        time: i64,
         operator: &str,
         signature: &Signature,
     ) -> Result<Value, Failure> {
         terms.check(now()).map_err(failure::usage)?;
-        self.check_signed(operator, &terms.digest(), signature)?;
-        let known = self.store.tokens::<TokenRecord>()?.into_iter().find(|record| record.terms.name == terms.name);
+        self.check_order((TOKEN_LABEL, &terms.digest(time), time), operator, signature)?;
+        let known = self.known_token(&terms.name)?;
+        known.as_ref().map_or(Ok(()), |record| record.check_later(time))?;
         let mut record = match known {
             Some(record) if record.revoked.is_some() => TokenRecord::of(terms),
             Some(record) if record.digest.is_some() => {
@@ -59,10 +70,10 @@ impl Engine {
             Some(record) if record.terms == *terms => record,
             _ => TokenRecord::of(terms),
         };
-        if record.signatures.iter().any(|(name, _)| name == operator) {
+        if record.signatures.iter().any(|signed| signed.operator == operator) {
             return Err(failure::refused(format!("operator `{operator}` has signed already: another one must sign")));
         }
-        record.signatures.push((operator.into(), *signature));
+        record.signatures.push(Signed { operator: operator.into(), time, signature: *signature });
         let needed = usize::from(self.config.api.clone().unwrap_or_default().token_approvals);
         if record.signatures.len() < needed {
             self.store.put_token(&terms.name, &record)?;
@@ -76,7 +87,7 @@ impl Engine {
         let digest = Digest::of_bytes(token.as_bytes());
         record.digest = Some(digest);
         record.issued = Some(now());
-        let keys = record.signatures.iter().map(|(name, _)| Ok(self.store.operator(name)?.key.id()));
+        let keys = record.signatures.iter().map(|signed| Ok(self.store.operator(&signed.operator)?.key.id()));
         let terms = &record.terms;
         let body = Body::TokenIssue {
             token: digest,
@@ -102,13 +113,18 @@ impl Engine {
     }
 
     /// Ends a token at once; one operator suffices.
-    pub(super) fn revoke_token(&mut self, name: &str, operator: &str, signature: &Signature) -> Result<Value, Failure> {
-        self.check_signed(operator, &revocation_digest(name), signature)?;
-        let known = self.store.tokens::<TokenRecord>()?.into_iter().find(|record| record.terms.name == name);
-        let live = known.filter(|record| record.revoked.is_none());
-        let Some(mut record) = live else {
+    pub(super) fn revoke_token(
+        &mut self,
+        name: &str,
+        time: i64,
+        operator: &str,
+        signature: &Signature,
+    ) -> Result<Value, Failure> {
+        self.check_order((TOKEN_LABEL, &revocation_digest(name, time), time), operator, signature)?;
+        let Some(mut record) = self.known_token(name)?.filter(|record| record.revoked.is_none()) else {
             return Err(failure::data(format!("there is no live token `{name}`: see `tallystick token list`")));
         };
+        record.check_later(time)?;
         record.revoked = Some(now());
         self.step(|engine, step| {
             if let Some(token) = record.digest {
@@ -120,12 +136,8 @@ impl Engine {
         Ok(record.shown())
     }
 
-    fn check_signed(&self, operator: &str, digest: &Digest, signature: &Signature) -> Result<(), Failure> {
-        let person = self.store.operator(operator)?;
-        if person.key.verify(TOKEN_LABEL, digest.as_bytes(), signature) {
-            return Ok(());
-        }
-        Err(failure::refused(format!("the token is not signed by operator `{operator}`")))
+    fn known_token(&self, name: &str) -> Result<Option<TokenRecord>, Failure> {
+        Ok(self.store.tokens::<TokenRecord>()?.into_iter().find(|record| record.terms.name == name))
     }
 }
 
@@ -135,7 +147,16 @@ impl TokenRecord {
     }
 
     fn signers(&self) -> Vec<&str> {
-        self.signatures.iter().map(|(name, _)| name.as_str()).collect()
+        self.signatures.iter().map(|signed| signed.operator.as_str()).collect()
+    }
+
+    /// What was signed before the token was given out or ended says nothing of what came after.
+    fn check_later(&self, time: i64) -> Result<(), Failure> {
+        if self.issued.max(self.revoked).is_some_and(|changed| time <= changed) {
+            let text = format!("token `{}` was given out or ended since this was signed: sign anew", self.terms.name);
+            return Err(failure::refused(text));
+        }
+        Ok(())
     }
 
     fn shown(&self) -> Value {
@@ -158,7 +179,30 @@ impl TokenRecord {
     }
 }
 
-/// What an operator signs to end a token.
-pub(crate) fn revocation_digest(name: &str) -> Digest {
-    Digest::of("tallystick/api-token-revocation/v1", &[name.as_bytes()])
+/// What an operator signs to end a token at `time`, Unix milliseconds.
+pub(crate) fn revocation_digest(name: &str, time: i64) -> Digest {
+    Digest::of("tallystick/api-token-revocation/v2", &[name.as_bytes(), time.to_string().as_bytes()])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Old signatures neither give out a token that was ended, nor end one that was given out anew.
+    #[test]
+    fn what_was_signed_before_the_last_change_is_refused() {
+        let terms = TokenTerms {
+            name: "core".into(),
+            scopes: [Scope::Score].into(),
+            expires: "2099-12-31".parse().unwrap(),
+            certificate: None,
+        };
+        let mut record = TokenRecord::of(&terms);
+        assert!(record.check_later(0).is_ok());
+        record.issued = Some(20);
+        assert_eq!([19, 20, 21].map(|time| record.check_later(time).is_ok()), [false, false, true]);
+        record.revoked = Some(30);
+        assert_eq!([25, 30, 31].map(|time| record.check_later(time).is_ok()), [false, false, true]);
+        assert_ne!(revocation_digest("core", 1), revocation_digest("core", 2));
+    }
 }

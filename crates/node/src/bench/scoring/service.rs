@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::control::Command;
 use crate::demo::{Node, OPERATOR};
 use crate::directory::Directory;
-use crate::engine::TOKEN_LABEL;
+use crate::engine::{TOKEN_LABEL, now};
 use crate::failure::{self, Failure};
 use crate::keys;
 
@@ -106,8 +106,9 @@ fn issue_token(bank: &Node, secret: &Path) -> Result<String, Failure> {
     let terms = TokenTerms { name: "loans".into(), scopes: [Scope::Score].into(), expires, certificate: None };
     let passphrase = std::fs::read(secret).map_err(failure::internal)?;
     let key = keys::open_operator(&Directory::new(&bank.directory).operator_key(OPERATOR), &passphrase)?;
-    let signature = key.sign(TOKEN_LABEL, terms.digest().as_bytes());
-    let issued = bank.tell(&Command::TokenIssue { terms, operator: OPERATOR.into(), signature })?;
+    let time = now();
+    let signature = key.sign(TOKEN_LABEL, terms.digest(time).as_bytes());
+    let issued = bank.tell(&Command::TokenIssue { terms, time, operator: OPERATOR.into(), signature })?;
     issued["token"].as_str().map(Into::into).ok_or_else(|| failure::internal("no token was issued"))
 }
 
