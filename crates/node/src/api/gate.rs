@@ -9,6 +9,7 @@ use tally_crypto::transcript::Digest;
 
 use super::problem::{Code, Problem};
 use super::token::{Scope, TokenTerms};
+use crate::http::bearer;
 
 /// The gate.
 pub(crate) struct Gate {
@@ -101,8 +102,8 @@ impl Gate {
             let (name, scopes) = named.ok_or_else(|| stranger("show a token: Authorization: Bearer tst_…"))?;
             return Ok(Caller { pseudonym: self.pseudonym(name), scopes: scopes.iter().copied().collect() });
         };
-        let token = authorization.strip_prefix("Bearer ").ok_or_else(|| stranger("the scheme is Bearer"))?;
-        let digest = Digest::of_bytes(token.trim().as_bytes());
+        let token = bearer(authorization).ok_or_else(|| stranger("the scheme is Bearer"))?;
+        let digest = Digest::of_bytes(token.as_bytes());
         let grants = self.grants.read().unwrap_or_else(PoisonError::into_inner);
         // By its digest: how long the look-up takes says nothing of a token that is wrong.
         let grant = grants.get(&digest).ok_or_else(|| stranger("the token is not known here, or was revoked"))?;

@@ -5,11 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::{Extension, Router};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -17,11 +15,12 @@ use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{self, RootCertStore, ServerConfig};
 
 use crate::failure::{self, Failure};
+use crate::http::{self, Patient};
 
 /// Connections at once; more wait in the system's queue.
 const CONNECTIONS: usize = 1024;
 
-/// How long a client may take for its handshake, for the headers of a request, and for its body.
+/// How long a client may take for its handshake, to begin, for the headers of a request, for its body, and to take in an answer.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Who is at the other end of a connection.
@@ -86,57 +85,30 @@ pub(crate) fn listen(
     config: Arc<ServerConfig>,
     router: Router,
 ) -> Result<SocketAddr, Failure> {
-    let cannot = |error: std::io::Error| failure::misconfigured(format!("[api] listen = {address:?}: {error}"));
-    let _context = runtime.enter();
-    let listener = std::net::TcpListener::bind(address).map_err(cannot)?;
-    listener.set_nonblocking(true).map_err(cannot)?;
-    let local = listener.local_addr().map_err(cannot)?;
-    let listener = TcpListener::from_std(listener).map_err(cannot)?;
-    runtime.spawn(accept(listener, TlsAcceptor::from(config), router));
-    Ok(local)
-}
-
-async fn accept(listener: TcpListener, acceptor: TlsAcceptor, router: Router) {
-    let connections = Arc::new(Semaphore::new(CONNECTIONS));
-    loop {
-        let Ok(permit) = connections.clone().acquire_owned().await else { return };
-        match listener.accept().await {
-            Ok((tcp, _)) => {
-                let (acceptor, router) = (acceptor.clone(), router.clone());
-                tokio::spawn(async move {
-                    serve(tcp, &acceptor, router).await;
-                    drop(permit);
-                });
-            }
-            // Out of descriptors, say: others must end first.
-            Err(error) => {
-                tracing::warn!(%error, "scoring service: cannot accept");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
-        }
-    }
+    let acceptor = TlsAcceptor::from(config);
+    http::listen(runtime, (address, "api.listen"), CONNECTIONS, move |tcp| {
+        let (acceptor, router) = (acceptor.clone(), router.clone());
+        async move { serve(tcp, &acceptor, router).await }
+    })
 }
 
 async fn serve(tcp: TcpStream, acceptor: &TlsAcceptor, router: Router) {
     let _ = tcp.set_nodelay(true);
-    let Ok(Ok(stream)) = tokio::time::timeout(PATIENCE, acceptor.accept(tcp)).await else {
+    let accepted = acceptor.accept(Patient::new(tcp, PATIENCE));
+    let Ok(Ok(stream)) = tokio::time::timeout(PATIENCE, accepted).await else {
         tracing::debug!("scoring service: a handshake failed");
         return;
     };
     let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first).and_then(subject_name);
     let router = router.layer(Extension(Identity { certificate }));
     let mut server = Builder::new(TokioExecutor::new());
-    server.http1().timer(TokioTimer::new()).header_read_timeout(PATIENCE);
     server
         .http2()
         .timer(TokioTimer::new())
         .keep_alive_interval(Some(Duration::from_secs(30)))
         .max_concurrent_streams(256)
         .max_header_list_size(16 * 1024);
-    let served = server.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)).await;
-    if let Err(error) = served {
-        tracing::debug!(%error, "scoring service: connection broken");
-    }
+    http::converse(stream, server, router, PATIENCE).await;
 }
 
 fn subject_name(certificate: &CertificateDer<'_>) -> Option<Arc<str>> {

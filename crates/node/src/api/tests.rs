@@ -191,7 +191,8 @@ fn the_gate_knows_tokens_by_their_digest_until_they_end() {
     let caller = ask(Some("Bearer tst_good"), None, end - 1).unwrap();
     assert!(caller.may(Scope::Score) && !caller.may(Scope::Batch));
     assert!(ask(Some("Bearer tst_bound"), Some("core-banking"), 0).is_ok());
-    assert!(ask(None, Some("by-name"), 0).unwrap().may(Scope::Batch));
+    assert!(ask(None, Some("by-name"), 0).unwrap().may(Scope::Models));
+    assert!(ask(Some("bearer tst_good"), None, 0).is_ok());
     for (authorization, certificate, now) in [
         (Some("Bearer tst_good"), None, end),
         (Some("Bearer tst_goof"), None, 0),

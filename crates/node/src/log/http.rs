@@ -27,6 +27,7 @@ use tokio::runtime::Handle;
 
 use super::tokens;
 use crate::failure::{self, Failure};
+use crate::http::bearer;
 
 /// Notes in the log that an auditor reads; the entry is durable when it returns.
 type Record = Box<dyn Fn(&str) -> Result<(), Failure> + Send + Sync>;
@@ -80,7 +81,7 @@ impl Service {
     /// Lets in who holds a token, and has it noted once a day.
     fn admit(&self, authorization: Option<&str>) -> Result<(), StatusCode> {
         let tokens = self.tokens.as_deref().ok_or(StatusCode::FORBIDDEN)?;
-        let token = authorization.and_then(|value| value.strip_prefix("Bearer ")).ok_or(StatusCode::UNAUTHORIZED)?;
+        let token = authorization.and_then(bearer).ok_or(StatusCode::UNAUTHORIZED)?;
         let auditor = tokens::holder(tokens, token).map_err(|failure| complain(&failure))?;
         let auditor = auditor.ok_or(StatusCode::UNAUTHORIZED)?;
         let day = crate::engine::now().div_euclid(86_400_000);
