@@ -58,7 +58,9 @@ fn read_csv(header: &[String], record: Result<csv::StringRecord, csv::Error>) ->
     Read { id: id.trim().to_owned(), applicant }
 }
 
-fn csv_value(text: &str) -> Value {
+/// A value of a file as an order has it: text, whatever it looks like, since only the model's field tells whether it is a
+/// number.
+pub(crate) fn csv_value(text: &str) -> Value {
     match text.trim() {
         "" => Value::Null,
         text => json!(text),
@@ -129,22 +131,12 @@ fn applicant<'a>(values: impl IntoIterator<Item = (&'a str, Value)>) -> Result<B
             ID => id = Some(text(&value)),
             APPLICATION => application = (!value.is_null()).then(|| text(&value)),
             name => {
-                fields.insert(name.to_owned(), number_or_text(value));
+                fields.insert(name.to_owned(), value);
             }
         }
     }
     let id = id.ok_or("the identifier is missing")?;
     Ok(BatchApplicant { id, application, fields })
-}
-
-/// Text that is a number counts as one; the node's categories are read from either.
-fn number_or_text(value: Value) -> Value {
-    let Some(text) = value.as_str() else { return value };
-    if let Ok(number) = text.parse::<i64>() {
-        return json!(number);
-    }
-    let number = text.parse::<f64>().ok().filter(|number| number.is_finite());
-    number.map_or(value, |number| json!(number))
 }
 
 fn text(value: &Value) -> String {

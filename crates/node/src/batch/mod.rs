@@ -19,6 +19,7 @@ use tally_policy::Purpose;
 use crate::control::{self, BatchApplicant, BatchOrder, Command};
 use crate::failure::{self, Failure};
 use applicants::Read;
+pub(crate) use applicants::csv_value;
 use scores::{Line, Run, Scores};
 
 /// Rows of one order.

@@ -9,7 +9,7 @@ use tally_protocol::session::{Contract, Fallback, Holder, SealedContract};
 
 use super::node::read_text;
 use super::{Language, NodeArgument, Printed, disclosure, words};
-use crate::batch::Batch;
+use crate::batch::{Batch, csv_value};
 use crate::control::{Command, ScoreOrder};
 use crate::directory::Directory;
 use crate::failure::{self, Failure};
@@ -364,7 +364,8 @@ pub(super) enum ScoreVerb {
         request: PathBuf,
     },
     /// Score a file of applicants, CSV or Parquet: one row each, with the error where there is no score. After an interruption
-    /// the same command goes on, and asks about no row twice.
+    /// the same command goes on, and asks about no row twice. Rows wait for a platform that is away: the bank's own model never
+    /// answers for it.
     Batch {
         #[command(flatten)]
         node: NodeArgument,
@@ -430,16 +431,12 @@ pub(crate) fn applicant(
     id: usize,
     purpose: tally_policy::Purpose,
 ) -> ScoreOrder {
-    let value = |text: &str| match text.trim() {
-        "" => Value::Null,
-        text => text.parse::<f64>().map_or_else(|_| json!(text), |number| json!(number)),
-    };
     let fields = header
         .iter()
         .zip(record)
         .enumerate()
         .filter(|(position, _)| *position != id)
-        .map(|(_, (name, text))| (name.to_owned(), value(text)))
+        .map(|(_, (name, text))| (name.to_owned(), csv_value(text)))
         .collect();
     ScoreOrder { session: None, id: record[id].to_owned(), purpose, application: None, fields, reasons: 3 }
 }

@@ -17,16 +17,29 @@ pub(super) fn own_codes(
         let text = format!("field `{unknown}` is not a bank field of this model: it takes {}", known.join(", "));
         return Err(failure::data(text).about(format!("fields.{unknown}")));
     }
-    let code = |(place, terms): (usize, &FieldTerms)| match order.fields.get(&terms.name).unwrap_or(&Value::Null) {
-        Value::Null => Ok(0),
-        Value::Number(number) if terms.categories.is_empty() => Ok(code_of(place, number.as_f64().unwrap_or(f64::NAN))),
-        value => category_code(&terms.categories, value).ok_or_else(|| {
+    let code = |(place, terms): (usize, &FieldTerms)| {
+        let code = match order.fields.get(&terms.name).unwrap_or(&Value::Null) {
+            Value::Null => Some(0),
+            value if terms.categories.is_empty() => number(value).map(|number| code_of(place, number)),
+            value => category_code(&terms.categories, value),
+        };
+        code.ok_or_else(|| {
             let expected = if terms.categories.is_empty() { "a number".into() } else { terms.categories.join(", ") };
             failure::data(format!("field `{}` of the applicant: expected {expected}, or null", terms.name))
                 .about(format!("fields.{}", terms.name))
-        }),
+        })
     };
     terms.fields_of(Holder::Banks).enumerate().map(code).collect()
+}
+
+/// A number, or text that is one, as files have it.
+fn number(value: &Value) -> Option<f64> {
+    let number = match value {
+        Value::Number(number) => number.as_f64(),
+        Value::String(text) => text.trim().parse().ok(),
+        _ => None,
+    };
+    number.filter(|number| number.is_finite())
 }
 
 fn category_code(categories: &[String], value: &Value) -> Option<u16> {
@@ -37,4 +50,38 @@ fn category_code(categories: &[String], value: &Value) -> Option<u16> {
     };
     let place = categories.iter().position(|category| *category == text)?;
     u16::try_from(place + 1).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn text_is_a_number_only_where_the_field_is_numeric() {
+        for (value, expected) in [
+            (json!(1.5), Some(1.5)),
+            (json!("01"), Some(1.0)),
+            (json!(" -2e3 "), Some(-2000.0)),
+            (json!("1,5"), None),
+            (json!("NaN"), None),
+            (json!("inf"), None),
+            (json!("1e999"), None),
+            (json!(""), None),
+            (json!(true), None),
+        ] {
+            assert_eq!(number(&value), expected, "{value}");
+        }
+        let categories = ["01", "1", "2.50"].map(String::from);
+        for (value, expected) in [
+            (json!("01"), Some(1)),
+            (json!("1"), Some(2)),
+            (json!(1), Some(2)),
+            (json!("2.50"), Some(3)),
+            (json!(2.5), None),
+        ] {
+            assert_eq!(category_code(&categories, &value), expected, "{value}");
+        }
+    }
 }

@@ -12,6 +12,7 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use super::relay;
 use crate::api::{Scope, TokenTerms};
+use crate::batch::csv_value;
 use crate::config::Config;
 use crate::control::Command;
 use crate::demo::{Node, OPERATOR};
@@ -133,8 +134,7 @@ fn applicants(book: &Path) -> Result<Vec<Value>, Failure> {
     let call = |record: Result<csv::StringRecord, csv::Error>| {
         let record = record.map_err(failure::internal)?;
         let values = header.iter().zip(&record).filter(|(name, text)| !matches!(*name, "id" | "y") && !text.is_empty());
-        let value = |text: &str| text.parse::<f64>().map_or_else(|_| json!(text), |number| json!(number));
-        let fields: serde_json::Map<_, _> = values.map(|(name, text)| (name.to_owned(), value(text))).collect();
+        let fields: serde_json::Map<_, _> = values.map(|(name, text)| (name.to_owned(), csv_value(text))).collect();
         Ok(json!({ "applicant": &record[0], "purpose": "loan-underwriting", "fields": fields }))
     };
     reader.records().map(call).collect()
