@@ -31,6 +31,9 @@ const UNDER_WAY: usize = 2;
 /// How long a node that is away, or its platform, is waited for.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Pauses between two questions: the first, doubled each time, up to the longest.
+const PAUSES: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(10)];
+
 /// A file to score.
 pub(crate) struct Batch {
     pub(crate) node: PathBuf,
@@ -103,6 +106,7 @@ impl Batch {
             input: hasher.finalize().to_string(),
             purpose: self.purpose.to_string(),
             model: self.model.clone(),
+            reasons: self.reasons,
         })
     }
 
@@ -126,6 +130,7 @@ fn ask(node: &Path, mut order: BatchOrder) -> Result<Vec<Value>, Failure> {
     let mut answers = vec![Value::Null; order.rows.len()];
     let mut places: Vec<usize> = (0..answers.len()).collect();
     let deadline = Instant::now() + PATIENCE;
+    let [mut pause, longest] = PAUSES;
     while !places.is_empty() {
         let told = control::tell(node, &Command::ScoreBatch(order.clone()));
         let told = match told {
@@ -149,7 +154,8 @@ fn ask(node: &Path, mut order: BatchOrder) -> Result<Vec<Value>, Failure> {
                 let text = format!("{reason}: what is finished is kept, the same command goes on with it");
                 return Err(failure::retry(text));
             }
-            std::thread::sleep(Duration::from_millis(500));
+            std::thread::sleep(pause.min(deadline.saturating_duration_since(Instant::now())));
+            pause = longest.min(2 * pause);
         }
     }
     Ok(answers)

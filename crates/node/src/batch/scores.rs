@@ -44,6 +44,8 @@ pub(super) struct Run {
     pub(super) purpose: String,
     /// The model, as it was named; the champion of the day if absent.
     pub(super) model: Option<String>,
+    /// Reasons wanted.
+    pub(super) reasons: usize,
 }
 
 /// One row of the output, in the order of [`HEADER`].
@@ -73,8 +75,8 @@ impl Scores {
             Some(before) if (Run { batch: run.batch.clone(), ..before.clone() }) == run => before,
             Some(_) => {
                 let text = format!(
-                    "{}: an unfinished run over another input, purpose or model is there: finish it, or delete it together \
-                     with {}",
+                    "{}: an unfinished run over another input, purpose, model or number of reasons is there: finish it, or \
+                     delete it together with {}",
                     named.display(),
                     partial.display()
                 );

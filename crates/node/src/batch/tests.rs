@@ -6,7 +6,7 @@ use super::applicants;
 use super::scores::{Line, Run, Scores};
 
 fn run() -> Run {
-    Run { batch: "00".into(), input: "digest".into(), purpose: "loan-underwriting".into(), model: None }
+    Run { batch: "00".into(), input: "digest".into(), purpose: "loan-underwriting".into(), model: None, reasons: 4 }
 }
 
 fn line(id: &str, score: &str, error: &str) -> Line {
@@ -47,6 +47,8 @@ fn a_run_goes_on_where_it_was_stopped() {
     assert_eq!((scores.done, again), (2, first));
     let other = Scores::begin(&output, Run { input: "other".into(), ..run() });
     assert!(other.err().unwrap().message.contains("unfinished"));
+    let more = Scores::begin(&output, Run { reasons: 5, ..run() });
+    assert!(more.err().unwrap().message.contains("number of reasons"));
     scores.keep(&[line("c", "610", "")]).unwrap();
     scores.finish().unwrap();
     let text = std::fs::read_to_string(&output).unwrap();
