@@ -282,8 +282,8 @@ pub enum Body {
         /// SHA-256 of the token.
         token: Digest,
     },
-    /// Calls of the scoring service that asked the platform for nothing: refused, answered from what was kept, or by the bank's
-    /// own model.
+    /// Calls of the scoring service that asked the platform for nothing: refused, answered from what was kept, by the bank's own
+    /// model, or with the models that serve.
     #[serde(rename = "api.call")]
     ApiCall {
         /// Pseudonym of the caller, where it showed who it is.
@@ -292,9 +292,9 @@ pub enum Body {
         /// Salted commitment to the applicant, where the bank's own model answered.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         applicant: Option<Digest>,
-        /// Code of the refusal, `replayed`, or `fallback`.
+        /// Code of the refusal, `replayed`, `fallback`, or `models`.
         outcome: String,
-        /// How many: refusals by the limits are counted together, so that a flood does not fill the log.
+        /// How many: refusals by the limits, and of rows of a file, are counted together, so that a flood does not fill the log.
         count: u64,
     },
     /// The platform decided whether data may be used.

@@ -124,7 +124,7 @@ impl Problem {
 
 impl From<Failure> for Problem {
     fn from(failure: Failure) -> Self {
-        let named = failure.code.clone().unwrap_or_else(|| code_of(failure.kind).into());
+        let named = code_of(&failure).to_owned();
         let code = code_named(&named);
         let condition = (code.as_str() != named).then_some(named);
         // What failed inside the node is for its operator, not for the caller.

@@ -118,7 +118,7 @@ impl Service {
             };
             let key = key.map(|key| Key { name: name(key), body });
             let (order, consent) = (request.order(model), request.consent);
-            let served = Served { order, caller: caller.pseudonym, consent, key, deadline };
+            let served = Served { order, caller: caller.pseudonym, fallback: true, consent, key, deadline };
             self.ask(Call::Score(Box::new(served)))
         };
         let mut champion = begin(request.model.clone(), "");

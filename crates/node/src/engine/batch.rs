@@ -1,6 +1,7 @@
 //! Scores of a file's rows: calls like those of the scoring service, each under the name of its run and row, so that a run that
 //! was stopped goes on without asking twice.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -8,7 +9,7 @@ use tally_crypto::transcript::Digest;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::Engine;
-use super::calls::{Call, Key, Served};
+use super::calls::{Key, Served, code_of};
 use super::group::Outward;
 use crate::control::{BatchApplicant, BatchOrder, Reply, ScoreOrder};
 use crate::failure::{self, Failure};
@@ -30,13 +31,22 @@ impl Engine {
         let caller = self.gate.pseudonym(CALLER);
         let deadline = Instant::now() + PATIENCE;
         let mut answers = Vec::with_capacity(order.rows.len());
+        let mut refused = BTreeMap::<String, u64>::new();
         for (row, applicant) in &order.rows {
             let key = Some(key(&order, *row, applicant)?);
             let order = order_of(&order, applicant);
             let (reply, answer) = unbounded_channel();
             answers.push(answer);
-            self.attend(Call::Score(Box::new(Served { order, caller, consent: None, key, deadline })), reply);
+            // A row waits for the platform: the scores of a file are of one model.
+            let served = Served { order, caller, fallback: false, consent: None, key, deadline };
+            if let Err(refusal) = self.begin_call(&served, &reply)? {
+                *refused.entry(code_of(&refusal).into()).or_default() += 1;
+                self.group.hold(Outward::Reply(reply, Err(refusal)));
+            }
         }
+        // In sum: rows are sent again as long as the platform is away.
+        let refused: Vec<_> = refused.iter().map(|(code, count)| (Some(caller), code.as_str(), *count)).collect();
+        self.log_calls(&refused)?;
         std::thread::spawn(move || {
             let answers: Vec<Value> = answers.into_iter().map(told).collect();
             // Whoever asked may have gone; the answers are kept.

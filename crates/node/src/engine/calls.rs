@@ -12,7 +12,7 @@ use tally_policy::{Day, State};
 
 use super::group::Outward;
 use super::scoring::{Held, Waiting};
-use super::{Engine, now};
+use super::{Engine, models, now, unless_fatal};
 use crate::control::{Reply, ScoreOrder};
 use crate::failure::{self, Failure, FailureKind};
 
@@ -23,6 +23,11 @@ const BANDS: usize = 10;
 pub(crate) enum Call {
     /// A score.
     Score(Box<Served>),
+    /// The models that serve.
+    Models {
+        /// Pseudonym of the caller.
+        caller: Digest,
+    },
     /// Nothing: the service refuses a call, and that is to be in the log before the caller hears of it.
     Refused {
         /// Pseudonym of the caller.
@@ -38,6 +43,8 @@ pub(crate) struct Served {
     pub(crate) order: ScoreOrder,
     /// Pseudonym of the caller.
     pub(crate) caller: Digest,
+    /// The bank's own model may answer while the platform is away, where the contract lets it.
+    pub(crate) fallback: bool,
     /// The consent that the caller relies on: no score under another one.
     pub(crate) consent: Option<Digest>,
     /// Under which the answer is kept.
@@ -87,21 +94,40 @@ pub(super) fn bands(fit: &Fitted) -> Vec<CalibratedBand> {
 
 impl Engine {
     /// Begins what a caller asks for; a refusal is logged first.
-    pub(super) fn attend(&mut self, call: Call, reply: Reply) {
+    ///
+    /// # Errors
+    /// Fails where nothing may go on.
+    pub(super) fn attend(&mut self, call: Call, reply: Reply) -> Result<(), Failure> {
         let answer = match call {
-            Call::Refused { caller, code } => self.log_call(caller, &code).map(|()| Value::Null),
-            Call::Score(served) => match self.begin_call(&served, &reply) {
-                Ok(()) => return,
-                Err(failure) => {
-                    let code = failure.code.clone().unwrap_or_else(|| code_of(failure.kind).into());
-                    self.log_call(served.caller, &code).and(Err(failure))
+            Call::Refused { caller, code } => {
+                self.log_calls(&[(Some(caller), code.as_str(), 1)])?;
+                Ok(Value::Null)
+            }
+            Call::Models { caller } => {
+                self.log_calls(&[(Some(caller), "models", 1)])?;
+                Ok(self.serving_models()?)
+            }
+            Call::Score(served) => match self.begin_call(&served, &reply)? {
+                Ok(()) => return Ok(()),
+                Err(refusal) => {
+                    self.log_calls(&[(Some(served.caller), code_of(&refusal), 1)])?;
+                    Err(refusal)
                 }
             },
         };
         self.group.hold(Outward::Reply(reply, answer));
+        Ok(())
     }
 
-    fn begin_call(&mut self, served: &Served, reply: &Reply) -> Result<(), Failure> {
+    /// Begins a score; inside is the refusal that is to be logged and told.
+    ///
+    /// # Errors
+    /// Fails where nothing may go on.
+    pub(super) fn begin_call(&mut self, served: &Served, reply: &Reply) -> Result<Result<(), Failure>, Failure> {
+        unless_fatal(self.begin_served(served, reply))
+    }
+
+    fn begin_served(&mut self, served: &Served, reply: &Reply) -> Result<(), Failure> {
         if served.deadline <= Instant::now() {
             return Err(failure::retry("the node was too busy to begin in time").coded("timeout"));
         }
@@ -116,7 +142,7 @@ impl Engine {
         }
         match self.begin_score(served.order.clone(), Some(served), reply.clone()) {
             // Nothing was sent, so no consent can have been used.
-            Err(failure) if failure.code.as_deref() == Some("peer-unreachable") => {
+            Err(failure) if served.fallback && failure.code.as_deref() == Some("peer-unreachable") => {
                 self.fall_back(served, reply, failure)
             }
             begun => begun,
@@ -133,7 +159,7 @@ impl Engine {
         match kept {
             Kept::Answered(answer) => {
                 self.check_still(&answer)?;
-                self.log_call(served.caller, "replayed")?;
+                self.log_calls(&[(Some(served.caller), "replayed", 1)])?;
                 self.group.hold(Outward::Reply(reply.clone(), Ok(json!({ "replayed": answer }))));
             }
             Kept::Asked(_) if self.waiting_scores.contains_key(&request) => {
@@ -234,13 +260,7 @@ impl Engine {
             "probability": score["probability"],
             "band": self.band(&held.session, score["probability"].as_f64().unwrap_or(f64::NAN)),
             "reasons": score["reasons"],
-            "model": {
-                "digest": record.model,
-                "session": record.session,
-                "algorithm": record.algorithm,
-                "state": record.state,
-                "released": moment(record.released),
-            },
+            "model": models::told(&record),
             "consent": consent,
             "withheld": score["withheld"],
             "log": {
@@ -268,11 +288,16 @@ impl Engine {
         })
     }
 
-    fn log_call(&mut self, caller: Digest, outcome: &str) -> Result<(), Failure> {
-        let body = Body::ApiCall { caller: Some(caller), applicant: None, outcome: outcome.into(), count: 1 };
+    /// Logs calls that asked the platform for nothing: whose, what came of them, and how many.
+    pub(super) fn log_calls(&mut self, calls: &[(Option<Digest>, &str, u64)]) -> Result<(), Failure> {
+        if calls.is_empty() {
+            return Ok(());
+        }
         let me = self.me().to_owned();
         self.step(|_, step| {
-            step.record(None, &me, body);
+            for &(caller, outcome, count) in calls {
+                step.record(None, &me, Body::ApiCall { caller, applicant: None, outcome: outcome.into(), count });
+            }
             Ok(())
         })
     }
@@ -281,16 +306,8 @@ impl Engine {
     /// the disk, and nothing was done for them that had to be durable first.
     pub(super) fn log_refused_calls(&mut self) -> Result<(), Failure> {
         let refused = self.gate.refused_since(Instant::now());
-        if refused.is_empty() {
-            return Ok(());
-        }
-        let me = self.me().to_owned();
-        self.step(|_, step| {
-            for ((caller, code), count) in refused {
-                step.record(None, &me, Body::ApiCall { caller, applicant: None, outcome: code.into(), count });
-            }
-            Ok(())
-        })
+        let calls: Vec<_> = refused.into_iter().map(|((caller, code), count)| (caller, code, count)).collect();
+        self.log_calls(&calls)
     }
 }
 
@@ -302,9 +319,12 @@ pub(super) fn notice() -> Value {
     })
 }
 
-/// The code of a failure that has none of its own.
-pub(crate) fn code_of(kind: FailureKind) -> &'static str {
-    match kind {
+/// The code of a failure: its own, or that of its kind.
+pub(crate) fn code_of(failure: &Failure) -> &str {
+    if let Some(code) = &failure.code {
+        return code;
+    }
+    match failure.kind {
         FailureKind::Usage | FailureKind::Data => "bad-request",
         FailureKind::Refused | FailureKind::Check => "forbidden",
         FailureKind::Retry | FailureKind::Unavailable => "overloaded",

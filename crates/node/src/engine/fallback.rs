@@ -8,11 +8,11 @@ use tally_model::{BankOnly, Table};
 use tally_policy::Day;
 use tally_protocol::session::{Contract, Fallback, Holder};
 
-use super::Engine;
 use super::applicant::own_codes;
 use super::calls::{Served, moment, notice};
 use super::group::Outward;
 use super::scoring::Titles;
+use super::{Engine, models};
 use crate::control::Reply;
 use crate::failure::{self, Failure};
 use crate::store::SessionRecord;
@@ -43,13 +43,9 @@ impl Engine {
         let Some((own, titles)) = model.own() else { return Err(unreachable) };
         let mut answer = scored(own, titles, model.contract.terms(), served)?;
         let record = self.find_model(Some(&session))?;
-        answer["model"] = json!({
-            "digest": own.digest(),
-            "session": record.session,
-            "algorithm": "bank-only",
-            "state": record.state,
-            "released": moment(record.released),
-        });
+        answer["model"] = models::told(&record);
+        answer["model"]["digest"] = json!(own.digest());
+        answer["model"]["algorithm"] = json!("bank-only");
         let subject = self.canonical(&served.order.id)?;
         let salt: [u8; 16] = super::random_bytes()?;
         let request = hex::encode(super::random_bytes::<16>()?);

@@ -203,7 +203,7 @@ impl Engine {
             match piece {
                 Work::Net(event, _room) => self.happen(event)?,
                 Work::Control(command, reply) => self.obey(command, reply)?,
-                Work::Serve(call, reply) => self.attend(call, reply),
+                Work::Serve(call, reply) => self.attend(call, reply)?,
                 Work::Stop => return Ok(true),
             }
             if !self.group.has_room() {
@@ -216,7 +216,7 @@ impl Engine {
 
     fn obey(&mut self, command: Command, reply: Reply) -> Result<(), Failure> {
         if let Command::Score(order) = command {
-            if let Err(failure) = self.begin_score(order, None, reply.clone()) {
+            if let Err(failure) = unless_fatal(self.begin_score(order, None, reply.clone()))? {
                 self.group.hold(group::Outward::Reply(reply, Err(failure)));
             }
             return Ok(());
@@ -388,6 +388,14 @@ fn random_bytes<const N: usize>() -> Result<[u8; N], Failure> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(failure::internal)?;
     Ok(bytes)
+}
+
+/// A failure after which nothing may go on stops the engine; any other is an answer.
+fn unless_fatal<T>(done: Result<T, Failure>) -> Result<Result<T, Failure>, Failure> {
+    match done {
+        Err(failure) if fatal(&failure) => Err(failure),
+        done => Ok(done),
+    }
 }
 
 /// True for failures after which nothing may go on.

@@ -12,6 +12,7 @@ use tally_crypto::sign::Signature;
 use tally_crypto::transcript::Digest;
 use tally_policy::State;
 
+use super::calls::moment;
 use super::step::Step;
 use super::{Engine, book, now};
 use crate::failure::{self, Failure};
@@ -23,6 +24,17 @@ pub(crate) const MODEL_LABEL: &str = "model-state";
 /// What an operator signs: the model and its new state.
 pub(crate) fn change_digest(model: &Digest, state: &str) -> Digest {
     Digest::of("tallystick/model-state/v1", &[model.as_bytes(), state.as_bytes()])
+}
+
+/// A model, as callers of the scoring service see it.
+pub(super) fn told(record: &ModelRecord) -> Value {
+    json!({
+        "digest": record.model,
+        "session": record.session,
+        "algorithm": record.algorithm,
+        "state": record.state,
+        "released": moment(record.released),
+    })
 }
 
 impl Engine {
@@ -57,15 +69,25 @@ impl Engine {
         Ok(self.store.models()?.iter().map(|record| self.in_short(record)).collect())
     }
 
+    /// The models that score here, as callers of the scoring service see them.
+    pub(super) fn serving_models(&self) -> Result<Value, Failure> {
+        let records = self.store.models()?;
+        let serving: Vec<_> = records.iter().filter(|record| self.serves(record)).map(told).collect();
+        Ok(json!({ "models": serving }))
+    }
+
+    fn serves(&self, record: &ModelRecord) -> bool {
+        record.state != ModelState::Retired && self.models.contains_key(&record.session)
+    }
+
     fn in_short(&self, record: &ModelRecord) -> Value {
-        let serves = record.state != ModelState::Retired && self.models.contains_key(&record.session);
         json!({
             "model": record.model,
             "session": record.session,
             "algorithm": record.algorithm,
             "state": record.state,
             "released": record.released,
-            "serves": serves,
+            "serves": self.serves(record),
             "fault": self.unfit.get(&record.session),
         })
     }

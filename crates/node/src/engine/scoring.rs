@@ -327,12 +327,13 @@ impl Engine {
             Ok(subject) => subject,
             Err((code, reason)) => return refuse(&code, reason),
         };
+        // Only who may be told of an enterprise is told that it is not there; nothing was used then.
         let Some(outcome) = self.platform_part(&request.session, &subject) else {
             return refuse("unknown-enterprise", "the platform's data set does not hold this enterprise".into());
         };
-        let given = Given {
         let consent = subject.consents().first().copied().unwrap_or_default();
         self.use_consent(step, &consent, entry, 1)?;
+        let given = Given {
             session: request.session.clone(),
             subject: request.subject.clone(),
             bank: peer.into(),
@@ -512,7 +513,7 @@ impl Engine {
             .collect();
         for request in late {
             if let Some(waiting) = self.waiting_scores.remove(&request) {
-                let text = format!("no score: the platform did not answer within {} s; try again", PATIENCE.as_secs());
+                let text = "no score: the platform did not answer in time; try again";
                 self.group.hold(Outward::Reply(waiting.reply, Err(failure::retry(text).coded("timeout"))));
             }
         }
