@@ -3,17 +3,18 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tally_city::{SystemsAuthority, consent_digest};
+use tally_city::{SystemsAuthority, consent_digest, signed_consent};
 use tally_policy::{EventKind, Fetch};
 
 use crate::caller::Caller;
 use crate::program::{done, error_of, run, text};
+use crate::schema;
 use crate::serving::Serving;
 
 #[test]
 fn a_score_over_https_with_what_it_rests_on() {
     let mut trial = Serving::new("[api.certificates]\ncore-banking = [\"score\"]\n");
-    let token = trial.issue("core", "score,batch");
+    let token = trial.issue("core", "score,models");
     let caller = trial.caller().with(&token);
     let applicants = trial.applicants();
     let subject = applicants[0]["applicant"].as_str().unwrap();
@@ -81,8 +82,32 @@ fn a_score_over_https_with_what_it_rests_on() {
 
     over_grpc(&trial, &caller, &applicants[5], answer);
 
+    // Of two consents the one that the caller names, and no use of the other.
+    let subject = applicants[3]["applicant"].as_str().unwrap();
+    trial.import(signed_consent(&city, subject, "bank-1", |consent| consent.consent_id = "second".into()).unwrap());
+    let consent = json!(consent_digest(&city, subject, "bank-1").to_string());
+    assert_ne!(caller.score(&applicants[3]).body["consent"], consent);
+    let (mut request, used) = (applicants[3].clone(), trial.uses(subject));
+    request["consent"] = consent.clone();
+    let named = caller.score(&request);
+    trial.scored(&named);
+    assert_eq!((&named.body["consent"], trial.uses(subject)), (&consent, used + 1));
+
+    let (status, listed) = caller.get("/v1/models").unwrap();
+    let listed: Value = serde_json::from_str(&listed).unwrap();
+    schema::check(&trial.document, "Models", &listed);
+    assert_eq!((status, &listed["models"][0]), (200, &answer["model"]));
+    assert_eq!(trial.caller().get("/v1/models").unwrap().0, 403);
+    assert_eq!(caller.get("/v1/scores").unwrap().0, 405);
+
     let log = trial.log();
-    for word in ["token.issue", "\"outcome\":\"replayed\"", "\"outcome\":\"conflict\"", "\"caller\":\""] {
+    for word in [
+        "token.issue",
+        "\"outcome\":\"models\"",
+        "\"outcome\":\"replayed\"",
+        "\"outcome\":\"conflict\"",
+        "\"caller\":\"",
+    ] {
         assert!(log.contains(word), "{word}");
     }
     trial.verified(&[&token, subject, "core-banking-x"]);
@@ -130,7 +155,7 @@ fn over_grpc(trial: &Serving, caller: &Caller, applicant: &Value, other: &Value)
 #[test]
 fn a_refusal_says_why_and_is_never_a_score() {
     let trial = Serving::new("[api.enterprise]\nper_minute = 60\nburst = 12\n");
-    let (token, batch) = (trial.issue("core", "score"), trial.issue("nightly", "batch"));
+    let (token, reader) = (trial.issue("core", "score"), trial.issue("nightly", "models"));
     let caller = trial.caller().with(&token);
     let applicants = trial.applicants();
     let city = Serving::city();
@@ -142,9 +167,9 @@ fn a_refusal_says_why_and_is_never_a_score() {
 
     trial.refused(&trial.caller().score(&applicants[0]), 401, "unauthorized");
     trial.refused(&trial.caller().with("tst_guess").score(&applicants[0]), 401, "unauthorized");
-    trial.refused(&trial.caller().with(&batch).score(&applicants[0]), 403, "forbidden");
+    trial.refused(&trial.caller().with(&reader).score(&applicants[0]), 403, "forbidden");
     trial.refused(&caller.post("{", None), 400, "bad-request");
-    trial.refused(&caller.post(&" ".repeat(100_000), None), 400, "bad-request");
+    trial.refused(&caller.post(&" ".repeat(100_000), None), 413, "too-large");
     let wrong_field = caller.score(&changed(0, "fields", json!({ "shoe_size": 43 })));
     trial.refused(&wrong_field, 400, "bad-request");
     assert_eq!(wrong_field.body["field"], "fields.shoe_size");
@@ -222,7 +247,7 @@ fn a_refusal_says_why_and_is_never_a_score() {
         assert!(log.contains(&format!("\"outcome\":\"{code}\"")), "{code}");
     }
     assert!(log.contains("token.revoke"));
-    trial.verified(&[&token, &batch, subject]);
+    trial.verified(&[&token, &reader, subject]);
 }
 
 /// A platform that is silent, a node that has enough to do, a platform that is gone; and back.

@@ -76,7 +76,11 @@ impl Caller {
     }
 
     pub(crate) fn get(&self, path: &str) -> Result<(u16, String), ureq::Error> {
-        let mut response = self.agent.get(format!("{}{path}", self.root)).call()?;
+        let mut request = self.agent.get(format!("{}{path}", self.root));
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        let mut response = request.call()?;
         Ok((response.status().as_u16(), response.body_mut().read_to_string()?))
     }
 

@@ -6,24 +6,19 @@ use prost::Message as _;
 use serde_json::{Map, Value, json};
 use tonic::{Code as Status, Request, Response};
 
-use super::gate::Shown;
+use super::gate::Caller;
 use super::problem::{Code, Problem};
 use super::request::ScoreRequest;
-use super::server::Identity;
 use super::service::{Scored, Service};
-use super::token::Scope;
 use super::wire;
 use super::wire::scoring_server::{Scoring, ScoringServer};
-
-/// Longest message.
-const MESSAGE_BYTES: usize = 64 * 1024;
 
 /// Path of the service, for the router.
 pub(crate) const PATH: &str = "/tallystick.v1.Scoring/{method}";
 
-/// The service for the router.
+/// The service for the router, which lets nobody but [`Caller`]s through.
 pub(crate) fn server(service: Arc<Service>) -> ScoringServer<Grpc> {
-    ScoringServer::new(Grpc(service)).max_decoding_message_size(MESSAGE_BYTES)
+    ScoringServer::new(Grpc(service))
 }
 
 /// The service over gRPC.
@@ -38,30 +33,30 @@ impl Scoring for Grpc {
 
 impl Grpc {
     async fn answer(&self, request: Request<wire::ScoreRequest>) -> Result<wire::ScoreAnswer, Problem> {
-        let (metadata, extensions, message) = request.into_parts();
-        let identity = extensions.get::<Identity>().cloned().unwrap_or_default();
-        let shown = Shown {
-            certificate: identity.certificate.as_deref(),
-            authorization: metadata.get("authorization").and_then(|value| value.to_str().ok()),
-        };
-        let caller = self.0.admit(shown, Scope::Score).await?;
+        let (_, extensions, message) = request.into_parts();
+        let caller = extensions.get::<Caller>();
+        let caller = caller.ok_or_else(|| Problem::new(Code::Unauthorized, "the call did not come by the entrance"))?;
         let (request, key) = match read(message) {
             Ok(read) => read,
-            Err(problem) => return Err(self.0.refuse(&caller, problem).await),
+            Err(problem) => return Err(self.0.refuse(caller, problem).await),
         };
-        write(self.0.score(&caller, &request, key.as_deref()).await?)
+        write(self.0.score(caller, &request, key.as_deref()).await?)
     }
 }
 
 /// The request as REST has it, so that the same rules hold.
-fn read(message: wire::ScoreRequest) -> Result<(ScoreRequest, Option<String>), Problem> {
+pub(super) fn read(message: wire::ScoreRequest) -> Result<(ScoreRequest, Option<String>), Problem> {
     use wire::field_value::Kind;
-    let value = |value: wire::FieldValue| match value.kind {
-        Some(Kind::Number(number)) => json!(number),
-        Some(Kind::Text(text)) => json!(text),
-        None => Value::Null,
+    let value = |(name, value): (String, wire::FieldValue)| match value.kind {
+        // JSON has no such numbers: it would be missing.
+        Some(Kind::Number(number)) if !number.is_finite() => {
+            Err(Problem::of_field(format!("fields.{name}"), "expected a finite number"))
+        }
+        Some(Kind::Number(number)) => Ok((name, json!(number))),
+        Some(Kind::Text(text)) => Ok((name, json!(text))),
+        None => Ok((name, Value::Null)),
     };
-    let fields: Map<_, _> = message.fields.into_iter().map(|(name, of)| (name, value(of))).collect();
+    let fields = message.fields.into_iter().map(value).collect::<Result<Map<_, _>, _>>()?;
     let request = json!({
         "applicant": message.applicant,
         "purpose": message.purpose,
@@ -98,15 +93,16 @@ fn write(scored: Scored) -> Result<wire::ScoreAnswer, Problem> {
     Ok(wire::ScoreAnswer { score: Some(shaped(answer)?), second, replayed })
 }
 
-fn status_of(problem: &Problem) -> tonic::Status {
+pub(super) fn status_of(problem: &Problem) -> tonic::Status {
     let code = match problem.code.status() {
         400 => Status::InvalidArgument,
         401 => Status::Unauthenticated,
         403 => Status::PermissionDenied,
         404 => Status::NotFound,
+        405 => Status::Unimplemented,
         409 => Status::Aborted,
         410 => Status::FailedPrecondition,
-        429 => Status::ResourceExhausted,
+        413 | 429 => Status::ResourceExhausted,
         503 => Status::Unavailable,
         504 => Status::DeadlineExceeded,
         _ => Status::Internal,

@@ -8,6 +8,7 @@
 //! What cannot be answered is refused at once with a [`Problem`]; a score is never invented. The answer is a score for
 //! reference, never a decision.
 
+mod entrance;
 mod gate;
 mod grpc;
 mod limit;

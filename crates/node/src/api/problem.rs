@@ -38,6 +38,7 @@ macro_rules! codes {
 
 codes! {
     BadRequest "bad-request" 400 "the request is not well formed";
+    TooLarge "too-large" 413 "the body is too long";
     Unauthorized "unauthorized" 401 "the caller did not show who it is";
     Forbidden "forbidden" 403 "the caller may not do this";
     NoConsent "no-consent" 403 "there is no consent in force";
@@ -49,6 +50,7 @@ codes! {
     OutOfPurpose "out-of-purpose" 403 "the purpose is not one that consent and sharing list allow";
     NotListed "not-listed" 403 "the sharing list does not allow it";
     NotFound "not-found" 404 "there is nothing here";
+    MethodNotAllowed "method-not-allowed" 405 "the path has other methods";
     UnknownEnterprise "unknown-enterprise" 404 "the platform holds no data on this enterprise";
     UnknownModel "unknown-model" 404 "the model is not known";
     ModelRetired "model-retired" 410 "the model is retired";

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Map, Value};
 use tally_crypto::transcript::Digest;
 use tally_policy::Purpose;
@@ -13,39 +13,35 @@ use crate::control::ScoreOrder;
 /// Most reasons that a call may ask for.
 pub(crate) const MOST_REASONS: usize = 20;
 
+/// Reasons that a call gets which asks for no number.
+const REASONS: usize = 4;
+
 /// Most of the bank's own fields that a call may bring.
 const MOST_FIELDS: usize = 512;
 
 /// One applicant to score.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct ScoreRequest {
     /// Unified Social Credit Code, or the identifier that the data sets use.
     pub(crate) applicant: String,
     /// Why the bank asks.
     pub(crate) purpose: Purpose,
     /// Digest of the consent that the caller relies on.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) consent: Option<Digest>,
     /// Number of the loan application.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) application: Option<String>,
     /// The bank's own fields: numbers, category values, or null where missing.
-    #[serde(default)]
     pub(crate) fields: BTreeMap<String, Value>,
     /// Reasons wanted.
-    #[serde(default = "four")]
     pub(crate) reasons: usize,
     /// Digest of the model or its first digits, or its session; the champion if absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) model: Option<String>,
     /// A second model that scores the same applicant, for comparison.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) challenger: Option<String>,
-}
-
-fn four() -> usize {
-    4
 }
 
 impl ScoreRequest {
@@ -71,7 +67,7 @@ impl ScoreRequest {
             consent: member(&mut members, "consent")?,
             application: member(&mut members, "application")?,
             fields: member(&mut members, "fields")?.unwrap_or_default(),
-            reasons: member(&mut members, "reasons")?.unwrap_or_else(four),
+            reasons: member(&mut members, "reasons")?.unwrap_or(REASONS),
             model: member(&mut members, "model")?,
             challenger: member(&mut members, "challenger")?,
         };

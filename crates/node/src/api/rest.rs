@@ -4,36 +4,35 @@ use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{any_service, get, post};
 use axum::{Extension, Router};
 
-use super::gate::Shown;
+use super::gate::Caller;
 use super::problem::{Code, PROBLEM_JSON, Problem};
 use super::request::ScoreRequest;
-use super::server::{Identity, PATIENCE};
 use super::service::{Scored, Service};
 use super::token::Scope;
-use super::{grpc, openapi};
-
-/// Longest body.
-const BODY_BYTES: usize = 64 * 1024;
+use super::{entrance, grpc, openapi};
 
 /// Header of an idempotency key (draft-ietf-httpapi-idempotency-key-header).
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
 /// Every path.
 pub(crate) fn router(service: Arc<Service>) -> Router {
+    let with = |scope: Scope| from_fn_with_state((service.clone(), scope), entrance::enter);
     Router::new()
-        .route("/v1/scores", post(score))
+        .route("/v1/scores", post(score).route_layer(with(Scope::Score)))
+        .route("/v1/models", get(models).route_layer(with(Scope::Models)))
         .route("/v1/openapi.json", get(|| async { json(StatusCode::OK, "application/json", openapi::text()) }))
-        .route_service(grpc::PATH, grpc::server(service.clone()))
+        .route(grpc::PATH, any_service(grpc::server(service.clone())).layer(with(Scope::Score)))
         .route("/livez", get(|| async { "alive\n" }))
         .route("/readyz", get(ready))
         .fallback(|| async { Problem::new(Code::NotFound, "see /v1/openapi.json") })
-        .method_not_allowed_fallback(|| async { Problem::new(Code::NotFound, "this path has other methods") })
+        .method_not_allowed_fallback(|| async { Problem::new(Code::MethodNotAllowed, "see /v1/openapi.json") })
         .with_state(service)
 }
 
@@ -43,16 +42,11 @@ async fn ready(State(service): State<Arc<Service>>) -> Result<&'static str, Prob
 
 async fn score(
     State(service): State<Arc<Service>>,
-    Extension(identity): Extension<Identity>,
+    Extension(caller): Extension<Caller>,
     headers: HeaderMap,
-    body: Body,
+    body: Bytes,
 ) -> Result<Response, Problem> {
-    let shown = Shown {
-        certificate: identity.certificate.as_deref(),
-        authorization: headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()),
-    };
-    let caller = service.admit(shown, Scope::Score).await?;
-    let parsed = read(body).await.and_then(|body| Ok((ScoreRequest::parse(&body)?, idempotency_key(&headers)?)));
+    let parsed = ScoreRequest::parse(&body).and_then(|request| Ok((request, idempotency_key(&headers)?)));
     let (request, key) = match parsed {
         Ok(parsed) => parsed,
         Err(problem) => return Err(service.refuse(&caller, problem).await),
@@ -65,13 +59,11 @@ async fn score(
     Ok(response)
 }
 
-/// The whole body, which a caller may neither make too long nor send too slowly.
-async fn read(body: Body) -> Result<Bytes, Problem> {
-    match tokio::time::timeout(PATIENCE, axum::body::to_bytes(body, BODY_BYTES)).await {
-        Ok(Ok(body)) => Ok(body),
-        Ok(Err(error)) => Err(Problem::of_field("body", format!("at most {BODY_BYTES} bytes: {error}"))),
-        Err(_) => Err(Problem::of_field("body", "it did not come in time")),
-    }
+async fn models(
+    State(service): State<Arc<Service>>,
+    Extension(caller): Extension<Caller>,
+) -> Result<Response, Problem> {
+    Ok(json(StatusCode::OK, "application/json", service.models(&caller).await?.to_string()))
 }
 
 /// The key, with or without the quotes that the draft asks for.

@@ -86,12 +86,12 @@ impl Service {
     /// A refusal that is in the log.
     pub(crate) async fn refuse(&self, caller: &Caller, problem: Problem) -> Problem {
         let call = Call::Refused { caller: caller.pseudonym, code: problem.code.as_str().into() };
-        match tokio::time::timeout(self.patience(), self.ask(call).recv()).await {
-            Ok(Some(Ok(_))) => problem,
-            Ok(Some(Err(failure))) => failure.into(),
-            Ok(None) => stopping(),
-            Err(_) => Problem::new(Code::Overloaded, "the node has no time to log the refusal"),
-        }
+        self.hear(call).await.map_or_else(|other| other, |_| problem)
+    }
+
+    /// The models that serve.
+    pub(crate) async fn models(&self, caller: &Caller) -> Result<Value, Problem> {
+        self.hear(Call::Models { caller: caller.pseudonym }).await
     }
 
     /// Scores an applicant.
@@ -175,6 +175,14 @@ impl Service {
             return Err(Problem::new(Code::UnknownModel, "no model serves here yet"));
         }
         Ok(())
+    }
+
+    /// What the engine answers, in time.
+    async fn hear(&self, call: Call) -> Result<Value, Problem> {
+        match tokio::time::timeout(self.patience(), self.ask(call).recv()).await {
+            Ok(answer) => Ok(answer.ok_or_else(stopping)??),
+            Err(_) => Err(Problem::new(Code::Overloaded, "the node has no time to answer")),
+        }
     }
 
     fn ask(&self, call: Call) -> Answer {

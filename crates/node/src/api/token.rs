@@ -14,12 +14,8 @@ use crate::config::check_name;
 pub enum Scope {
     /// Score one applicant.
     Score,
-    /// Score files.
-    Batch,
-    /// Read what monitoring finds.
-    Monitor,
-    /// Report outcomes of loans.
-    Outcome,
+    /// List the models that serve.
+    Models,
 }
 
 /// The terms that operators sign.
@@ -58,7 +54,7 @@ impl TokenTerms {
             format!("`{}` is not a caller's name: lowercase letters, digits and inner hyphens", self.name)
         })?;
         if self.scopes.is_empty() {
-            Err("a token needs a scope: score, batch, monitor or outcome")?;
+            Err("a token needs a scope: score or models")?;
         }
         if self.ends() <= now {
             Err("the token would have expired already")?;
@@ -71,9 +67,7 @@ impl std::fmt::Display for Scope {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Score => "score",
-            Self::Batch => "batch",
-            Self::Monitor => "monitor",
-            Self::Outcome => "outcome",
+            Self::Models => "models",
         })
     }
 }
