@@ -1,5 +1,6 @@
 //! The scoring service as a bank's own systems meet it: over TLS, with certificates and tokens, against real nodes.
 
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -7,7 +8,7 @@ use tally_city::{SystemsAuthority, consent_digest, signed_consent};
 use tally_policy::{EventKind, Fetch};
 
 use crate::caller::Caller;
-use crate::program::{done, error_of, run, text};
+use crate::program::{done, error_of, run, tallystick, text};
 use crate::schema;
 use crate::serving::Serving;
 
@@ -220,6 +221,12 @@ fn a_refusal_says_why_and_is_never_a_score() {
     trial.refused(&expired, 403, "consent-expired");
     assert_eq!(expired.body["condition"], "expired");
 
+    // Only who may ask of an enterprise hears that the platform does not know it, and that is no use of the consent.
+    let unknown = stranger.as_str().unwrap();
+    trial.import(signed_consent(&city, unknown, "bank-1", |_| {}).unwrap());
+    trial.refused(&caller.score(&changed(0, "applicant", stranger.clone())), 404, "unknown-enterprise");
+    assert_eq!(trial.uses(unknown), 0);
+
     // One enterprise too often.
     let limited = (0..20).map(|_| caller.score(&changed(0, "applicant", stranger.clone()))).find(|a| a.status == 429);
     let limited = limited.unwrap();
@@ -366,7 +373,21 @@ fn the_banks_own_model_answers_where_the_contract_lets_it() {
     // Another contract does not allow it.
     trial.refused(&caller.score(&champion), 503, "peer-unreachable");
     assert!(trial.log().contains("\"outcome\":\"fallback\""));
+
+    // Rows of a file wait for the platform, and the log tells of them in sum.
+    let (input, output) = (trial.left.root.join("three.csv"), trial.left.root.join("three-scored.csv"));
+    let file = std::fs::read_to_string(trial.left.root.join("inputs/applicants-bank-1.csv")).unwrap();
+    std::fs::write(&input, file.lines().take(4).map(|line| format!("{line}\n")).collect::<String>()).unwrap();
+    let files = ["--input", text(&input), "--output", text(&output)];
+    let batch =
+        [&["score", "batch", "--model", session.as_str(), "--node", text(&trial.bank)], files.as_slice()].concat();
+    let batch = tallystick(&batch).stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+    assert!(trial.log().contains("\"outcome\":\"peer-unreachable\",\"count\":3"));
     trial.left.go_on("platform");
+    assert!(batch.wait_with_output().unwrap().status.success());
+    let scored = std::fs::read_to_string(&output).unwrap();
+    let consents: Vec<_> = scored.lines().skip(1).map(|line| line.split(',').nth(5).unwrap()).collect();
+    assert!(consents.len() == 3 && consents.iter().all(|consent| consent.len() == 64), "{scored}");
     trial.until_ready();
     trial.verified(&[&token, request["applicant"].as_str().unwrap()]);
 }

@@ -289,7 +289,11 @@ mod tests {
         for n in 0..3 {
             batch.append(None, 5, "n", body(n)).unwrap();
         }
-        batch.stage(|bytes| Ok::<_, ()>(stored.extend_from_slice(bytes))).unwrap();
+        let lay = |bytes: &[Vec<u8>]| -> Result<(), ()> {
+            stored = bytes.to_vec();
+            Ok(())
+        };
+        batch.stage(lay).unwrap();
         assert_eq!(Ledger::recover("n", stored.clone()).unwrap().size(), 3);
         stored.remove(1);
         let gap = Ledger::recover("n", stored).unwrap_err();
