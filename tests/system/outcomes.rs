@@ -146,6 +146,15 @@ fn outcomes_are_recorded_and_told_where_the_enterprise_allows_it() {
     assert_eq!(trial.at("bank-1", &["outcome", "report"])["reported"], 1);
     wait(|| taken() == json!({ "current": 1, "default": 1 }));
 
+    // The enterprise sees it, at both nodes, with the use of its consent.
+    for node in ["platform", "bank-1"] {
+        let report = trial.at(node, &["subject", "report", one]);
+        assert_eq!(report["outcomes"].as_array().unwrap().len(), 2, "{node}");
+        let uses = report["uses"].as_array().unwrap();
+        let kinds: Vec<_> = uses.iter().map(|used| used["proof"]["entry"]["entry"]["type"].as_str().unwrap()).collect();
+        assert_eq!(kinds.iter().filter(|kind| **kind == "outcome.report").count(), 2, "{node}: {kinds:?}");
+    }
+
     // The platform's newest list forbids it, the bank does not know yet: it hears why nothing was taken in.
     let forbidding = signed_list(&trial.city, |list| list.version = 3);
     let forbidding = trial.file("list-3.json", &forbidding.unwrap());
@@ -156,14 +165,6 @@ fn outcomes_are_recorded_and_told_where_the_enterprise_allows_it() {
     wait(|| trial.at("bank-1", &["outcome", "show"])["refused_by_platform"]["not-listed"] == 1);
     assert_eq!(taken(), json!({ "current": 1, "default": 1 }));
 
-    // The enterprise sees it, at both nodes, with the use of its consent.
-    for node in ["platform", "bank-1"] {
-        let report = trial.at(node, &["subject", "report", one]);
-        assert_eq!(report["outcomes"].as_array().unwrap().len(), 2, "{node}");
-        let uses = report["uses"].as_array().unwrap();
-        let kinds: Vec<_> = uses.iter().map(|used| used["proof"]["entry"]["entry"]["type"].as_str().unwrap()).collect();
-        assert_eq!(kinds.iter().filter(|kind| **kind == "outcome.report").count(), 2, "{node}: {kinds:?}");
-    }
     NODES.iter().for_each(|node| trial.left.stop_gently(node));
     let registry = trial.left.root.join("registry.json");
     let nodes = NODES.map(|node| trial.left.directory(node));

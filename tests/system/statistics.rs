@@ -262,7 +262,7 @@ fn sessions_side_by_side_do_not_cut_the_same_rows_in_two_ways() {
     }
     for session in &both {
         for node in ["platform", "bank-1", "bank-2"] {
-            trial.left.wait(node, session, &["approved"]);
+            trial.left.wait(node, session, &["approved", "aligned", "prepared"]);
         }
     }
     trial.left.go_on("bank-3");
