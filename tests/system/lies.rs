@@ -132,6 +132,7 @@ impl Copies {
 fn every_planted_fault_is_found_in_the_logs_of_real_nodes() {
     let copies = Copies::of_a_demo();
     honest_logs_agree(&copies);
+    two_copies_of_one_log(&copies);
     for Told { owner, kind, lie } in catalogue() {
         let mut told = 0;
         let entries = copies.log(owner).entries.iter().flat_map(|entry| match lie(&entry.body) {
@@ -190,6 +191,29 @@ fn honest_logs_agree(copies: &Copies) {
     let denied: u64 = report["denials"].as_array().unwrap().iter().filter_map(|one| one["scores"].as_u64()).sum();
     assert_eq!(denied, 9, "{report}");
     assert!(std::fs::read_to_string(&page).unwrap().contains("no consent"));
+}
+
+/// An older copy beside a newer one is no second log; a copy of another history convicts its owner.
+fn two_copies_of_one_log(copies: &Copies) {
+    let entries = &copies.log("bank-2").entries;
+    let older = copies.rewrite("bank-2", entries[..entries.len() - 2].to_vec());
+    for verb in ["verify", "reconcile"] {
+        let (code, value) = copies.audit(verb, None, &[text(&older)]);
+        assert_eq!((code, &value["findings"]), (Some(0), &json!([])), "{value}");
+    }
+    let mut other = entries.clone();
+    other.last_mut().unwrap().actor.push('x');
+    let other = copies.rewrite("bank-2", other);
+    let (code, value) = copies.audit("reconcile", None, &[text(&other)]);
+    let finding = &value["findings"][0];
+    assert_eq!(
+        (code, &finding["kind"], &finding["parties"]),
+        (Some(1), &json!("forked"), &json!(["bank-2"])),
+        "{value}"
+    );
+    let (registry, first) = (copies.root.join("registry.json"), copies.root.join("bank-2"));
+    let both = ["audit", "report", text(&other), text(&first), "--registry", text(&registry)];
+    assert!(error_of(&run(&both)).contains("two copies differ"));
 }
 
 /// Changes that contradict nothing else: peers have receipts of the entries that follow.
