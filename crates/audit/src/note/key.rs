@@ -37,7 +37,7 @@ pub struct Signed {
 }
 
 /// Verifies lines of one key.
-pub trait Verifier: Send {
+pub trait Verifier: Send + Sync {
     /// Name of the key.
     fn name(&self) -> &str;
     /// Its short number.
