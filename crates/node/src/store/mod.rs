@@ -180,7 +180,7 @@ impl Store {
 
 fn cannot_open(path: &Path, error: &rusqlite::Error) -> Failure {
     if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy) {
-        return failure::retry(format!("{}: another process has the store open: does the node run?", path.display()));
+        return failure::unavailable(format!("{}: a node is running in this directory already", path.display()));
     }
     failure::unwritable(format!("{}: cannot open the store: {error}: check the disk and the owner", path.display()))
 }
