@@ -27,7 +27,7 @@ pub(crate) fn serve(directory: Directory, passphrase: &[u8], until_stdin_closes:
     let scoring = config.api.as_ref().map(|section| scoring_tls(&directory, section, &tls)).transpose()?;
     let engine = Engine::open(directory.clone(), config.clone(), keys)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(network_threads())
+        .worker_threads(2)
         .enable_all()
         .build()
         .map_err(failure::internal)?;
@@ -55,11 +55,6 @@ pub(crate) fn serve(directory: Directory, passphrase: &[u8], until_stdin_closes:
     let _ = std::fs::remove_file(directory.path().join("control.sock"));
     runtime.shutdown_background();
     outcome
-}
-
-/// Half of the processors: the engine is a thread of its own, and threads that wake one another cost more than they do.
-fn network_threads() -> usize {
-    std::thread::available_parallelism().map_or(1, |processors| processors.get() / 2).clamp(1, 8)
 }
 
 /// Runs a public witness until SIGTERM or Ctrl-C.
