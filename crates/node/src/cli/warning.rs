@@ -103,7 +103,7 @@ impl WarningVerb {
                 let value = node.tell(&Command::Warning(WarningOrder::List { all }))?;
                 let lines: Vec<_> =
                     value.as_array().into_iter().flatten().map(|one| in_a_line(one, language)).collect();
-                Ok(Printed { text: lines.join("\n"), value, holds: true })
+                Ok(Printed { text: words::listed(&lines, language), value, holds: true })
             }
             Self::Show { warning, node } => {
                 node.tell(&Command::Warning(WarningOrder::Show { warning })).map(words::plain)
@@ -196,5 +196,5 @@ fn report_in_words(report: &Value, language: Language) -> String {
             rule["banks"].as_object().into_iter().flatten().map(|(bank, counts)| line(&format!("  {bank}"), counts)),
         );
     }
-    lines.join("\n")
+    words::listed(&lines, language)
 }

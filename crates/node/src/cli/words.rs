@@ -2,13 +2,22 @@
 
 use serde_json::Value;
 
-use super::Printed;
+use super::{Language, Printed};
 
 /// An answer in JSON and in indented words.
 pub(super) fn plain(value: Value) -> Printed {
     let mut text = String::new();
     write_value(&mut text, &value, 0);
     Printed { text: text.trim_end().to_owned(), value, holds: true }
+}
+
+/// Lines one below the other; a word where there are none.
+pub(super) fn listed(lines: &[String], language: Language) -> String {
+    match (lines, language) {
+        ([], Language::Zh) => "无".into(),
+        ([], Language::En) => "none".into(),
+        _ => lines.join("\n"),
+    }
 }
 
 fn write_value(text: &mut String, value: &Value, depth: usize) {
@@ -19,6 +28,7 @@ fn write_value(text: &mut String, value: &Value, depth: usize) {
                 write_field(text, &indent, &name.replace('_', " "), field, depth);
             }
         }
+        Value::Array(items) if items.is_empty() => text.push_str(&format!("{indent}none\n")),
         Value::Array(items) => {
             for item in items {
                 write_field(text, &indent, "-", item, depth);
@@ -38,7 +48,7 @@ fn write_field(text: &mut String, indent: &str, name: &str, value: &Value, depth
             text.push_str(&format!("{indent}{name}\n"));
             write_value(text, value, depth + 1);
         }
-        scalar if name == "time" => text.push_str(&format!("{indent}{name} {}\n", moment(scalar))),
+        scalar if matches!(name, "time" | "released") => text.push_str(&format!("{indent}{name} {}\n", moment(scalar))),
         scalar => text.push_str(&format!("{indent}{name} {}\n", word(scalar))),
     }
 }
