@@ -4,7 +4,7 @@ use tally_net::{Event, Incoming};
 
 use super::group::Outward;
 use super::step::Step;
-use super::{Engine, book, fatal};
+use super::{Engine, book, unless_fatal};
 use crate::failure::Failure;
 use crate::store::Letter;
 
@@ -50,10 +50,8 @@ impl Engine {
                 step.record(session_of(&message.session), peer, book::ingress(peer, message));
                 engine.understand(step, peer, message)
             });
-            match taken {
-                Err(failure) if fatal(&failure) => return Err(failure),
-                Err(failure) => self.refuse(peer, message, &failure)?,
-                Ok(()) => {}
+            if let Err(refusal) = unless_fatal(taken)? {
+                self.refuse(peer, message, &refusal)?;
             }
         }
         if message.sequence <= last + 1 {

@@ -393,12 +393,7 @@ fn random_bytes<const N: usize>() -> Result<[u8; N], Failure> {
 /// A failure after which nothing may go on stops the engine; any other is an answer.
 fn unless_fatal<T>(done: Result<T, Failure>) -> Result<Result<T, Failure>, Failure> {
     match done {
-        Err(failure) if fatal(&failure) => Err(failure),
+        Err(failure) if matches!(failure.kind, FailureKind::Write | FailureKind::Internal) => Err(failure),
         done => Ok(done),
     }
-}
-
-/// True for failures after which nothing may go on.
-fn fatal(failure: &Failure) -> bool {
-    matches!(failure.kind, FailureKind::Write | FailureKind::Internal)
 }

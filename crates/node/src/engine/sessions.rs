@@ -13,7 +13,7 @@ use tally_protocol::session::{
 };
 
 use super::step::Step;
-use super::{Engine, book, fatal, now};
+use super::{Engine, book, now, unless_fatal};
 use crate::failure::{self, Failure};
 use crate::store::SessionRecord;
 
@@ -171,10 +171,8 @@ impl Engine {
             return Ok(Ok(rest));
         }
         let contract = self.contract_of(record)?;
-        match self.check_sample(record, contract.terms()) {
-            Err(failure) if fatal(&failure) => return Err(failure),
-            Err(failure) => return Ok(Err(Fault { culprit: self.me().into(), reason: failure.message })),
-            Ok(()) => {}
+        if let Err(refusal) = unless_fatal(self.check_sample(record, contract.terms()))? {
+            return Ok(Err(Fault { culprit: self.me().into(), reason: refusal.message }));
         }
         let least = contract.terms().limits.min_cell as usize;
         let version = record.data_version.unwrap_or_default();

@@ -24,7 +24,7 @@ use tally_policy::{Clearance, Day, Form, Purpose, Question};
 use tally_protocol::warning::{Outcome, Reading, Severity};
 
 use super::disputes::CaseState;
-use super::{Engine, fatal, now};
+use super::{Engine, now, unless_fatal};
 use crate::control::{WarningAction, WarningOrder};
 use crate::failure::{self, Failure};
 use crate::store::{StoredWarning, WarningState};
@@ -148,9 +148,8 @@ impl Engine {
 
     /// A run that nobody has asked for: what stands in its way is for the journal.
     fn run_by_itself(&mut self) -> Result<(), Failure> {
-        match self.run_warnings() {
+        match unless_fatal(self.run_warnings())? {
             Ok(run) => tracing::info!(issued = %run["issued"], "looked for early warnings"),
-            Err(failure) if fatal(&failure) => return Err(failure),
             Err(failure) => tracing::warn!(%failure, "no early warnings"),
         }
         Ok(())

@@ -8,7 +8,7 @@ use tally_policy::{Cleared, Condition, Purpose};
 use tally_protocol::warning::{MOST, Snapshot, Warning, WarningAck, WarningOutcome, Warnings};
 
 use super::super::step::Step;
-use super::super::{Engine, fatal, random_bytes};
+use super::super::{Engine, random_bytes, unless_fatal};
 use super::{CORRECTED, Issued};
 use crate::failure::{self, Failure};
 use crate::store::{StoredWarning, WarningState};
@@ -21,10 +21,8 @@ impl Engine {
             of_subject.entry(kept.what.subject.clone()).or_default().push(kept);
         }
         for part in parts(of_subject.into_values(), MOST) {
-            match self.step(|engine, step| engine.deliver(step, bank, part)) {
-                Err(failure) if fatal(&failure) => return Err(failure),
-                Err(failure) => tracing::warn!(bank, %failure, "warnings were not delivered"),
-                Ok(()) => {}
+            if let Err(failure) = unless_fatal(self.step(|engine, step| engine.deliver(step, bank, part)))? {
+                tracing::warn!(bank, %failure, "warnings were not delivered");
             }
         }
         Ok(())

@@ -12,7 +12,7 @@ use tally_protocol::session::PlatformColumn;
 use tally_protocol::warning::{Change, Event, Rule, Rules, Snapshot, Source};
 
 use super::super::step::Step;
-use super::super::{Engine, now, platform_column};
+use super::super::{Engine, now, platform_column, unless_fatal};
 use super::{CORRECTED, Issued, LAST_RUN};
 use crate::failure::{self, Failure};
 use crate::store::{ModelState, StoredWarning, WarningState};
@@ -111,9 +111,8 @@ impl Engine {
         let mut models: BTreeMap<String, Vec<&Rule>> = BTreeMap::new();
         for rule in &rules.rules {
             let Source::Points(named) = &rule.of else { continue };
-            match self.watching_model(named) {
+            match unless_fatal(self.watching_model(named))? {
                 Ok(session) => models.entry(session).or_default().push(rule),
-                Err(failure) if super::fatal(&failure) => return Err(failure),
                 Err(failure) => drop(run.withheld.insert(rule.id.clone(), failure.message)),
             }
         }
