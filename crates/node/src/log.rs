@@ -3,7 +3,8 @@
 mod http;
 pub(crate) mod tokens;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::thread::JoinHandle;
 
 use tally_audit::Ledger;
 use tally_audit::files::{
@@ -24,10 +25,13 @@ const PAGE: u64 = 4096;
 
 /// The published log.
 pub(crate) struct PublishedLog {
+    path: PathBuf,
     folder: Directory,
     origin: String,
     key: SigningKey,
     publisher: Publisher,
+    /// Writes full tiles beside the engine, which does not wait for their disk; what the publisher is once it is done.
+    ahead: Option<JoinHandle<Result<Publisher, PublishError>>>,
 }
 
 impl PublishedLog {
@@ -35,7 +39,7 @@ impl PublishedLog {
     pub(crate) fn open(directory: &Path, origin: &str, key: SigningKey) -> Result<Self, Failure> {
         let folder = Directory::new(directory);
         let publisher = Publisher::resume(&folder, origin, &key.verify_key()).map_err(failed)?;
-        Ok(Self { folder, origin: origin.into(), key, publisher })
+        Ok(Self { path: directory.into(), folder, origin: origin.into(), key, publisher, ahead: None })
     }
 
     /// Entries under the checkpoint.
@@ -64,20 +68,35 @@ impl PublishedLog {
         write_cosigned(&self.folder, &self.origin, &self.key.verify_key(), note).map_err(failed)
     }
 
-    /// Writes the next tile that durable entries fill, if they do: the less is left for the next publication, which nothing
-    /// else can go on beside. Until then the checkpoint does not cover it.
+    /// Has the tiles written that durable entries fill, unless some are being written: the less is left for the next
+    /// publication, which nothing else can go on beside. Until then the checkpoint does not cover them.
     pub(crate) fn advance(&mut self, store: &Store, ledger: &Ledger) -> Result<(), Failure> {
-        let first = self.publisher.size();
-        let full = (first + 1).next_multiple_of(TILE);
-        if ledger.size() < full {
+        if self.ahead.as_ref().is_some_and(|ahead| !ahead.is_finished()) {
             return Ok(());
         }
-        let entries = store.entries(first, full - first)?;
-        self.publisher.append(&self.folder, &entries).map_err(failed)
+        self.catch_up()?;
+        let first = self.publisher.size();
+        let full = ledger.size() / TILE * TILE;
+        if full <= first {
+            return Ok(());
+        }
+        let entries = store.entries(first, PAGE.min(full - first))?;
+        let (folder, mut publisher) = (Directory::new(&self.path), self.publisher.clone());
+        self.ahead = Some(std::thread::spawn(move || publisher.append(&folder, &entries).map(|()| publisher)));
+        Ok(())
+    }
+
+    /// Waits for the tiles that are being written.
+    fn catch_up(&mut self) -> Result<(), Failure> {
+        let Some(ahead) = self.ahead.take() else { return Ok(()) };
+        let written = ahead.join().map_err(|_| failure::internal("tiles of the log were not written"))?;
+        self.publisher = written.map_err(failed)?;
+        Ok(())
     }
 
     /// Writes tiles and checkpoint for every durable entry.
     pub(crate) fn publish(&mut self, store: &Store, ledger: &Ledger) -> Result<(), Failure> {
+        self.catch_up()?;
         while self.publisher.size() < ledger.size() {
             let most = PAGE.min(ledger.size() - self.publisher.size());
             let entries = store.entries(self.publisher.size(), most)?;
@@ -87,6 +106,13 @@ impl PublishedLog {
             self.publisher.append(&self.folder, &entries).map_err(failed)?;
         }
         self.publisher.seal(&self.folder, &self.origin, ledger.root(), &self.key).map_err(failed)
+    }
+}
+
+/// What is being written belongs to the log as long as the log is open.
+impl Drop for PublishedLog {
+    fn drop(&mut self) {
+        drop(self.ahead.take().map(JoinHandle::join));
     }
 }
 
