@@ -3,8 +3,10 @@
 //! `control.sock` lies in the node's directory, readable by its owner only. The command line, the demo and an operator's own
 //! scripts all speak this; nothing else changes a running node.
 
+mod reply;
 mod warning;
 
+pub(crate) use reply::{Awaited, Reply};
 pub use warning::{WarningAction, WarningOrder};
 
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -17,7 +19,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tally_crypto::sign::{Signature, VerifyKey};
 use tally_crypto::transcript::Digest;
-use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use crate::api::TokenTerms;
 use crate::failure::{self, Failure};
@@ -275,7 +276,7 @@ pub enum Command {
     LogReceipts {
         /// The peer.
         peer: String,
-        /// Number of the message to go on behind; 0 to begin.
+        /// What to go on behind, as the page before says; 0 to begin.
         after: u64,
     },
 }
@@ -395,11 +396,6 @@ enum Answer {
     Failed(Failure),
 }
 
-/// Where the engine leaves the answer to a command.
-///
-/// One answer a command; a thread or a task may wait for it.
-pub(crate) type Reply = UnboundedSender<Result<Value, Failure>>;
-
 /// Listens on the socket; every command goes to `submit` with the place for its answer.
 ///
 /// # Errors
@@ -430,7 +426,7 @@ fn converse(stream: UnixStream, submit: impl Fn(Command, Reply)) {
         let Ok(line) = line else { return };
         let answer = match serde_json::from_str(&line) {
             Ok(command) => {
-                let (reply, mut answer) = unbounded_channel();
+                let (reply, mut answer) = Reply::channel();
                 submit(command, reply);
                 answer.blocking_recv().unwrap_or_else(|| Err(failure::unavailable("the node is stopping")))
             }

@@ -7,7 +7,7 @@ use tally_net::{Dialer, Event, Link, Listener, Party, Room, Tls};
 
 use crate::api::{self, ApiSection, Gate, ServerTls, Service};
 use crate::config::{Config, Role};
-use crate::control::{self, Command};
+use crate::control::{self, Command, Reply};
 use crate::directory::Directory;
 use crate::engine::{Engine, Work};
 use crate::failure::{self, Failure};
@@ -92,7 +92,7 @@ fn serve_log(
     let Some(address) = &config.log.http else { return Ok(()) };
     let tokens = config.log.http_tokens.as_deref().map(|path| directory.resolve(path));
     let record = move |auditor: &str| {
-        let (reply, mut answer) = tokio::sync::mpsc::unbounded_channel();
+        let (reply, mut answer) = Reply::channel();
         let gone = || failure::unavailable("the node is stopping");
         sender.send(Work::Control(Command::LogAccess { auditor: auditor.into() }, reply)).map_err(|_| gone())?;
         answer.blocking_recv().ok_or_else(gone)?.map(drop)

@@ -8,7 +8,6 @@ use serde_json::{Value, json};
 use tally_crypto::transcript::Digest;
 use tally_data::IdentifierKind;
 use tokio::sync::Semaphore;
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::gate::{Caller, Gate, Shown};
 use super::limit::{Limit, Rate};
@@ -16,7 +15,7 @@ use super::problem::{Code, Problem};
 use super::request::ScoreRequest;
 use super::section::ApiSection;
 use super::token::Scope;
-use crate::control::Command;
+use crate::control::{Command, Reply};
 use crate::engine::{self, Call, Key, Served, Work};
 use crate::failure::Failure;
 
@@ -33,7 +32,7 @@ const PROBE: Duration = Duration::from_secs(2);
 pub(crate) struct Service {
     section: ApiSection,
     gate: Arc<Gate>,
-    submit: Sender<Work>,
+    engine: Sender<Work>,
     in_flight: Arc<Semaphore>,
     callers: Mutex<Limit<Digest>>,
     enterprises: Mutex<Limit<String>>,
@@ -51,16 +50,14 @@ pub(crate) struct Scored {
     pub(crate) replayed: bool,
 }
 
-type Answer = UnboundedReceiver<Result<Value, Failure>>;
-
 impl Service {
-    /// A service in front of the engine behind `submit`.
-    pub(crate) fn new(section: &ApiSection, gate: Arc<Gate>, submit: Sender<Work>) -> Self {
+    /// A service in front of the engine.
+    pub(crate) fn new(section: &ApiSection, gate: Arc<Gate>, engine: Sender<Work>) -> Self {
         let rate = |of: super::section::RateSection| Rate::per_minute(of.per_minute, of.burst);
         Self {
             section: section.clone(),
             gate,
-            submit,
+            engine,
             in_flight: Arc::new(Semaphore::new(section.in_flight as usize)),
             callers: Mutex::new(Limit::new(rate(section.caller))),
             enterprises: Mutex::new(Limit::new(rate(section.enterprise))),
@@ -106,10 +103,11 @@ impl Service {
         let applicant = IdentifierKind::Uscc.canonical(named).unwrap_or_else(|_| named.to_owned());
         self.take(&self.enterprises, caller, applicant, "this enterprise is asked about too often")?;
         let models = if request.challenger.is_some() { 2 } else { 1 };
-        let permit = self.in_flight.clone().try_acquire_many_owned(models).map_err(|_| {
+        let place = self.in_flight.clone().try_acquire_many_owned(models).map_err(|_| {
             self.gate.count_refused(Some(caller.pseudonym), Code::Overloaded);
             Problem::new(Code::Overloaded, "as many scores are under way as the node takes on")
         })?;
+        let place = Arc::new(place);
         let deadline = Instant::now() + self.patience();
         let body = request.digest();
         let begin = |model: Option<String>, part: &str| {
@@ -119,21 +117,21 @@ impl Service {
             let key = key.map(|key| Key { name: name(key), body });
             let (order, consent) = (request.order(model), request.consent);
             let served = Served { order, caller: caller.pseudonym, fallback: true, consent, key, deadline };
-            self.ask(Call::Score(Box::new(served)))
+            let (reply, answer) = Reply::channel();
+            self.submit(Call::Score(Box::new(served)), reply.with(&place));
+            answer
         };
         let mut champion = begin(request.model.clone(), "");
         let mut challenger = request.challenger.clone().map(|model| begin(Some(model), "challenger"));
-        // The permit is kept until the engine has answered, whether or not the caller still waits.
-        let both = tokio::spawn(async move {
+        let both = async {
             let first = champion.recv().await;
             let second = match &mut challenger {
                 Some(answer) => Some(answer.recv().await),
                 None => None,
             };
-            drop(permit);
             (first, second)
-        });
-        let Ok(Ok((first, second))) = tokio::time::timeout_at((deadline + GRACE).into(), both).await else {
+        };
+        let Ok((first, second)) = tokio::time::timeout_at((deadline + GRACE).into(), both).await else {
             return Err(Problem::new(Code::Timeout, "the node did not answer in time"));
         };
         let mut scored = told(first)?;
@@ -158,9 +156,9 @@ impl Service {
     }
 
     async fn probe(&self) -> Result<(), Problem> {
-        let (reply, mut answer) = unbounded_channel();
+        let (reply, mut answer) = Reply::channel();
         // The engine has stopped if nobody receives; the answer then ends too.
-        let _ = self.submit.send(Work::Control(Command::Status, reply));
+        let _ = self.engine.send(Work::Control(Command::Status, reply));
         let status = match tokio::time::timeout(PROBE, answer.recv()).await {
             Ok(Some(Ok(status))) => status,
             Ok(Some(Err(failure))) => return Err(failure.into()),
@@ -179,17 +177,17 @@ impl Service {
 
     /// What the engine answers, in time.
     async fn hear(&self, call: Call) -> Result<Value, Problem> {
-        match tokio::time::timeout(self.patience(), self.ask(call).recv()).await {
+        let (reply, mut answer) = Reply::channel();
+        self.submit(call, reply);
+        match tokio::time::timeout(self.patience(), answer.recv()).await {
             Ok(answer) => Ok(answer.ok_or_else(stopping)??),
             Err(_) => Err(Problem::new(Code::Overloaded, "the node has no time to answer")),
         }
     }
 
-    fn ask(&self, call: Call) -> Answer {
-        let (reply, answer) = unbounded_channel();
+    fn submit(&self, call: Call, reply: Reply) {
         // As above.
-        let _ = self.submit.send(Work::Serve(call, reply));
-        answer
+        let _ = self.engine.send(Work::Serve(call, reply));
     }
 
     fn take<K: std::hash::Hash + Eq>(

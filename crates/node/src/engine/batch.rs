@@ -6,12 +6,11 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tally_crypto::transcript::Digest;
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::Engine;
 use super::calls::{Key, Served, code_of};
 use super::group::Outward;
-use crate::control::{BatchApplicant, BatchOrder, Reply, ScoreOrder};
+use crate::control::{Awaited, BatchApplicant, BatchOrder, Reply, ScoreOrder};
 use crate::failure::{self, Failure};
 
 /// How long the rows of an order may take.
@@ -35,7 +34,7 @@ impl Engine {
         for (row, applicant) in &order.rows {
             let key = Some(key(&order, *row, applicant)?);
             let order = order_of(&order, applicant);
-            let (reply, answer) = unbounded_channel();
+            let (reply, answer) = Reply::channel();
             answers.push(answer);
             // A row waits for the platform: the scores of a file are of one model.
             let served = Served { order, caller, fallback: false, consent: None, key, deadline };
@@ -49,8 +48,7 @@ impl Engine {
         self.log_calls(&refused)?;
         std::thread::spawn(move || {
             let answers: Vec<Value> = answers.into_iter().map(told).collect();
-            // Whoever asked may have gone; the answers are kept.
-            let _ = reply.send(Ok(json!(answers)));
+            reply.send(Ok(json!(answers)));
         });
         Ok(())
     }
@@ -75,7 +73,7 @@ fn order_of(order: &BatchOrder, applicant: &BatchApplicant) -> ScoreOrder {
 }
 
 /// The answer of one row: `{"ok": …}` or `{"failed": …}`.
-fn told(mut answer: UnboundedReceiver<Result<Value, Failure>>) -> Value {
+fn told(mut answer: Awaited) -> Value {
     match answer.blocking_recv().unwrap_or_else(|| Err(failure::unavailable("the node is stopping"))) {
         Ok(mut answer) => {
             let told = answer.get_mut("replayed").map(Value::take).unwrap_or(answer);

@@ -137,8 +137,7 @@ impl Engine {
             (Outward::Cosignature { peer, answer }, Some(link)) => {
                 link.answer_to_cosign(&peer, answer.status(), answer.content_type(), answer.body().into_bytes());
             }
-            // Whoever asked may have gone; the work is done all the same.
-            (Outward::Reply(reply, answer), _) => drop(reply.send(answer)),
+            (Outward::Reply(reply, answer), _) => reply.send(answer),
             (_, None) => {}
         }
     }
@@ -156,6 +155,6 @@ impl Engine {
 /// An answer about what did not become durable is the failure.
 fn decline(outward: Outward, failure: &Failure) {
     if let Outward::Reply(reply, _) = outward {
-        drop(reply.send(Err(failure.clone())));
+        reply.send(Err(failure.clone()));
     }
 }
