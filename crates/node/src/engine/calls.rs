@@ -68,8 +68,6 @@ pub(super) struct Asked {
     consent: Option<Digest>,
     /// Name of the idempotency key.
     key: Option<Digest>,
-    /// Entry of the request.
-    entry: u64,
 }
 
 /// A call under a key, as the store keeps it.
@@ -82,8 +80,8 @@ pub(super) enum Kept {
 }
 
 impl Served {
-    pub(super) fn asked(&self, entry: u64) -> Asked {
-        Asked { consent: self.consent, key: self.key.as_ref().map(|key| key.name), entry }
+    pub(super) fn asked(&self) -> Asked {
+        Asked { consent: self.consent, key: self.key.as_ref().map(|key| key.name) }
     }
 }
 
@@ -265,7 +263,7 @@ impl Engine {
             "withheld": score["withheld"],
             "log": {
                 "origin": self.me(),
-                "request": { "entry": asked.entry, "leaf": self.ledger.receipt(asked.entry).map(|receipt| receipt.leaf()) },
+                "request": { "entry": held.entry, "leaf": self.ledger.receipt(held.entry).map(|receipt| receipt.leaf()) },
                 "answer": { "entry": entry },
             },
             "valid_until": moment(ends.map_or(oldest, |ends| ends.min(oldest))),

@@ -159,7 +159,7 @@ impl Engine {
             let again = match self.complete(held, request, outcome) {
                 Ok(result) => {
                     let kept = held.with(result.clone());
-                    self.store.put_score(request, &self.subject_tag(&held.subject), consent, &kept)?;
+                    self.store.put_score(held.entry, request, consent, &kept)?;
                     result
                 }
                 Err(failure) => json!({ "error": failure.message }),

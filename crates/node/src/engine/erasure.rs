@@ -2,9 +2,8 @@
 //!
 //! What a bank keeps of a score, and what a platform was told of a loan, goes when the data life of the consent that it rests
 //! on is over; what a bank put into a session, after the days for which it keeps that for auditors, or those of the contract;
-//! what opens the log's
-//! commitments goes after the years that records must be kept. The tree of the log stays as it is: a commitment whose salt is
-//! gone can be opened by nobody.
+//! what opens the log's commitments goes after the years that records must be kept, and not before the score that it belongs
+//! to. The tree of the log stays as it is: a commitment whose salt is gone can be opened by nobody.
 
 use serde_json::{Value, json};
 use tally_audit::Body;
@@ -32,8 +31,8 @@ impl Engine {
         let inputs = self.inputs_due()?;
         let outcomes = self.outcomes_due()?;
         let certificates = self.step(|engine, step| {
-            for request in &scores {
-                engine.store.erase_score(request)?;
+            for (entry, request) in &scores {
+                engine.store.erase_score(*entry, request)?;
             }
             for outcome in &outcomes {
                 engine.store.erase_outcome(outcome)?;
@@ -48,7 +47,7 @@ impl Engine {
                 engine.store.erase_journal(session)?;
             }
             let names = |text: String| Digest::of_bytes(text.as_bytes());
-            let scores = scores.iter().map(|request| names(format!("score/{request}"))).collect();
+            let scores = scores.iter().map(|(_, request)| names(format!("score/{request}"))).collect();
             let openings = openings.iter().map(|entry| names(format!("opening/{entry}"))).collect();
             let warnings = warnings.iter().map(|warning| names(format!("warning/{warning}"))).collect();
             let inputs = inputs.iter().map(|session| names(format!("inputs/{session}"))).collect();
@@ -87,9 +86,10 @@ impl Engine {
     }
 
     /// Scores whose consent's data life is over; those of consents that are here no more included.
-    fn scores_due(&self) -> Result<Vec<String>, Failure> {
+    fn scores_due(&self) -> Result<Vec<(u64, String)>, Failure> {
         let kept = self.store.score_consents()?;
-        Ok(kept.into_iter().filter(|(_, consent)| self.life_is_over(consent)).map(|(request, _)| request).collect())
+        let due = kept.into_iter().filter(|(_, _, consent)| self.life_is_over(consent));
+        Ok(due.map(|(entry, request, _)| (entry, request)).collect())
     }
 
     /// Outcomes that banks told under consents whose data life is over.
@@ -106,7 +106,7 @@ impl Engine {
         }
     }
 
-    /// Openings of entries older than the configured years.
+    /// Openings of entries older than the configured years, but for those of scores that are still kept.
     fn openings_due(&self) -> Result<Vec<u64>, Failure> {
         let oldest = now() - i64::from(self.config.retention.openings_days) * Day::MILLISECONDS;
         let mut due = Vec::new();

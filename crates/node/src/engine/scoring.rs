@@ -73,6 +73,8 @@ pub(super) struct Waiting {
 pub(super) struct Held {
     pub(super) session: String,
     pub(super) subject: String,
+    /// Entry of the request.
+    pub(super) entry: u64,
     /// Codes of the bank's own fields, in contract order.
     pub(super) own: Vec<u16>,
     reasons: usize,
@@ -223,13 +225,21 @@ impl Engine {
         let subject = request.subject.clone();
         let caller = served.map(|served| served.caller);
         let seen = Seen::of(&order);
-        let mut held =
-            Held { session: session.clone(), subject, own, reasons: order.reasons, seen, result: None, asked: None };
+        let mut held = Held {
+            session: session.clone(),
+            subject,
+            entry: 0,
+            own,
+            reasons: order.reasons,
+            seen,
+            result: None,
+            asked: served.map(Served::asked),
+        };
         self.step(|engine, step| {
             let me = engine.me().to_owned();
             let entry = step.record(Some(&session), &me, book::score_request(&request, applicant, caller));
             engine.store.put_opening(entry, &engine.subject_tag(&request.subject), &random, &request.subject)?;
-            held.asked = served.map(|served| served.asked(entry));
+            held.entry = entry;
             if let Some(key) = served.and_then(|served| served.key.as_ref()) {
                 engine.keep_call(key, &request.request, &held)?;
             }
@@ -342,7 +352,7 @@ impl Engine {
             time: step.now,
             codes: self.platform_codes(&request.session, &subject),
         };
-        self.store.put_score(&request.request, &self.subject_tag(&request.subject), &consent, &given)?;
+        self.store.put_score(entry, &request.request, &consent, &given)?;
         Ok(outcome)
     }
 
@@ -416,7 +426,7 @@ impl Engine {
         if let (Ok(result), Some(consent)) = (&answer, consent_of(&response.outcome)) {
             held.result = Some(result.clone());
             held.seen = held.seen.and(&response.outcome);
-            self.store.put_score(&response.request, &self.subject_tag(&held.subject), &consent, &held)?;
+            self.store.put_score(held.entry, &response.request, &consent, &held)?;
         }
         let answer = match &held.asked {
             Some(asked) => self.answer_call(&response.request, &held, asked, answer, entry)?,

@@ -77,8 +77,8 @@ impl Store {
 
     /// Counts one use of a consent by the decision entry that allowed it.
     pub(crate) fn count_use(&self, consent: &Digest, decision: u64, rows: u64, time: i64) -> Result<(), Failure> {
-        let statement = "INSERT INTO consent_use (digest, decision, rows, time) VALUES (?1, ?2, ?3, ?4)";
-        self.execute(statement, (consent.as_bytes(), decision, rows, time)).map(drop)
+        let statement = "INSERT INTO consent_use (decision, digest, rows, time) VALUES (?1, ?2, ?3, ?4)";
+        self.execute(statement, (decision, consent.as_bytes(), rows, time)).map(drop)
     }
 
     /// Uses counted so far, per consent, and when the last one was.
@@ -99,7 +99,7 @@ impl Store {
         self.rows(statement, [decision], |row| Ok((Digest(row.get(0)?), row.get(1)?)))
     }
 
-    /// The decisions that a consent allowed, with their times.
+    /// The decisions that a consent allowed, with their times; looks at every use.
     pub(crate) fn uses_of(&self, consent: &Digest) -> Result<Vec<(u64, i64)>, Failure> {
         let statement = "SELECT decision, time FROM consent_use WHERE digest = ?1 ORDER BY decision";
         self.rows(statement, [consent.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))

@@ -26,6 +26,16 @@ impl<T> Kept<T> {
         Ok(value)
     }
 
+    /// Changes what is kept, if anything is, as the store was changed.
+    pub(super) fn change(&self, change: impl FnOnce(&mut T))
+    where
+        T: Clone,
+    {
+        if let Some(kept) = &mut *self.0.borrow_mut() {
+            change(Arc::make_mut(kept));
+        }
+    }
+
     /// Forgets it: it was written anew, or what was written was undone.
     pub(super) fn forget(&self) {
         *self.0.borrow_mut() = None;

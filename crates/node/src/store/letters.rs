@@ -1,6 +1,8 @@
 //! Messages between nodes: numbered per peer, kept until acknowledged, taken in once and in order; of those taken in, what their
 //! senders have signed.
 
+use std::collections::BTreeMap;
+
 use tally_audit::SignedReceipt;
 
 use super::Store;
@@ -23,12 +25,22 @@ pub(crate) struct Letter {
     pub(crate) body: Vec<u8>,
 }
 
+/// The last message to a peer, and the last from it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Last {
+    sent: u64,
+    received: u64,
+}
+
+/// The same of every peer.
+pub(super) type Peers = BTreeMap<String, Last>;
+
 impl Store {
     /// The next number in the stream to `peer`.
     pub(crate) fn next_sequence(&self, peer: &str) -> Result<u64, Failure> {
-        self.execute("INSERT OR IGNORE INTO peer (name, sent, received) VALUES (?1, 0, 0)", [peer])?;
-        self.execute("UPDATE peer SET sent = sent + 1 WHERE name = ?1", [peer])?;
-        Ok(self.column("SELECT sent FROM peer WHERE name = ?1", [peer])?.pop().unwrap_or(1))
+        let last = self.last_of(peer)?;
+        let sent = last.sent + 1;
+        self.put_last(peer, Last { sent, ..last }).map(|()| sent)
     }
 
     /// Keeps a message until it is acknowledged.
@@ -62,22 +74,39 @@ impl Store {
 
     /// The number of the last message taken in from `peer`, 0 if none.
     pub(crate) fn received(&self, peer: &str) -> Result<u64, Failure> {
-        Ok(self.column("SELECT received FROM peer WHERE name = ?1", [peer])?.pop().unwrap_or(0))
+        Ok(self.last_of(peer)?.received)
     }
 
     /// Notes that the message `sequence` of `peer` is taken in, under this receipt.
     pub(crate) fn take_in(&self, peer: &str, sequence: u64, receipt: &SignedReceipt) -> Result<(), Failure> {
-        let keep = "INSERT OR REPLACE INTO receipt (peer, sequence, signed) VALUES (?1, ?2, ?3)";
-        self.execute(keep, (peer, sequence, receipt.encode()))?;
-        self.execute("INSERT OR IGNORE INTO peer (name, sent, received) VALUES (?1, 0, 0)", [peer])?;
-        self.execute("UPDATE peer SET received = ?2 WHERE name = ?1", (peer, sequence)).map(drop)
+        self.execute("INSERT INTO receipt (peer, signed) VALUES (?1, ?2)", (peer, receipt.encode()))?;
+        let last = self.last_of(peer)?;
+        self.put_last(peer, Last { received: sequence, ..last })
     }
 
-    /// Receipts of `peer` for the messages behind `sequence`, in order, `most` of them: each with its message's number.
-    pub(crate) fn receipts(&self, peer: &str, sequence: u64, most: u64) -> Result<Vec<(u64, Vec<u8>)>, Failure> {
-        let statement =
-            "SELECT sequence, signed FROM receipt WHERE peer = ?1 AND sequence > ?2 ORDER BY sequence LIMIT ?3";
-        self.rows(statement, (peer, sequence, most), |row| Ok((row.get(0)?, row.get(1)?)))
+    /// Receipts of `peer` behind number `after` of this store, in order, `most` of them, each with its number.
+    pub(crate) fn receipts(&self, peer: &str, after: u64, most: u64) -> Result<Vec<(u64, Vec<u8>)>, Failure> {
+        let statement = "SELECT number, signed FROM receipt WHERE peer = ?1 AND number > ?2 ORDER BY number LIMIT ?3";
+        self.rows(statement, (peer, after, most), |row| Ok((row.get(0)?, row.get(1)?)))
+    }
+
+    fn last_of(&self, peer: &str) -> Result<Last, Failure> {
+        let peers = self.peers.or_read(|| {
+            let rows = self.rows("SELECT name, sent, received FROM peer", [], |row| {
+                Ok((row.get(0)?, Last { sent: row.get(1)?, received: row.get(2)? }))
+            })?;
+            Ok(rows.into_iter().collect())
+        })?;
+        Ok(peers.get(peer).copied().unwrap_or_default())
+    }
+
+    fn put_last(&self, peer: &str, last: Last) -> Result<(), Failure> {
+        let statement = "INSERT OR REPLACE INTO peer (name, sent, received) VALUES (?1, ?2, ?3)";
+        self.execute(statement, (peer, last.sent, last.received))?;
+        self.peers.change(|peers| {
+            peers.insert(peer.into(), last);
+        });
+        Ok(())
     }
 }
 

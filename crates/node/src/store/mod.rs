@@ -33,7 +33,7 @@ use self::kept::Kept;
 use crate::failure::{self, Failure};
 
 /// Version of `schema.sql`.
-const SCHEMA_VERSION: i64 = 6;
+const SCHEMA_VERSION: i64 = 7;
 
 /// Every commit waits for the disk. The file belongs to one process as long as it is open, which then needs no locks of the
 /// system; what undoes a savepoint stays in memory, as do 8 MiB of pages.
@@ -47,6 +47,7 @@ pub(crate) struct Store {
     models: Kept<Vec<ModelRecord>>,
     datasets: Kept<Vec<DatasetInfo>>,
     disclosed: Kept<disclosures::Fields>,
+    peers: Kept<letters::Peers>,
 }
 
 impl Store {
@@ -76,13 +77,13 @@ impl Store {
             let text = format!("{}: schema version {version}, this build reads {SCHEMA_VERSION}", path.display());
             return Err(failure::misconfigured(text));
         }
-        let (models, datasets, disclosed) = Default::default();
-        Ok(Self { connection, vault: Vault::new(key), models, datasets, disclosed })
+        let (models, datasets, disclosed, peers) = Default::default();
+        Ok(Self { connection, vault: Vault::new(key), models, datasets, disclosed, peers })
     }
 
     /// Begins a transaction.
     pub(crate) fn begin(&self) -> Result<(), Failure> {
-        self.run("BEGIN IMMEDIATE")
+        self.run_cached("BEGIN IMMEDIATE")
     }
 
     /// Makes the transaction durable.
@@ -91,7 +92,7 @@ impl Store {
     /// Fails where a full or failing disk has undone it.
     pub(crate) fn commit(&self) -> Result<(), Failure> {
         self.check_open()?;
-        self.run("COMMIT")
+        self.run_cached("COMMIT")
     }
 
     /// True within a transaction.
@@ -123,6 +124,7 @@ impl Store {
         self.models.forget();
         self.datasets.forget();
         self.disclosed.forget();
+        self.peers.forget();
         if self.is_open() { self.run("ROLLBACK TO step; RELEASE step") } else { Ok(()) }
     }
 

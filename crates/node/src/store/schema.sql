@@ -1,4 +1,4 @@
--- Version 6. Columns named `sealed` are AES-256-GCM under the node's storage key, bound to their table and row.
+-- Version 7. Columns named `sealed` are AES-256-GCM under the node's storage key, bound to their table and row.
 CREATE TABLE entry (number INTEGER PRIMARY KEY, leaf BLOB NOT NULL) STRICT;
 CREATE TABLE operator (name TEXT PRIMARY KEY, key TEXT NOT NULL, role TEXT NOT NULL, added INTEGER NOT NULL) STRICT;
 CREATE TABLE list (version INTEGER PRIMARY KEY, envelope TEXT NOT NULL, imported INTEGER NOT NULL) STRICT;
@@ -7,17 +7,17 @@ CREATE TABLE dataset (name TEXT PRIMARY KEY, info TEXT NOT NULL, sealed BLOB NOT
 CREATE TABLE consent (number INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE, entry INTEGER NOT NULL, sealed BLOB NOT NULL)
     STRICT;
 CREATE TABLE consent_event (number INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE, sealed BLOB NOT NULL) STRICT;
-CREATE TABLE consent_use (digest BLOB NOT NULL, decision INTEGER NOT NULL, rows INTEGER NOT NULL, time INTEGER NOT NULL,
-    PRIMARY KEY (digest, decision)) STRICT, WITHOUT ROWID;
-CREATE INDEX consent_use_of_decision ON consent_use (decision);
+-- In the order of the log, as `opening` and `score`: what a score adds then lies together, and costs few pages.
+CREATE TABLE consent_use (decision INTEGER NOT NULL, digest BLOB NOT NULL, rows INTEGER NOT NULL, time INTEGER NOT NULL,
+    PRIMARY KEY (decision, digest)) STRICT, WITHOUT ROWID;
 -- What opens a commitment of the log; `subject` is a keyed hash of whom it is about.
 CREATE TABLE opening (entry INTEGER PRIMARY KEY, subject BLOB NOT NULL, sealed BLOB NOT NULL) STRICT;
 CREATE INDEX opening_of_subject ON opening (subject);
 -- Objections of enterprises to values, and how they were settled.
 CREATE TABLE dispute (number INTEGER PRIMARY KEY, subject BLOB NOT NULL, sealed BLOB NOT NULL) STRICT;
--- Scores that were given: at the bank what is needed to give them again, at the platform to whom.
-CREATE TABLE score (request TEXT PRIMARY KEY, subject BLOB NOT NULL, consent BLOB NOT NULL, sealed BLOB NOT NULL) STRICT;
-CREATE INDEX score_of_subject ON score (subject);
+-- Scores that were given: at the bank what is needed to give them again, at the platform to whom. Of whom it is, the opening
+-- of `entry` tells: at the bank the entry of its request, at the platform that of the decision.
+CREATE TABLE score (entry INTEGER PRIMARY KEY, request TEXT NOT NULL, consent BLOB NOT NULL, sealed BLOB NOT NULL) STRICT;
 -- Tokens of the scoring service: terms, signatures, and the SHA-256 of what was given out.
 CREATE TABLE token (name TEXT PRIMARY KEY, record TEXT NOT NULL) STRICT;
 -- Calls with an idempotency key: digest of the body, the request to the platform, and what was answered.
@@ -54,11 +54,10 @@ CREATE TABLE disclosure (session TEXT NOT NULL, grantee TEXT NOT NULL, dataset T
 CREATE TABLE row_set (digest BLOB PRIMARY KEY, sealed BLOB NOT NULL) STRICT;
 -- What this node has cosigned last, per log.
 CREATE TABLE witness (origin TEXT PRIMARY KEY, seen TEXT NOT NULL) STRICT;
-CREATE TABLE peer (name TEXT PRIMARY KEY, sent INTEGER NOT NULL, received INTEGER NOT NULL) STRICT;
+CREATE TABLE peer (name TEXT PRIMARY KEY, sent INTEGER NOT NULL, received INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE outbox (
     peer TEXT NOT NULL, sequence INTEGER NOT NULL, session TEXT NOT NULL, kind TEXT NOT NULL, entry INTEGER NOT NULL,
     sealed BLOB NOT NULL, PRIMARY KEY (peer, sequence)
 ) STRICT, WITHOUT ROWID;
 -- What peers have signed for messages that were taken in; kept, since it convicts a peer that does not publish what it promised.
-CREATE TABLE receipt (peer TEXT NOT NULL, sequence INTEGER NOT NULL, signed BLOB NOT NULL, PRIMARY KEY (peer, sequence))
-    STRICT, WITHOUT ROWID;
+CREATE TABLE receipt (number INTEGER PRIMARY KEY, peer TEXT NOT NULL, signed BLOB NOT NULL) STRICT;

@@ -10,23 +10,23 @@ use super::records::{parse, text};
 use crate::failure::{self, Failure};
 
 impl Store {
-    /// Keeps what belongs to a score, under its request's name; `tag` is the keyed hash of the enterprise.
+    /// Keeps what belongs to a score, under its request's name; the [opening](Store::put_opening) of `entry` tells whose it is.
     pub(crate) fn put_score(
         &self,
+        entry: u64,
         request: &str,
-        tag: &Digest,
         consent: &Digest,
         kept: &impl Serialize,
     ) -> Result<(), Failure> {
         let bytes = serde_json::to_vec(kept).map_err(failure::internal)?;
         let sealed = self.vault.seal("score", request, &bytes)?;
-        let statement = "INSERT OR REPLACE INTO score (request, subject, consent, sealed) VALUES (?1, ?2, ?3, ?4)";
-        self.execute(statement, (request, tag.as_bytes(), consent.as_bytes(), sealed)).map(drop)
+        let statement = "INSERT OR REPLACE INTO score (entry, request, consent, sealed) VALUES (?1, ?2, ?3, ?4)";
+        self.execute(statement, (entry, request, consent.as_bytes(), sealed)).map(drop)
     }
 
-    /// Scores of an enterprise: request, consent, and what was kept.
+    /// Scores of an enterprise, by its keyed hash: request, consent, and what was kept.
     pub(crate) fn scores_of<T: DeserializeOwned>(&self, tag: &Digest) -> Result<Vec<(String, Digest, T)>, Failure> {
-        let statement = "SELECT request, consent, sealed FROM score WHERE subject = ?1 ORDER BY rowid";
+        let statement = "SELECT request, consent, score.sealed FROM opening JOIN score USING (entry) WHERE subject = ?1 ORDER BY entry";
         let rows = self.rows(statement, [tag.as_bytes()], |row| {
             Ok((row.get::<_, String>(0)?, row.get::<_, [u8; 32]>(1)?, row.get::<_, Vec<u8>>(2)?))
         })?;
@@ -39,7 +39,7 @@ impl Store {
 
     /// All scores, in order: request and what was kept.
     pub(crate) fn scores<T: DeserializeOwned>(&self) -> Result<Vec<(String, T)>, Failure> {
-        let rows = self.rows("SELECT request, sealed FROM score ORDER BY rowid", [], |row| {
+        let rows = self.rows("SELECT request, sealed FROM score ORDER BY entry", [], |row| {
             Ok((row.get::<_, String>(0)?, row.get::<_, Vec<u8>>(1)?))
         })?;
         let open = |(request, sealed): (String, Vec<u8>)| {
@@ -50,18 +50,17 @@ impl Store {
         rows.into_iter().map(open).collect()
     }
 
-    /// Requests of scores, each with the consent that it rests on.
-    pub(crate) fn score_consents(&self) -> Result<Vec<(String, Digest)>, Failure> {
-        let rows = self.rows("SELECT request, consent FROM score ORDER BY rowid", [], |row| {
-            Ok((row.get(0)?, Digest(row.get(1)?)))
-        })?;
-        Ok(rows)
+    /// Scores by their entries and requests, each with the consent that it rests on.
+    pub(crate) fn score_consents(&self) -> Result<Vec<(u64, String, Digest)>, Failure> {
+        self.rows("SELECT entry, request, consent FROM score ORDER BY entry", [], |row| {
+            Ok((row.get(0)?, row.get(1)?, Digest(row.get(2)?)))
+        })
     }
 
     /// Deletes what is kept of a score, and its answer under an idempotency key.
-    pub(crate) fn erase_score(&self, request: &str) -> Result<(), Failure> {
+    pub(crate) fn erase_score(&self, entry: u64, request: &str) -> Result<(), Failure> {
         self.execute("DELETE FROM call WHERE request = ?1", [request])?;
-        self.execute("DELETE FROM score WHERE request = ?1", [request]).map(drop)
+        self.execute("DELETE FROM score WHERE entry = ?1", [entry]).map(drop)
     }
 
     /// Openings of entries in a range, in order: the entry, the salt, and the value; of one subject where its keyed hash is given.
@@ -88,9 +87,11 @@ impl Store {
         rows.into_iter().map(open).collect()
     }
 
-    /// Numbers of openings of entries before `first`.
+    /// Numbers of openings of entries before `first`, but for those that tell whose a score is.
     pub(crate) fn openings_before(&self, first: u64) -> Result<Vec<u64>, Failure> {
-        self.column("SELECT entry FROM opening WHERE entry < ?1 ORDER BY entry", [first])
+        let statement =
+            "SELECT entry FROM opening WHERE entry < ?1 AND entry NOT IN (SELECT entry FROM score) ORDER BY entry";
+        self.column(statement, [first])
     }
 
     /// Deletes an opening: its commitment in the log can be opened no more.

@@ -38,3 +38,42 @@ fn calls_that_have_expired_are_found_without_reading_the_others() {
         store.rows("EXPLAIN QUERY PLAN DELETE FROM call WHERE expires <= 1", [], |row| row.get(3)).unwrap();
     assert!(plan.iter().all(|step| step.contains("USING INDEX call_by_end")), "{plan:?}");
 }
+
+/// What belongs together lies under one entry of the log: whose a score is, its opening tells, as long as it is kept.
+#[test]
+fn scores_are_found_by_the_openings_of_their_entries() {
+    let (_folder, store) = store();
+    let (tag, other, consent) = (Digest([1; 32]), Digest([2; 32]), Digest([3; 32]));
+    for (entry, tag) in [(4, tag), (5, other), (6, tag), (7, tag)] {
+        store.put_opening(entry, &tag, &[0; 16], "91350200M000100Y43").unwrap();
+    }
+    for (entry, request) in [(4, "a"), (5, "b"), (7, "c")] {
+        store.put_score(entry, request, &consent, &entry).unwrap();
+    }
+    let kept = |tag| store.scores_of::<u64>(tag).unwrap().into_iter().map(|(request, _, kept)| (request, kept));
+    assert_eq!(kept(&tag).collect::<Vec<_>>(), [("a".into(), 4), ("c".into(), 7)]);
+    assert_eq!(store.openings_before(7).unwrap(), [6]);
+    store.erase_score(4, "a").unwrap();
+    assert_eq!(kept(&tag).collect::<Vec<_>>(), [("c".into(), 7)]);
+    assert_eq!(store.openings_before(7).unwrap(), [4, 6]);
+    let plan: Vec<String> = store
+        .rows("EXPLAIN QUERY PLAN SELECT 1 FROM opening JOIN score USING (entry) WHERE subject = x'00'", [], |row| {
+            row.get(3)
+        })
+        .unwrap();
+    assert!(plan.iter().all(|step| step.starts_with("SEARCH")), "{plan:?}");
+}
+
+#[test]
+fn numbers_of_an_undone_step_are_given_again() {
+    let (_folder, store) = store();
+    store.begin().unwrap();
+    for (kept, number) in [(true, 1), (false, 2), (true, 2), (true, 3)] {
+        store.begin_step().unwrap();
+        assert_eq!(store.next_sequence("bank-1").unwrap(), number);
+        if kept { store.keep_step().unwrap() } else { store.undo_step().unwrap() }
+    }
+    store.commit().unwrap();
+    assert_eq!(store.next_sequence("bank-1").unwrap(), 4);
+    assert_eq!((store.next_sequence("bank-2").unwrap(), store.received("bank-1").unwrap()), (1, 0));
+}
