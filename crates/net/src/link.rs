@@ -22,8 +22,8 @@ const NAME_BYTES: usize = 64;
 /// Greatest number of a message: what a store counts to.
 const GREATEST: u64 = i64::MAX.cast_unsigned();
 
-/// Answers to checkpoints that wait for one connection.
-const ANSWERS: usize = 64;
+/// Checkpoints and answers to them that wait for one connection.
+const CHECKPOINTS: usize = 64;
 
 /// Who a node is on the network.
 #[derive(Clone, Debug)]
@@ -190,23 +190,19 @@ impl Link {
 
     /// Tells `peer` that everything up to `sequence` is durable here.
     pub fn acknowledge(&self, peer: &str, sequence: u64) {
-        let frame = Frame { kind: Some(Kind::Acknowledgement(Acknowledgement { sequence })) };
-        // A peer that is gone sends again, and is acknowledged then.
-        let _ = self.shared.send(peer, Parcel::Frame(frame));
+        self.shared.acknowledge(peer, sequence);
     }
 
     /// Asks `peer` to cosign a checkpoint of this node's log.
     pub fn ask_to_cosign(&self, peer: &str, body: Vec<u8>) {
-        let frame = Frame { kind: Some(Kind::AddCheckpoint(AddCheckpoint { body })) };
-        // A peer that is gone is asked for the next checkpoint.
-        let _ = self.shared.send(peer, Parcel::Frame(frame));
+        self.shared.post_checkpoint(peer, Kind::AddCheckpoint(AddCheckpoint { body }));
     }
 
     /// Answers such a request of `peer`.
     pub fn answer_to_cosign(&self, peer: &str, status: u16, content_type: Option<&str>, body: Vec<u8>) {
         let content_type = content_type.unwrap_or_default().to_owned();
         let answer = CheckpointAnswer { status: status.into(), content_type, body };
-        self.shared.answer(peer, Frame { kind: Some(Kind::CheckpointAnswer(answer)) });
+        self.shared.post_checkpoint(peer, Kind::CheckpointAnswer(answer));
     }
 
     /// Where a listener listens.
@@ -240,7 +236,9 @@ pub(crate) struct Shared {
 struct Connection {
     number: u64,
     parcels: UnboundedSender<Parcel>,
-    answers: Arc<Semaphore>,
+    /// What is to be acknowledged, 0 if nothing.
+    acknowledged: Arc<AtomicU64>,
+    checkpoints: Arc<Semaphore>,
     /// Dropped with the connection: its reader then ends.
     _alive: oneshot::Sender<()>,
 }
@@ -278,8 +276,8 @@ impl Shared {
     pub(crate) fn connect(&self, peer: &str, parcels: UnboundedSender<Parcel>) -> (u64, oneshot::Receiver<()>) {
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);
         let (alive, replaced) = oneshot::channel();
-        let answers = Arc::new(Semaphore::new(ANSWERS));
-        let connection = Connection { number, parcels, answers, _alive: alive };
+        let checkpoints = Arc::new(Semaphore::new(CHECKPOINTS));
+        let connection = Connection { number, parcels, acknowledged: Arc::default(), checkpoints, _alive: alive };
         locked(&self.connections).insert(peer.into(), connection);
         self.tell(Event::Up { peer: peer.into() });
         (number, replaced)
@@ -374,12 +372,22 @@ impl Shared {
         connection.parcels.send(parcel).map_err(|_| NotConnected)
     }
 
-    /// Drops the answer where too many wait for a peer that does not read them, or the peer is gone: it asks again.
-    fn answer(&self, peer: &str, frame: Frame) {
+    /// One acknowledgement waits at most, of the highest number; a peer that is gone sends again, and is acknowledged then.
+    fn acknowledge(&self, peer: &str, sequence: u64) {
         let connections = locked(&self.connections);
         let Some(connection) = connections.get(peer) else { return };
-        if let Ok(place) = connection.answers.clone().try_acquire_owned() {
-            let _ = connection.parcels.send(Parcel::Answer { frame, _place: place });
+        if connection.acknowledged.fetch_max(sequence, Ordering::Relaxed) == 0 {
+            let _ = connection.parcels.send(Parcel::Acknowledgement(connection.acknowledged.clone()));
+        }
+    }
+
+    /// Drops the checkpoint or answer where too many wait for a peer that does not read them, or the peer is gone: the next
+    /// one is sent, and who wants an answer asks again.
+    fn post_checkpoint(&self, peer: &str, kind: Kind) {
+        let connections = locked(&self.connections);
+        let Some(connection) = connections.get(peer) else { return };
+        if let Ok(place) = connection.checkpoints.clone().try_acquire_owned() {
+            let _ = connection.parcels.send(Parcel::Checkpoint { kind, _place: place });
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use prost::Message as _;
@@ -15,15 +15,16 @@ use tokio_stream::Stream;
 use crate::VERSION;
 use crate::frames;
 use crate::link::{Outgoing, Shared};
-use crate::wire::{Frame, Hello, frame::Kind};
+use crate::wire::{Acknowledgement, Frame, Hello, frame::Kind};
 
 /// What waits to leave.
 pub(crate) enum Parcel {
     Message(Outgoing),
-    Frame(Frame),
-    /// With its place among the answers that wait.
-    Answer {
-        frame: Frame,
+    /// Of the number that stands there when it leaves.
+    Acknowledgement(Arc<AtomicU64>),
+    /// A checkpoint or an answer to one, with its place among those that wait.
+    Checkpoint {
+        kind: Kind,
         _place: OwnedSemaphorePermit,
     },
 }
@@ -52,7 +53,11 @@ impl Outbound {
 
     fn open(&mut self, parcel: Parcel) {
         match parcel {
-            Parcel::Frame(frame) | Parcel::Answer { frame, .. } => self.frames.push_back(frame),
+            Parcel::Acknowledgement(highest) => {
+                let sequence = highest.swap(0, Ordering::Relaxed);
+                self.frames.push_back(Frame { kind: Some(Kind::Acknowledgement(Acknowledgement { sequence })) });
+            }
+            Parcel::Checkpoint { kind, .. } => self.frames.push_back(Frame { kind: Some(kind) }),
             Parcel::Message(message) => {
                 let Outgoing { sequence, session, kind, body, receipt } = &message;
                 let (from, to) = (&self.shared.me.name, &self.peer);

@@ -2,6 +2,7 @@
 
 use tally_audit::{Sent, SignedReceipt};
 use tokio::sync::mpsc::Sender;
+use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 
@@ -152,12 +153,19 @@ fn a_later_connection_ends_the_one_before() {
 }
 
 #[test]
-fn answers_to_a_peer_that_does_not_read_are_dropped() {
+fn what_waits_for_a_peer_that_does_not_read_is_bounded() {
     let shared = Shared::new(party("platform"), |_, _| ());
     let (parcels, outbound) = Outbound::new("bank-1", &shared);
     let (_number, _replaced) = shared.connect("bank-1", parcels);
     let link = Link { shared, address: None };
-    (0..1000).for_each(|_| link.answer_to_cosign("bank-1", 409, None, vec![0]));
-    link.acknowledge("bank-1", 1);
+    for number in 1..=1000 {
+        link.answer_to_cosign("bank-1", 409, None, vec![0]);
+        link.ask_to_cosign("bank-1", vec![0]);
+        link.acknowledge("bank-1", number);
+    }
     assert_eq!(outbound.waiting(), 65);
+    let runtime = Runtime::new().unwrap();
+    let kinds: Vec<_> = runtime.block_on(outbound.take(66).map(|frame| frame.kind).collect());
+    let acknowledged = |kind: &_| matches!(kind, Some(Kind::Acknowledgement(Acknowledgement { sequence: 1000 })));
+    assert_eq!(kinds.iter().filter(|kind| acknowledged(kind)).count(), 1);
 }

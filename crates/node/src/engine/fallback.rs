@@ -11,7 +11,7 @@ use tally_protocol::session::{Contract, Fallback, Holder};
 use super::applicant::own_codes;
 use super::calls::{Served, moment, notice};
 use super::group::Outward;
-use super::scoring::Titles;
+use super::serving::Titles;
 use super::{Engine, models};
 use crate::control::Reply;
 use crate::failure::{self, Failure};

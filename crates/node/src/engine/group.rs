@@ -121,7 +121,8 @@ impl Engine {
                 Err(failure) => decline(outward, failure),
             }
         }
-        durable
+        durable?;
+        self.send_waiting()
     }
 
     /// Messages that have arrived need not be sent again. If this is lost with the process, they are, and taken in once.
@@ -130,9 +131,14 @@ impl Engine {
         acknowledged.iter().try_for_each(|(peer, sequence)| self.store.acknowledged(peer, *sequence))
     }
 
-    fn say(&self, outward: Outward) {
+    fn say(&mut self, outward: Outward) {
         match (outward, &self.link) {
-            (Outward::Letter(letter), _) => self.dispatch(letter),
+            (Outward::Letter(letter), _) => {
+                let way = self.connected.get_mut(&letter.peer);
+                if way.is_some_and(|way| way.takes(letter.sequence, letter.body.len())) {
+                    self.dispatch(letter);
+                }
+            }
             (Outward::Acknowledgement { peer, sequence }, Some(link)) => link.acknowledge(&peer, sequence),
             (Outward::Cosignature { peer, answer }, Some(link)) => {
                 link.answer_to_cosign(&peer, answer.status(), answer.content_type(), answer.body().into_bytes());
@@ -142,8 +148,25 @@ impl Engine {
         }
     }
 
+    /// Hands over what has waited in the store for room on the way to its peer. All of it is durable, since no group is open.
+    fn send_waiting(&mut self) -> Result<(), Failure> {
+        let (store, mut waiting) = (&self.store, Vec::new());
+        for (peer, way) in &mut self.connected {
+            while let Some(last) = way.reads_on() {
+                let Some(letter) = store.next_unacknowledged(peer, last)? else {
+                    way.caught_up();
+                    break;
+                };
+                way.take(letter.sequence, letter.body.len());
+                waiting.push(letter);
+            }
+        }
+        waiting.into_iter().for_each(|letter| self.dispatch(letter));
+        Ok(())
+    }
+
     /// Hands a durable message to the network; what cannot leave now leaves when the peer is back.
-    pub(super) fn dispatch(&self, letter: Letter) {
+    fn dispatch(&self, letter: Letter) {
         let (Some(link), Some(receipt)) = (&self.link, self.ledger.receipt(letter.entry)) else { return };
         let outgoing = Outgoing::new(letter.sequence, &letter.session, &letter.kind, letter.body, &receipt);
         if link.send(&letter.peer, outgoing).is_err() {

@@ -4,6 +4,7 @@ use tally_net::{Event, Incoming};
 
 use super::group::Outward;
 use super::step::Step;
+use super::underway::UnderWay;
 use super::{Engine, book, unless_fatal};
 use crate::failure::Failure;
 use crate::store::Letter;
@@ -19,6 +20,9 @@ impl Engine {
                 Ok(())
             }
             Event::Acknowledged { peer, sequence } => {
+                if let Some(way) = self.connected.get_mut(&peer) {
+                    way.arrived(sequence);
+                }
                 self.group.acknowledged(peer, sequence);
                 Ok(())
             }
@@ -34,11 +38,8 @@ impl Engine {
 
     fn peer_is_up(&mut self, peer: &str) -> Result<(), Failure> {
         tracing::info!(peer, "peer is here");
-        self.connected.insert(peer.into(), std::time::Instant::now());
+        self.connected.insert(peer.into(), UnderWay::new());
         self.forget_acknowledged()?;
-        for letter in self.store.unacknowledged(peer)? {
-            self.dispatch(letter);
-        }
         self.ask_witness(peer)
     }
 

@@ -26,17 +26,20 @@ mod lists;
 mod models;
 mod monitor;
 mod outcomes;
+mod proposal;
 mod publication;
 mod receipts;
 mod refusals;
 mod reports;
 mod sample;
 mod scoring;
+mod serving;
 mod sessions;
 mod statistics;
 mod step;
 mod subject;
 mod tokens;
+mod underway;
 mod warning;
 mod witness;
 
@@ -98,12 +101,12 @@ pub(crate) struct Engine {
     lists: ListHistory,
     register: Register,
     live: BTreeMap<String, Live>,
-    models: BTreeMap<String, scoring::Model>,
+    models: BTreeMap<String, serving::Model>,
     /// Why a released model does not serve, by session.
     unfit: BTreeMap<String, String>,
     waiting_scores: BTreeMap<String, scoring::Waiting>,
     patience: BTreeMap<String, Instant>,
-    connected: BTreeMap<String, Instant>,
+    connected: BTreeMap<String, underway::UnderWay>,
     disputes: Vec<disputes::Case>,
     last_sweep: Instant,
     last_erasure: i64,

@@ -234,8 +234,7 @@ impl Engine {
 
     /// Reports that the platform has not answered, though none is on its way: it could not read them, or has no sharing list.
     fn lost_reports(&self, platform: &str) -> Result<BTreeSet<String>, Failure> {
-        let underway = self.store.unacknowledged(platform)?.iter().any(|letter| letter.kind == "outcome");
-        if underway { Ok(BTreeSet::new()) } else { self.unanswered_reports() }
+        if self.store.is_under_way(platform, "outcome")? { Ok(BTreeSet::new()) } else { self.unanswered_reports() }
     }
 
     fn unanswered_reports(&self) -> Result<BTreeSet<String>, Failure> {

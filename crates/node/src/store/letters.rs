@@ -53,18 +53,24 @@ impl Store {
         Ok(())
     }
 
-    /// The messages that `peer` has not acknowledged, in order.
-    pub(crate) fn unacknowledged(&self, peer: &str) -> Result<Vec<Letter>, Failure> {
-        let rows = self.rows(
-            "SELECT sequence, session, kind, entry, sealed FROM outbox WHERE peer = ?1 ORDER BY sequence",
-            [peer],
-            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get::<_, Vec<u8>>(4)?)),
-        )?;
+    /// The first message behind number `last` that `peer` has not acknowledged.
+    pub(crate) fn next_unacknowledged(&self, peer: &str, last: u64) -> Result<Option<Letter>, Failure> {
+        let statement = "SELECT sequence, session, kind, entry, sealed FROM outbox WHERE peer = ?1 AND sequence > ?2
+            ORDER BY sequence LIMIT 1";
+        let row = self.rows(statement, (peer, last), |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get::<_, Vec<u8>>(4)?))
+        })?;
         let open = |(sequence, session, kind, entry, sealed): (u64, String, String, u64, Vec<u8>)| {
             let body = self.vault.open("outbox", &place(peer, sequence), &sealed)?;
             Ok(Letter { peer: peer.into(), sequence, session, kind, entry, body })
         };
-        rows.into_iter().map(open).collect()
+        row.into_iter().next().map(open).transpose()
+    }
+
+    /// Whether a message of this kind to `peer` has not been acknowledged.
+    pub(crate) fn is_under_way(&self, peer: &str, kind: &str) -> Result<bool, Failure> {
+        let statement = "SELECT 1 FROM outbox WHERE peer = ?1 AND kind = ?2 LIMIT 1";
+        Ok(!self.column::<i64>(statement, [peer, kind])?.is_empty())
     }
 
     /// Forgets what `peer` has acknowledged, up to and including `sequence`.
