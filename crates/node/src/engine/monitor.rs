@@ -194,7 +194,13 @@ mod tests {
     fn held(request: &str, subject: &str, application: &str, time: i64) -> (String, Held) {
         let seen = Seen { time, application: Some(application_digest(application)), ..Seen::default() };
         let held = json!({
-            "session": "s", "subject": subject, "own": [], "reasons": 0, "seen": seen, "result": { "probability": 0.5 },
+            "session": "s",
+            "subject": subject,
+            "entry": 0,
+            "own": [],
+            "reasons": 0,
+            "seen": seen,
+            "result": { "probability": 0.5 },
         });
         (request.into(), serde_json::from_value(held).unwrap())
     }

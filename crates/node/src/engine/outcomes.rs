@@ -90,6 +90,8 @@ impl Engine {
         let [mut new, mut changed, mut known, mut scored] = [0; 4];
         let mut root = Frontier::default();
         let salt: [u8; 16] = super::random_bytes()?;
+        let requests = outcomes.iter().filter_map(|(_, outcome)| outcome.request.as_deref()).collect();
+        let subjects = self.store.subjects_of_scores(&requests)?;
         for (line, outcome) in outcomes {
             let name = self.outcome_name(self.me(), &application_digest(&outcome.application));
             let before: Option<Recorded> = self.store.outcome(&name)?;
@@ -100,10 +102,8 @@ impl Engine {
                     continue;
                 }
             };
-            let score_of =
-                outcome.request.as_deref().map(|request| self.store.subject_of_score(request)).transpose()?;
-            if let Some(subject) = score_of.flatten() {
-                if subject != self.subject_tag(&outcome.subject) {
+            if let Some(subject) = outcome.request.as_deref().and_then(|request| subjects.get(request)) {
+                if *subject != self.subject_tag(&outcome.subject) {
                     let reason = "is the score of another enterprise: correct the request or the identifier".into();
                     wrong.push(WrongRow { line, column: Some("request".into()), reason });
                     continue;

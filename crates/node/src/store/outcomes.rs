@@ -1,10 +1,13 @@
 //! Outcomes of loans, sealed: at a bank what it recorded, at the platform what banks told.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tally_crypto::transcript::Digest;
 
 use super::Store;
+use super::records::text;
 use crate::failure::{self, Failure};
 
 impl Store {
@@ -51,10 +54,15 @@ impl Store {
         self.execute("DELETE FROM outcome WHERE name = ?1", [name.as_bytes()]).map(drop)
     }
 
-    /// The keyed hash of the enterprise whose score a request asked for, if the score is kept here.
-    pub(crate) fn subject_of_score(&self, request: &str) -> Result<Option<Digest>, Failure> {
-        let found: Vec<[u8; 32]> = self.column("SELECT subject FROM score WHERE request = ?1", [request])?;
-        Ok(found.first().copied().map(Digest))
+    /// Of these requests, those whose scores are kept here, each with the keyed hash of its enterprise; looks at every score.
+    pub(crate) fn subjects_of_scores(&self, requests: &BTreeSet<&str>) -> Result<BTreeMap<String, Digest>, Failure> {
+        if requests.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let statement = "SELECT request, subject FROM score JOIN opening USING (entry)
+            WHERE request IN (SELECT value FROM json_each(?1))";
+        let found = self.rows(statement, [text(requests)?], |row| Ok((row.get(0)?, Digest(row.get(1)?))))?;
+        Ok(found.into_iter().collect())
     }
 
     fn outcomes_where<T: DeserializeOwned>(

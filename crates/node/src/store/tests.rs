@@ -53,6 +53,8 @@ fn scores_are_found_by_the_openings_of_their_entries() {
     let kept = |tag| store.scores_of::<u64>(tag).unwrap().into_iter().map(|(request, _, kept)| (request, kept));
     assert_eq!(kept(&tag).collect::<Vec<_>>(), [("a".into(), 4), ("c".into(), 7)]);
     assert_eq!(store.openings_before(7).unwrap(), [6]);
+    let subjects = store.subjects_of_scores(&["b", "c", "d"].into()).unwrap();
+    assert_eq!(subjects, [("b".into(), other), ("c".into(), tag)].into());
     store.erase_score(4, "a").unwrap();
     assert_eq!(kept(&tag).collect::<Vec<_>>(), [("c".into(), 7)]);
     assert_eq!(store.openings_before(7).unwrap(), [4, 6]);
