@@ -17,6 +17,7 @@ use tally_crypto::seed::Seed;
 use tally_crypto::sign::SigningKey;
 use tally_crypto::transcript::Digest;
 
+use super::disk::median_sync;
 use crate::cli::Printed;
 use crate::engine::now;
 use crate::failure::{self, Failure};
@@ -180,19 +181,4 @@ fn body(index: u64) -> Body {
         bytes: 1000 + index % 1000,
         receipt: Some(Digest::of_bytes(&index.to_le_bytes())),
     })
-}
-
-/// Median milliseconds of an fdatasync after four kilobytes.
-pub(super) fn median_sync(folder: &Path) -> std::io::Result<f64> {
-    use std::io::Write as _;
-    let mut file = tempfile::tempfile_in(folder)?;
-    let mut times = Vec::new();
-    for _ in 0..65 {
-        file.write_all(&[0x55; 4096])?;
-        let began = Instant::now();
-        file.sync_data()?;
-        times.push(began.elapsed().as_secs_f64() * 1e3);
-    }
-    times.sort_by(f64::total_cmp);
-    Ok(times[times.len() / 2])
 }

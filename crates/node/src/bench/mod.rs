@@ -6,6 +6,7 @@
 mod aggregation;
 mod alignment;
 mod consent;
+mod disk;
 mod floor;
 mod log;
 mod rounds;

@@ -3,7 +3,8 @@
 //! Makes a city with `tallystick demo`, starts the platform and one bank as processes, and calls the bank's scoring service
 //! over mutual TLS with a token, as a loan system does. The load is open: calls leave at their time, whether or not earlier
 //! ones have been answered, and a call's latency counts from that time. In the same run it measures how long the disk under
-//! the logs takes to make four kilobytes durable, since three such waits lie on the path of a score.
+//! the logs takes to make four kilobytes durable, since three such waits lie on the path of a score, and how long it takes at
+//! worst under the load.
 
 mod load;
 mod relay;
@@ -16,7 +17,7 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::log::median_sync;
+use super::disk::{Watched, median_sync};
 use crate::cli::Printed;
 use crate::failure::{self, Failure};
 use load::{Load, Phase};
@@ -57,7 +58,9 @@ impl ScoringArguments {
         let load = Load::new(&service)?;
         load.run(Phase { rate: self.rate.min(100), seconds: 2 })?;
         let cpu = service.cpu_seconds();
+        let disk = Watched::start(&folder).map_err(failure::unwritable)?;
         let steady = load.run(Phase { rate: self.rate, seconds: self.seconds })?;
+        let longest_sync_ms = disk.longest().map_err(failure::unwritable)?;
         let spent = service.cpu_seconds().map_or(0.0, |after| after - cpu.unwrap_or_default());
         let sync_ms = (before + median_sync(&folder).map_err(failure::unwritable)?) / 2.0;
         let overload = self.overload.map(|factor| self.overload(&load, factor)).transpose()?;
@@ -79,6 +82,7 @@ impl ScoringArguments {
             "p99_ms": p99,
             "max_ms": steady.quantile_ms(1.0),
             "sync_ms": sync_ms,
+            "longest_sync_ms": longest_sync_ms,
             "p50_bound_ms": p50_bound,
             "p99_bound_ms": p99_bound,
             "cpu_ms_per_score": spent * 1e3 / steady.calls().max(1) as f64,
@@ -87,7 +91,7 @@ impl ScoringArguments {
         });
         let text = format!(
             "{} scores/s of {} asked for, {} errors; p50 {p50:.2} ms (bound {p50_bound:.1}), p99 {p99:.2} ms (bound \
-             {p99_bound:.1}); fdatasync {sync_ms:.2} ms; both nodes {:.2} CPU-ms a score",
+             {p99_bound:.1}); fdatasync {sync_ms:.2} ms, under the load at worst {longest_sync_ms:.1}; both nodes {:.2} CPU-ms a score",
             steady.achieved_per_s().round(),
             self.rate,
             steady.errors(),
