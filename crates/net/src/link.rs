@@ -22,8 +22,8 @@ const NAME_BYTES: usize = 64;
 /// Greatest number of a message: what a store counts to.
 const GREATEST: u64 = i64::MAX.cast_unsigned();
 
-/// Checkpoints and answers to them that wait for one connection.
-const CHECKPOINTS: usize = 64;
+/// Answers to checkpoints that wait for one connection.
+const ANSWERS: usize = 64;
 
 /// Who a node is on the network.
 #[derive(Clone, Debug)]
@@ -195,14 +195,14 @@ impl Link {
 
     /// Asks `peer` to cosign a checkpoint of this node's log.
     pub fn ask_to_cosign(&self, peer: &str, body: Vec<u8>) {
-        self.shared.post_checkpoint(peer, Kind::AddCheckpoint(AddCheckpoint { body }));
+        self.shared.ask(peer, body);
     }
 
     /// Answers such a request of `peer`.
     pub fn answer_to_cosign(&self, peer: &str, status: u16, content_type: Option<&str>, body: Vec<u8>) {
         let content_type = content_type.unwrap_or_default().to_owned();
         let answer = CheckpointAnswer { status: status.into(), content_type, body };
-        self.shared.post_checkpoint(peer, Kind::CheckpointAnswer(answer));
+        self.shared.answer(peer, Frame { kind: Some(Kind::CheckpointAnswer(answer)) });
     }
 
     /// Where a listener listens.
@@ -238,7 +238,9 @@ struct Connection {
     parcels: UnboundedSender<Parcel>,
     /// What is to be acknowledged, 0 if nothing.
     acknowledged: Arc<AtomicU64>,
-    checkpoints: Arc<Semaphore>,
+    /// The checkpoint to ask about, if there is one.
+    asked: Arc<Mutex<Option<Vec<u8>>>>,
+    answers: Arc<Semaphore>,
     /// Dropped with the connection: its reader then ends.
     _alive: oneshot::Sender<()>,
 }
@@ -276,9 +278,12 @@ impl Shared {
     pub(crate) fn connect(&self, peer: &str, parcels: UnboundedSender<Parcel>) -> (u64, oneshot::Receiver<()>) {
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);
         let (alive, replaced) = oneshot::channel();
-        let checkpoints = Arc::new(Semaphore::new(CHECKPOINTS));
-        let connection = Connection { number, parcels, acknowledged: Arc::default(), checkpoints, _alive: alive };
-        locked(&self.connections).insert(peer.into(), connection);
+        let (acknowledged, asked) = Default::default();
+        let answers = Arc::new(Semaphore::new(ANSWERS));
+        let connection = Connection { number, parcels, acknowledged, asked, answers, _alive: alive };
+        let mut connections = locked(&self.connections);
+        connections.insert(peer.into(), connection);
+        // Under the lock, here and below: who listens hears of connections in the order in which they came and went.
         self.tell(Event::Up { peer: peer.into() });
         (number, replaced)
     }
@@ -288,7 +293,6 @@ impl Shared {
         let mut connections = locked(&self.connections);
         if connections.get(peer).is_some_and(|connection| connection.number == number) {
             connections.remove(peer);
-            drop(connections);
             self.tell(Event::Down { peer: peer.into(), reason });
         }
     }
@@ -381,13 +385,21 @@ impl Shared {
         }
     }
 
-    /// Drops the checkpoint or answer where too many wait for a peer that does not read them, or the peer is gone: the next
-    /// one is sent, and who wants an answer asks again.
-    fn post_checkpoint(&self, peer: &str, kind: Kind) {
+    /// One checkpoint waits at most, the last; a peer that is gone is asked when it is back.
+    fn ask(&self, peer: &str, body: Vec<u8>) {
         let connections = locked(&self.connections);
         let Some(connection) = connections.get(peer) else { return };
-        if let Ok(place) = connection.checkpoints.clone().try_acquire_owned() {
-            let _ = connection.parcels.send(Parcel::Checkpoint { kind, _place: place });
+        if locked(&connection.asked).replace(body).is_none() {
+            let _ = connection.parcels.send(Parcel::Ask(connection.asked.clone()));
+        }
+    }
+
+    /// Drops the answer where too many wait for a peer that does not read them, or the peer is gone: it asks again.
+    fn answer(&self, peer: &str, frame: Frame) {
+        let connections = locked(&self.connections);
+        let Some(connection) = connections.get(peer) else { return };
+        if let Ok(place) = connection.answers.clone().try_acquire_owned() {
+            let _ = connection.parcels.send(Parcel::Answer { frame, _place: place });
         }
     }
 }
@@ -412,7 +424,7 @@ fn is_name(text: &str) -> bool {
     (1..=NAME_BYTES).contains(&text.len()) && text.bytes().all(plain)
 }
 
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // What the mutexes hold is whole after every statement, so a panic elsewhere leaves it usable.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

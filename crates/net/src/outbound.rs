@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
 use prost::Message as _;
@@ -14,17 +14,19 @@ use tokio_stream::Stream;
 
 use crate::VERSION;
 use crate::frames;
-use crate::link::{Outgoing, Shared};
-use crate::wire::{Acknowledgement, Frame, Hello, frame::Kind};
+use crate::link::{Outgoing, Shared, locked};
+use crate::wire::{Acknowledgement, AddCheckpoint, Frame, Hello, frame::Kind};
 
 /// What waits to leave.
 pub(crate) enum Parcel {
     Message(Outgoing),
     /// Of the number that stands there when it leaves.
     Acknowledgement(Arc<AtomicU64>),
-    /// A checkpoint or an answer to one, with its place among those that wait.
-    Checkpoint {
-        kind: Kind,
+    /// About the checkpoint that lies there when it leaves.
+    Ask(Arc<Mutex<Option<Vec<u8>>>>),
+    /// With its place among the answers that wait.
+    Answer {
+        frame: Frame,
         _place: OwnedSemaphorePermit,
     },
 }
@@ -57,7 +59,12 @@ impl Outbound {
                 let sequence = highest.swap(0, Ordering::Relaxed);
                 self.frames.push_back(Frame { kind: Some(Kind::Acknowledgement(Acknowledgement { sequence })) });
             }
-            Parcel::Checkpoint { kind, .. } => self.frames.push_back(Frame { kind: Some(kind) }),
+            Parcel::Ask(last) => {
+                let body = locked(&last).take();
+                let asks = body.map(|body| Frame { kind: Some(Kind::AddCheckpoint(AddCheckpoint { body })) });
+                self.frames.extend(asks);
+            }
+            Parcel::Answer { frame, .. } => self.frames.push_back(frame),
             Parcel::Message(message) => {
                 let Outgoing { sequence, session, kind, body, receipt } = &message;
                 let (from, to) = (&self.shared.me.name, &self.peer);
