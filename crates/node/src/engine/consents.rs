@@ -179,10 +179,10 @@ impl Engine {
             // Those of void consents, and of registrars that have left.
             let _ = self.register.happen(&event, &registrars, now());
         }
-        for (consent, uses, time) in self.store.uses()? {
-            self.register.count_use(&consent, uses, time);
-        }
-        Ok(())
+        let register = &mut self.register;
+        self.store.each_use(|consent, _, time| {
+            register.count_use(&consent, 1, time);
+        })
     }
 
     /// Looks again at what running sessions rest on: one whose fields the lists forbid by now ends, rows whose consents have

@@ -1,5 +1,7 @@
 //! An enterprise's own view: what is held about it, under which consents, who used what and when, with proofs.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value, json};
 use tally_audit::{Body, Entry};
 use tally_crypto::merkle::inclusion_proof;
@@ -60,18 +62,18 @@ impl Engine {
 
     /// Sessions and scores that each consent was used for.
     fn uses_of(&self, subject: &str) -> Result<Vec<Value>, Failure> {
-        let mut uses = Vec::new();
-        for standing in self.register.of_subject(subject, now()) {
-            for (entry, time) in self.store.uses_of(&standing.consent)? {
-                uses.push(json!({
-                    "consent": standing.consent,
-                    "grantee": standing.grantee,
-                    "time": time,
-                    "proof": self.proof_of(entry)?,
-                }));
+        let standing = self.register.of_subject(subject, now());
+        let grantees: BTreeMap<_, _> = standing.into_iter().map(|one| (one.consent, one.grantee)).collect();
+        let mut used = Vec::new();
+        self.store.each_use(|consent, entry, time| {
+            if let Some(grantee) = grantees.get(&consent) {
+                used.push((consent, grantee, entry, time));
             }
-        }
-        Ok(uses)
+        })?;
+        let shown = |(consent, grantee, entry, time)| {
+            Ok(json!({ "consent": consent, "grantee": grantee, "time": time, "proof": self.proof_of(entry)? }))
+        };
+        used.into_iter().map(shown).collect()
     }
 
     /// Log entries whose commitments open to this enterprise.
