@@ -90,8 +90,17 @@ impl Engine {
         let [mut new, mut changed, mut known, mut scored] = [0; 4];
         let mut root = Frontier::default();
         let salt: [u8; 16] = super::random_bytes()?;
-        let requests = outcomes.iter().filter_map(|(_, outcome)| outcome.request.as_deref()).collect();
-        let subjects = self.store.subjects_of_scores(&requests)?;
+        let mut own = BTreeSet::new();
+        let mut others = BTreeSet::new();
+        for (line, outcome) in &outcomes {
+            let Some(request) = outcome.request.as_deref() else { continue };
+            if self.store.is_score_of(request, &self.subject_tag(&outcome.subject))? {
+                own.insert(*line);
+            } else {
+                others.insert(request);
+            }
+        }
+        let others = self.store.kept_scores(&others)?;
         for (line, outcome) in outcomes {
             let name = self.outcome_name(self.me(), &application_digest(&outcome.application));
             let before: Option<Recorded> = self.store.outcome(&name)?;
@@ -102,13 +111,12 @@ impl Engine {
                     continue;
                 }
             };
-            if let Some(subject) = outcome.request.as_deref().and_then(|request| subjects.get(request)) {
-                if *subject != self.subject_tag(&outcome.subject) {
-                    let reason = "is the score of another enterprise: correct the request or the identifier".into();
-                    wrong.push(WrongRow { line, column: Some("request".into()), reason });
-                    continue;
-                }
+            if own.contains(&line) {
                 scored += 1;
+            } else if outcome.request.as_ref().is_some_and(|request| others.contains(request)) {
+                let reason = "is the score of another enterprise: correct the request or the identifier".into();
+                wrong.push(WrongRow { line, column: Some("request".into()), reason });
+                continue;
             }
             match &before {
                 Some(before) if *before == after => {

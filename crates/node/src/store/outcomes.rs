@@ -1,6 +1,6 @@
 //! Outcomes of loans, sealed: at a bank what it recorded, at the platform what banks told.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -54,15 +54,19 @@ impl Store {
         self.execute("DELETE FROM outcome WHERE name = ?1", [name.as_bytes()]).map(drop)
     }
 
-    /// Of these requests, those whose scores are kept here, each with the keyed hash of its enterprise; looks at every score.
-    pub(crate) fn subjects_of_scores(&self, requests: &BTreeSet<&str>) -> Result<BTreeMap<String, Digest>, Failure> {
+    /// Whether the score of a request is kept here as one of the enterprise whose keyed hash is `tag`.
+    pub(crate) fn is_score_of(&self, request: &str, tag: &Digest) -> Result<bool, Failure> {
+        let statement = "SELECT 1 FROM opening JOIN score USING (entry) WHERE subject = ?1 AND request = ?2 LIMIT 1";
+        Ok(!self.column::<i64>(statement, (tag.as_bytes(), request))?.is_empty())
+    }
+
+    /// Of these requests, those whose scores are kept here, of whomever; looks at every score, if there are any requests.
+    pub(crate) fn kept_scores(&self, requests: &BTreeSet<&str>) -> Result<BTreeSet<String>, Failure> {
         if requests.is_empty() {
-            return Ok(BTreeMap::new());
+            return Ok(BTreeSet::new());
         }
-        let statement = "SELECT request, subject FROM score JOIN opening USING (entry)
-            WHERE request IN (SELECT value FROM json_each(?1))";
-        let found = self.rows(statement, [text(requests)?], |row| Ok((row.get(0)?, Digest(row.get(1)?))))?;
-        Ok(found.into_iter().collect())
+        let statement = "SELECT request FROM score WHERE request IN (SELECT value FROM json_each(?1))";
+        Ok(self.column(statement, [text(requests)?])?.into_iter().collect())
     }
 
     fn outcomes_where<T: DeserializeOwned>(
