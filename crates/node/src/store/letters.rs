@@ -90,10 +90,14 @@ impl Store {
         self.put_last(peer, Last { received: sequence, ..last })
     }
 
-    /// Receipts of `peer` behind number `after` of this store, in order, `most` of them, each with its number.
-    pub(crate) fn receipts(&self, peer: &str, after: u64, most: u64) -> Result<Vec<(u64, Vec<u8>)>, Failure> {
-        let statement = "SELECT number, signed FROM receipt WHERE peer = ?1 AND number > ?2 ORDER BY number LIMIT ?3";
-        self.rows(statement, (peer, after, most), |row| Ok((row.get(0)?, row.get(1)?)))
+    /// Receipts of `peer` among the `span` behind number `after` of this store, in order; with the last number looked at, if
+    /// there are further ones.
+    pub(crate) fn receipts(&self, peer: &str, after: u64, span: u64) -> Result<(Vec<Vec<u8>>, Option<u64>), Failure> {
+        let end = after.saturating_add(span);
+        let statement = "SELECT signed FROM receipt WHERE number > ?1 AND number <= ?2 AND peer = ?3 ORDER BY number";
+        let found = self.column(statement, (after, end, peer))?;
+        let last: Option<u64> = self.column("SELECT number FROM receipt ORDER BY number DESC LIMIT 1", [])?.pop();
+        Ok((found, last.filter(|last| *last > end).map(|_| end)))
     }
 
     fn last_of(&self, peer: &str) -> Result<Last, Failure> {

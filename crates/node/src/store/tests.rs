@@ -1,3 +1,5 @@
+use tally_audit::{Body, Ledger, Sent, SignedReceipt};
+use tally_crypto::sign::SigningKey;
 use tally_crypto::transcript::Digest;
 
 use super::*;
@@ -53,8 +55,8 @@ fn scores_are_found_by_the_openings_of_their_entries() {
     let kept = |tag| store.scores_of::<u64>(tag).unwrap().into_iter().map(|(request, _, kept)| (request, kept));
     assert_eq!(kept(&tag).collect::<Vec<_>>(), [("a".into(), 4), ("c".into(), 7)]);
     assert_eq!(store.openings_before(7).unwrap(), [6]);
-    let subjects = store.subjects_of_scores(&["b", "c", "d"].into()).unwrap();
-    assert_eq!(subjects, [("b".into(), other), ("c".into(), tag)].into());
+    assert!(store.is_score_of("c", &tag).unwrap() && !store.is_score_of("b", &tag).unwrap());
+    assert_eq!(store.kept_scores(&["b", "c", "d"].into()).unwrap(), ["b".into(), "c".into()].into());
     store.erase_score(4, "a").unwrap();
     assert_eq!(kept(&tag).collect::<Vec<_>>(), [("c".into(), 7)]);
     assert_eq!(store.openings_before(7).unwrap(), [4, 6]);
@@ -78,4 +80,22 @@ fn numbers_of_an_undone_step_are_given_again() {
     store.commit().unwrap();
     assert_eq!(store.next_sequence("bank-1").unwrap(), 4);
     assert_eq!((store.next_sequence("bank-2").unwrap(), store.received("bank-1").unwrap()), (1, 0));
+}
+
+#[test]
+fn receipts_of_one_peer_are_found_page_by_page() {
+    let (_folder, store) = store();
+    let mut ledger = Ledger::new("n");
+    let mut batch = ledger.batch();
+    batch.append(None, 1, "n", Body::AuditAccess { object: Digest([0; 32]) }).unwrap();
+    batch.commit(|_| Ok::<_, ()>(())).unwrap();
+    let key = SigningKey::from_seed(&Seed::new([1; 32]));
+    let sent = Sent { from: "bank-1", to: "platform", sequence: 1, session: "", kind: "session", body: b"" };
+    let receipt = SignedReceipt::sign(&ledger.receipt(0).unwrap(), &sent, &key);
+    for (number, peer) in ["bank-1", "bank-2", "bank-2", "bank-2", "bank-1"].into_iter().enumerate() {
+        store.take_in(peer, number as u64 + 1, &receipt).unwrap();
+    }
+    let page = |after| store.receipts("bank-1", after, 2).map(|(found, next)| (found.len(), next)).unwrap();
+    assert_eq!([page(0), page(2), page(4)], [(1, Some(2)), (0, Some(4)), (1, None)]);
+    assert_eq!((store.received("bank-1").unwrap(), store.received("bank-2").unwrap()), (5, 4));
 }

@@ -40,9 +40,10 @@ impl ReceiptsArguments {
         };
         let (mut next, mut count) = (page(0)?, 0);
         let mut file = BufWriter::new(File::create(&self.output).map_err(cannot)?);
-        while let Some(after) = next.next {
+        loop {
             next.receipts.iter().try_for_each(|line| writeln!(file, "{line}")).map_err(cannot)?;
             count += next.receipts.len();
+            let Some(after) = next.next else { break };
             next = page(after)?;
         }
         file.flush().map_err(cannot)?;
