@@ -161,7 +161,7 @@ impl LogSection {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct RetentionSection {
-    /// Days after which what opens the log's commitments is deleted.
+    /// Days after which what opens the log's commitments is deleted, though not before the score that it belongs to.
     pub(crate) openings_days: u32,
     /// Days for which a bank keeps what it put into a session after its end, for an auditor; never longer than the contract allows.
     pub(crate) inputs_days: u32,

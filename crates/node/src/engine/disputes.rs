@@ -262,6 +262,10 @@ impl Engine {
         }
         for (request, consent, given) in self.store.scores_of::<Given>(&tag)? {
             let correction = told.entry(given.bank.clone()).or_insert_with(blank);
+            // A bank that asked twice under one name is told once.
+            if correction.scores.iter().any(|(told, _)| *told == request) {
+                continue;
+            }
             let Some(cleared) = self.still_cleared(&given, consent, step.now)? else { continue };
             correction.scores.extend(self.platform_part(&given.session, &cleared).map(|outcome| (request, outcome)));
         }

@@ -26,17 +26,18 @@ impl Engine {
     /// Deletes what is due; what was deleted, and under which certificates.
     pub(super) fn erase_due(&mut self) -> Result<Value, Failure> {
         let scores = self.scores_due()?;
-        let openings = self.openings_due()?;
         let warnings = self.warnings_due()?;
         let inputs = self.inputs_due()?;
         let outcomes = self.outcomes_due()?;
-        let certificates = self.step(|engine, step| {
+        let (openings, certificates) = self.step(|engine, step| {
             for (entry, request) in &scores {
                 engine.store.erase_score(*entry, request)?;
             }
             for outcome in &outcomes {
                 engine.store.erase_outcome(outcome)?;
             }
+            // After the scores: an opening goes with the score that it belongs to.
+            let openings = engine.openings_due()?;
             for entry in &openings {
                 engine.store.erase_opening(*entry)?;
             }
@@ -48,7 +49,7 @@ impl Engine {
             }
             let names = |text: String| Digest::of_bytes(text.as_bytes());
             let scores = scores.iter().map(|(_, request)| names(format!("score/{request}"))).collect();
-            let openings = openings.iter().map(|entry| names(format!("opening/{entry}"))).collect();
+            let opened = openings.iter().map(|entry| names(format!("opening/{entry}"))).collect();
             let warnings = warnings.iter().map(|warning| names(format!("warning/{warning}"))).collect();
             let inputs = inputs.iter().map(|session| names(format!("inputs/{session}"))).collect();
             let told = outcomes.iter().map(|outcome| names(format!("outcome/{outcome}"))).collect();
@@ -56,17 +57,17 @@ impl Engine {
                 engine.certify(step, "outcome", "data life of the consent is over", told)?,
                 engine.certify(step, "score", "data life of the consent is over", scores)?,
                 engine.certify(step, "warning", "data life of the consent is over", warnings)?,
-                engine.certify(step, "opening", "records are kept no longer", openings)?,
+                engine.certify(step, "opening", "records are kept no longer", opened)?,
                 engine.certify(step, "inputs", "inputs of a session are kept no longer", inputs)?,
             ];
-            Ok(made.into_iter().flatten().collect::<Vec<_>>())
+            Ok((openings.len(), made.into_iter().flatten().collect::<Vec<_>>()))
         })?;
         self.last_erasure = now();
         Ok(json!({
             "scores": scores.len(),
             "warnings": warnings.len(),
             "outcomes": outcomes.len(),
-            "openings": openings.len(),
+            "openings": openings,
             "certificates": certificates,
         }))
     }

@@ -286,7 +286,10 @@ impl Engine {
         let (reply, mut held) = match self.waiting_scores.remove(&response.request) {
             Some(Waiting { reply, held, .. }) => (Some(reply), held),
             None => match self.late_call(&response.request)? {
-                Some(held) => (None, held),
+                Some(held) => {
+                    self.keep_request_opening(&response.request, &held)?;
+                    (None, held)
+                }
                 None => return Ok(()),
             },
         };
@@ -302,6 +305,13 @@ impl Engine {
         };
         self.group.hold_all(reply.map(|reply| Outward::Reply(reply, answer)));
         Ok(())
+    }
+
+    /// A score that comes late is found by the opening of its request, which may have reached the end of its life meanwhile.
+    fn keep_request_opening(&self, request: &str, held: &Held) -> Result<(), Failure> {
+        let salt =
+            salt_of(request).ok_or_else(|| failure::internal("a request of this node has no name of its own"))?;
+        self.store.put_opening(held.entry, &self.subject_tag(&held.subject), &salt, &held.subject)
     }
 
     /// The consent that the platform names must be in force here too: neither node alone can let data through.
@@ -407,9 +417,14 @@ fn consent_of(outcome: &ScoreOutcome) -> Option<Digest> {
 
 /// The commitment to the applicant, salted with the request's random name: the same in both logs.
 fn applicant_commitment(request: &ScoreRequest) -> Option<Digest> {
+    Some(commit("applicant", &salt_of(&request.request)?, request.subject.as_bytes()))
+}
+
+/// The salt that a request's name is.
+fn salt_of(request: &str) -> Option<[u8; 16]> {
     let mut salt = [0; 16];
-    hex::decode_to_slice(&request.request, &mut salt).ok()?;
-    Some(commit("applicant", &salt, request.subject.as_bytes()))
+    hex::decode_to_slice(request, &mut salt).ok()?;
+    Some(salt)
 }
 
 /// Summed points of fields by their codes, and what each lost against its best bin.
