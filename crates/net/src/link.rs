@@ -371,36 +371,39 @@ impl Shared {
     }
 
     fn send(&self, peer: &str, parcel: Parcel) -> Result<(), NotConnected> {
-        let connections = locked(&self.connections);
-        let connection = connections.get(peer).ok_or(NotConnected)?;
-        connection.parcels.send(parcel).map_err(|_| NotConnected)
+        self.with(peer, |connection| connection.parcels.send(parcel).map_err(|_| NotConnected))?
     }
 
     /// One acknowledgement waits at most, of the highest number; a peer that is gone sends again, and is acknowledged then.
     fn acknowledge(&self, peer: &str, sequence: u64) {
-        let connections = locked(&self.connections);
-        let Some(connection) = connections.get(peer) else { return };
-        if connection.acknowledged.fetch_max(sequence, Ordering::Relaxed) == 0 {
-            let _ = connection.parcels.send(Parcel::Acknowledgement(connection.acknowledged.clone()));
-        }
+        let _ = self.with(peer, |connection| {
+            if connection.acknowledged.fetch_max(sequence, Ordering::Relaxed) == 0 {
+                let _ = connection.parcels.send(Parcel::Acknowledgement(connection.acknowledged.clone()));
+            }
+        });
     }
 
     /// One checkpoint waits at most, the last; a peer that is gone is asked when it is back.
     fn ask(&self, peer: &str, body: Vec<u8>) {
-        let connections = locked(&self.connections);
-        let Some(connection) = connections.get(peer) else { return };
-        if locked(&connection.asked).replace(body).is_none() {
-            let _ = connection.parcels.send(Parcel::Ask(connection.asked.clone()));
-        }
+        let _ = self.with(peer, |connection| {
+            if locked(&connection.asked).replace(body).is_none() {
+                let _ = connection.parcels.send(Parcel::Ask(connection.asked.clone()));
+            }
+        });
     }
 
     /// Drops the answer where too many wait for a peer that does not read them, or the peer is gone: it asks again.
     fn answer(&self, peer: &str, frame: Frame) {
-        let connections = locked(&self.connections);
-        let Some(connection) = connections.get(peer) else { return };
-        if let Ok(place) = connection.answers.clone().try_acquire_owned() {
-            let _ = connection.parcels.send(Parcel::Answer { frame, _place: place });
-        }
+        let _ = self.with(peer, |connection| {
+            if let Ok(place) = connection.answers.clone().try_acquire_owned() {
+                let _ = connection.parcels.send(Parcel::Answer { frame, _place: place });
+            }
+        });
+    }
+
+    /// Does something with the connection that there is with `peer`.
+    fn with<T>(&self, peer: &str, act: impl FnOnce(&Connection) -> T) -> Result<T, NotConnected> {
+        locked(&self.connections).get(peer).map(act).ok_or(NotConnected)
     }
 }
 

@@ -3,7 +3,7 @@
 mod http;
 pub(crate) mod tokens;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::thread::JoinHandle;
 
 use tally_audit::Ledger;
@@ -25,7 +25,6 @@ const PAGE: u64 = 4096;
 
 /// The published log.
 pub(crate) struct PublishedLog {
-    path: PathBuf,
     folder: Directory,
     origin: String,
     key: SigningKey,
@@ -39,7 +38,7 @@ impl PublishedLog {
     pub(crate) fn open(directory: &Path, origin: &str, key: SigningKey) -> Result<Self, Failure> {
         let folder = Directory::new(directory);
         let publisher = Publisher::resume(&folder, origin, &key.verify_key()).map_err(failed)?;
-        Ok(Self { path: directory.into(), folder, origin: origin.into(), key, publisher, ahead: None })
+        Ok(Self { folder, origin: origin.into(), key, publisher, ahead: None })
     }
 
     /// Entries under the checkpoint.
@@ -81,7 +80,7 @@ impl PublishedLog {
             return Ok(());
         }
         let entries = store.entries(first, PAGE.min(full - first))?;
-        let (folder, mut publisher) = (Directory::new(&self.path), self.publisher.clone());
+        let (folder, mut publisher) = (self.folder.beside(), self.publisher.clone());
         self.ahead = Some(std::thread::spawn(move || publisher.append(&folder, &entries).map(|()| publisher)));
         Ok(())
     }

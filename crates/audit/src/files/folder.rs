@@ -73,6 +73,11 @@ impl Directory {
         Self { root: root.into(), changed: RefCell::default() }
     }
 
+    /// The same place, for another thread: each makes durable what it has changed itself.
+    pub fn beside(&self) -> Self {
+        Self::new(&self.root)
+    }
+
     fn staged(&self, path: &Path) -> PathBuf {
         let flat = path.to_string_lossy().replace('/', "-");
         self.root.join(STAGED).join(flat)

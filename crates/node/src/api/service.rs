@@ -103,11 +103,10 @@ impl Service {
         let applicant = IdentifierKind::Uscc.canonical(named).unwrap_or_else(|_| named.to_owned());
         self.take(&self.enterprises, caller, applicant, "this enterprise is asked about too often")?;
         let models = if request.challenger.is_some() { 2 } else { 1 };
-        let place = self.in_flight.clone().try_acquire_many_owned(models).map_err(|_| {
+        let place = self.in_flight.clone().try_acquire_many_owned(models).map(Arc::new).map_err(|_| {
             self.gate.count_refused(Some(caller.pseudonym), Code::Overloaded);
             Problem::new(Code::Overloaded, "as many scores are under way as the node takes on")
         })?;
-        let place = Arc::new(place);
         let deadline = Instant::now() + self.patience();
         let body = request.digest();
         let begin = |model: Option<String>, part: &str| {

@@ -80,6 +80,20 @@ impl Engine {
         }))
     }
 
+    /// The lines that name a score of their own enterprise, and of what other lines name the scores that are kept here.
+    fn scores_named(&self, outcomes: &[(u64, LoanOutcome)]) -> Result<(BTreeSet<u64>, BTreeSet<String>), Failure> {
+        let (mut own, mut others) = (BTreeSet::new(), BTreeSet::new());
+        for (line, outcome) in outcomes {
+            let Some(request) = outcome.request.as_deref() else { continue };
+            if self.store.is_score_of(request, &self.subject_tag(&outcome.subject))? {
+                own.insert(*line);
+            } else {
+                others.insert(request);
+            }
+        }
+        Ok((own, self.store.kept_scores(&others)?))
+    }
+
     /// Counts of new, changed and known applications, and of those whose score is here.
     fn take_in_outcomes(
         &self,
@@ -90,17 +104,7 @@ impl Engine {
         let [mut new, mut changed, mut known, mut scored] = [0; 4];
         let mut root = Frontier::default();
         let salt: [u8; 16] = super::random_bytes()?;
-        let mut own = BTreeSet::new();
-        let mut others = BTreeSet::new();
-        for (line, outcome) in &outcomes {
-            let Some(request) = outcome.request.as_deref() else { continue };
-            if self.store.is_score_of(request, &self.subject_tag(&outcome.subject))? {
-                own.insert(*line);
-            } else {
-                others.insert(request);
-            }
-        }
-        let others = self.store.kept_scores(&others)?;
+        let (own, others) = self.scores_named(&outcomes)?;
         for (line, outcome) in outcomes {
             let name = self.outcome_name(self.me(), &application_digest(&outcome.application));
             let before: Option<Recorded> = self.store.outcome(&name)?;

@@ -14,8 +14,7 @@ impl Engine {
         if self.registry.party(peer).is_none() {
             return Err(failure::data(format!("the registry names no party `{peer}`")));
         }
-        // The store counts to 2^63 - 1.
-        let (page, next) = self.store.receipts(peer, after.min(i64::MAX as u64 - PAGE), PAGE)?;
+        let (page, next) = self.store.receipts(peer, after, PAGE)?;
         let lines = page.into_iter().map(|signed| String::from_utf8(signed).map_err(failure::internal));
         let lines = lines.collect::<Result<Vec<_>, Failure>>()?;
         Ok(json!({ "receipts": lines, "next": next }))

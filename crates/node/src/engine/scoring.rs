@@ -309,6 +309,9 @@ impl Engine {
 
     /// A score that comes late is found by the opening of its request, which may have reached the end of its life meanwhile.
     fn keep_request_opening(&self, request: &str, held: &Held) -> Result<(), Failure> {
+        if !self.store.openings(held.entry..=held.entry, None)?.is_empty() {
+            return Ok(());
+        }
         let salt =
             salt_of(request).ok_or_else(|| failure::internal("a request of this node has no name of its own"))?;
         self.store.put_opening(held.entry, &self.subject_tag(&held.subject), &salt, &held.subject)

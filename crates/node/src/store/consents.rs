@@ -83,10 +83,12 @@ impl Store {
 
     /// Shows every use that was counted, in order: consent, decision and time.
     pub(crate) fn each_use(&self, mut show: impl FnMut(Digest, u64, i64)) -> Result<(), Failure> {
-        self.each("SELECT digest, decision, time FROM consent_use", [], |row| {
+        // However many rows there are: a list of nothings takes no memory.
+        self.rows("SELECT digest, decision, time FROM consent_use", [], |row| {
             show(Digest(row.get(0)?), row.get(1)?, row.get(2)?);
             Ok(())
         })
+        .map(drop)
     }
 
     /// The consents that a decision or clearance rests on.
@@ -101,11 +103,11 @@ impl Store {
         self.rows(statement, [decision], |row| Ok((Digest(row.get(0)?), row.get(1)?)))
     }
 
-    /// Keeps what opens the commitment of a log entry, unless it is kept: its salt and the subject, whose keyed hash is `tag`.
+    /// Keeps what opens the commitment of a log entry: its salt and the subject, whose keyed hash is `tag`.
     pub(crate) fn put_opening(&self, entry: u64, tag: &Digest, salt: &[u8; 16], subject: &str) -> Result<(), Failure> {
         let opening = [salt.as_slice(), subject.as_bytes()].concat();
         let sealed = self.vault.seal("opening", &entry.to_string(), &opening)?;
-        let statement = "INSERT OR IGNORE INTO opening (entry, subject, sealed) VALUES (?1, ?2, ?3)";
+        let statement = "INSERT INTO opening (entry, subject, sealed) VALUES (?1, ?2, ?3)";
         self.execute(statement, (entry, tag.as_bytes(), sealed)).map(drop)
     }
 

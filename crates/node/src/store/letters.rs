@@ -69,8 +69,7 @@ impl Store {
 
     /// Whether a message of this kind to `peer` has not been acknowledged.
     pub(crate) fn is_under_way(&self, peer: &str, kind: &str) -> Result<bool, Failure> {
-        let statement = "SELECT 1 FROM outbox WHERE peer = ?1 AND kind = ?2 LIMIT 1";
-        Ok(!self.column::<i64>(statement, [peer, kind])?.is_empty())
+        self.any("SELECT 1 FROM outbox WHERE peer = ?1 AND kind = ?2", [peer, kind])
     }
 
     /// Forgets what `peer` has acknowledged, up to and including `sequence`.
@@ -93,9 +92,10 @@ impl Store {
     /// Receipts of `peer` among the `span` behind number `after` of this store, in order; with the last number looked at, if
     /// there are further ones.
     pub(crate) fn receipts(&self, peer: &str, after: u64, span: u64) -> Result<(Vec<Vec<u8>>, Option<u64>), Failure> {
-        let end = after.saturating_add(span);
+        // The store counts to 2^63 - 1.
+        let end = after.saturating_add(span).min(i64::MAX as u64);
         let statement = "SELECT signed FROM receipt WHERE number > ?1 AND number <= ?2 AND peer = ?3 ORDER BY number";
-        let found = self.column(statement, (after, end, peer))?;
+        let found = self.column(statement, (after.min(end), end, peer))?;
         let last: Option<u64> = self.column("SELECT number FROM receipt ORDER BY number DESC LIMIT 1", [])?.pop();
         Ok((found, last.filter(|last| *last > end).map(|_| end)))
     }

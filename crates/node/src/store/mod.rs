@@ -179,15 +179,10 @@ impl Store {
         ready.query_map(values, read).and_then(Iterator::collect).map_err(read_failed)
     }
 
-    /// Reads rows of which nothing but what `read` makes of them stays in memory.
-    fn each(
-        &self,
-        statement: &str,
-        values: impl rusqlite::Params,
-        read: impl FnMut(&rusqlite::Row<'_>) -> rusqlite::Result<()>,
-    ) -> Result<(), Failure> {
+    /// Whether a statement finds anything.
+    fn any(&self, statement: &str, values: impl rusqlite::Params) -> Result<bool, Failure> {
         let mut ready = self.connection.prepare_cached(statement).map_err(read_failed)?;
-        ready.query_map(values, read).and_then(|mut rows| rows.try_for_each(|row| row)).map_err(read_failed)
+        ready.exists(values).map_err(read_failed)
     }
 }
 

@@ -56,8 +56,8 @@ impl Store {
 
     /// Whether the score of a request is kept here as one of the enterprise whose keyed hash is `tag`.
     pub(crate) fn is_score_of(&self, request: &str, tag: &Digest) -> Result<bool, Failure> {
-        let statement = "SELECT 1 FROM opening JOIN score USING (entry) WHERE subject = ?1 AND request = ?2 LIMIT 1";
-        Ok(!self.column::<i64>(statement, (tag.as_bytes(), request))?.is_empty())
+        let statement = "SELECT 1 FROM opening JOIN score USING (entry) WHERE subject = ?1 AND request = ?2";
+        self.any(statement, (tag.as_bytes(), request))
     }
 
     /// Of these requests, those whose scores are kept here, of whomever; looks at every score, if there are any requests.

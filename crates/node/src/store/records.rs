@@ -282,8 +282,7 @@ impl Store {
 
     /// Whether a session's journal is here.
     pub(crate) fn has_journal(&self, session: &str) -> Result<bool, Failure> {
-        let found: Vec<u64> = self.column("SELECT number FROM journal WHERE session = ?1 LIMIT 1", [session])?;
-        Ok(!found.is_empty())
+        self.any("SELECT 1 FROM journal WHERE session = ?1", [session])
     }
 
     /// Erases a session's journal: its secrets and the rows that it opened.
