@@ -8,6 +8,7 @@ mod consents;
 mod disclosures;
 mod kept;
 mod letters;
+mod migrations;
 mod outcomes;
 mod records;
 mod subjects;
@@ -32,9 +33,6 @@ use tally_crypto::seed::Seed;
 use self::kept::Kept;
 use crate::failure::{self, Failure};
 
-/// Version of `schema.sql`.
-const SCHEMA_VERSION: i64 = 7;
-
 /// Every commit waits for the disk. The file belongs to one process as long as it is open, which then needs no locks of the
 /// system; what undoes a savepoint stays in memory, as do 8 MiB of pages.
 const SETTINGS: &str = "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
@@ -55,14 +53,15 @@ impl Store {
     pub(crate) fn create(path: &Path) -> Result<(), Failure> {
         let connection = Connection::open(path).map_err(|error| cannot_open(path, &error))?;
         connection
-            .execute_batch(&format!(
-                "PRAGMA journal_mode = WAL; BEGIN; {} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;",
-                include_str!("schema.sql")
-            ))
+            .execute_batch("PRAGMA journal_mode = WAL;")
+            .and_then(|()| migrations::create(&connection))
             .map_err(|error| cannot_open(path, &error))
     }
 
-    /// Opens the file; values are sealed under `key`.
+    /// Opens the file, which is brought to the version of this build; values are sealed under `key`.
+    ///
+    /// # Errors
+    /// Fails with the remedy where the file is missing, belongs to another process, or cannot be upgraded.
     pub(crate) fn open(path: &Path, key: Seed) -> Result<Self, Failure> {
         if !path.exists() {
             let text = format!("{}: there is no store: make a node directory with `tallystick init`", path.display());
@@ -70,12 +69,8 @@ impl Store {
         }
         let connection = Connection::open(path).map_err(|error| cannot_open(path, &error))?;
         connection.execute_batch(SETTINGS).map_err(|error| cannot_open(path, &error))?;
-        let version: i64 = connection
-            .query_row("PRAGMA user_version", [], |row| row.get(0))
-            .map_err(|error| cannot_open(path, &error))?;
-        if version != SCHEMA_VERSION {
-            let text = format!("{}: schema version {version}, this build reads {SCHEMA_VERSION}", path.display());
-            return Err(failure::misconfigured(text));
+        if let Some(copy) = migrations::upgrade(&connection, path)? {
+            tracing::warn!(copy = %copy.display(), "store upgraded; delete the copy once the node works");
         }
         let (models, datasets, disclosed, peers) = Default::default();
         Ok(Self { connection, vault: Vault::new(key), models, datasets, disclosed, peers })
