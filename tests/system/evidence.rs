@@ -5,6 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
+use tally_crypto::group::{Point, Scalar};
+use tally_crypto::seal;
+use tally_crypto::seed::Seed;
+use tally_crypto::transcript::Digest;
 
 use crate::left::Left;
 use crate::program::{done, error_of, last_object, run, text};
@@ -91,6 +95,7 @@ fn the_parties_statements_verify_alone_and_the_model_follows_from_the_sums() {
     statements_verify_alone(&city, &evidence);
     another_tool_agrees(&city, &evidence);
     openings_lead_to_one_enterprise(&city);
+    a_root_key_opens_no_ended_session(&city, &evidence);
     disclosed_rows_give_the_vectors(&mut city);
 }
 
@@ -108,6 +113,35 @@ fn boosted_trees_follow_from_the_sums_as_well() {
     std::fs::write(&evidence, value.to_string()).unwrap();
     let replayed = replay(&city, &evidence);
     assert!(replayed["findings"].to_string().contains("transcripts are missing"), "{replayed}");
+}
+
+/// Somebody gets a bank's key file and its passphrase later on, with what platform and auditors keep of a session. What the keys
+/// of its masks were derived from is not among it.
+fn a_root_key_opens_no_ended_session(city: &City, evidence: &Path) {
+    let transcripts = read(evidence)["transcripts"].to_string();
+    let contract = &city.entries("bank-1", "session.contract")[0]["says"]["contract"];
+    let contract: Digest = serde_json::from_value(contract.clone()).unwrap();
+    for bank in ["bank-1", "bank-2", "bank-3"] {
+        let root = root_of(&city.left.root.join("secret"), &city.left.directory(bank));
+        let session = root.derive("node/session", &[contract.as_bytes()]);
+        let rounds = session.derive("tallystick/aggregation", &[contract.as_bytes()]);
+        for batch in 0u32..4 {
+            let first = Scalar::random(&mut rounds.rng("batch", &[&batch.to_be_bytes()]));
+            let public = hex::encode(Point::base(&first).unwrap().as_bytes());
+            assert!(!transcripts.contains(&public), "{bank}: the masks of batch {batch} come off");
+        }
+    }
+}
+
+/// The root of all of a node's keys, from its key file.
+fn root_of(passphrase: &Path, directory: &Path) -> Seed {
+    let file = read(&directory.join("keys/node.keys"));
+    let bytes = |name: &str| hex::decode(file[name].as_str().unwrap()).unwrap();
+    let passphrase = std::fs::read_to_string(passphrase).unwrap();
+    let key = seal::key_from_passphrase(passphrase.trim().as_bytes(), &bytes("salt").try_into().unwrap()).unwrap();
+    let format = file["format"].as_str().unwrap();
+    let secrets = seal::open_at_rest(&key, format.as_bytes(), &bytes("sealed")).unwrap();
+    Seed::new(secrets[..32].try_into().unwrap())
 }
 
 /// The entry of each statement with its envelope, in one file, at a bank and at the platform.

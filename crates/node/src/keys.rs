@@ -89,8 +89,9 @@ impl NodeKeys {
         self.root.derive("node/storage", &[])
     }
 
-    /// Everything random of the session with this contract digest and attempt number.
-    pub(crate) fn session(&self, contract: &[u8; 32]) -> Seed {
+    /// Everything random of a session that a release began which drew no secrets for each: whoever has these keys can derive it
+    /// again.
+    pub(crate) fn older_session(&self, contract: &[u8; 32]) -> Seed {
         self.root.derive("node/session", &[contract])
     }
 }

@@ -118,6 +118,7 @@ impl Engine {
             clearances: BTreeMap::new(),
             withdrawn: BTreeSet::new(),
             data_version: None,
+            own_secret: false,
             approvals: Vec::new(),
             history: Vec::new(),
             model: None,

@@ -45,7 +45,7 @@ impl Engine {
                 engine.store.erase_warning(warning)?;
             }
             for session in &inputs {
-                engine.store.erase_journal(session)?;
+                engine.store.erase_session(session)?;
             }
             let names = |text: String| Digest::of_bytes(text.as_bytes());
             let scores = scores.iter().map(|(_, request)| names(format!("score/{request}"))).collect();

@@ -156,6 +156,7 @@ impl Engine {
             clearances: BTreeMap::new(),
             withdrawn: BTreeSet::new(),
             data_version: None,
+            own_secret: false,
             approvals: Vec::new(),
             history: vec![(Stage::Draft, now())],
             model: None,

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
+use tally_crypto::seed::Seed;
 use tally_crypto::transcript::Digest;
 use tally_model::{Fitted, Table};
 use tally_policy::Cleared;
@@ -87,6 +88,8 @@ impl Engine {
         let datasets = self.store.datasets()?;
         let dataset = datasets.iter().find(|info| record.dataset.as_ref() == Some(&info.name));
         record.data_version = dataset.map(|info| info.commitment);
+        self.store.draw_secret(&record.session)?;
+        record.own_secret = true;
         let input = if self.is_platform() {
             self.platform_data(step, &mut record).map(|data| Input::PlatformData(data.into_inner()))
         } else {
@@ -277,7 +280,16 @@ impl Engine {
         self.live.remove(session);
         self.patience.remove(session);
         let kept = !self.is_platform() && self.config.retention.inputs_days > 0;
-        if kept { Ok(()) } else { self.store.erase_journal(session) }
+        if kept { Ok(()) } else { self.store.erase_session(session) }
+    }
+
+    /// What everything random of a session is derived from.
+    fn session_secret(&self, record: &SessionRecord) -> Result<Seed, Failure> {
+        if !record.own_secret {
+            return Ok(self.keys.older_session(record.contract.as_bytes()));
+        }
+        let erased = || failure::data(format!("the secrets of session {} were erased when it ended", record.session));
+        self.store.secret(&record.session)?.ok_or_else(erased)
     }
 
     /// What this bank put into a session: its journal, run once more.
@@ -285,8 +297,16 @@ impl Engine {
         if self.is_platform() {
             return Err(failure::refused("the platform gives no vectors: banks disclose what they put in"));
         }
+        let not_kept = || {
+            let text =
+                "what this bank put into session {} is not kept: set `inputs_days` in `[retention]` before a session";
+            failure::data(text.replace("{}", &record.session))
+        };
+        if !self.store.has_journal(&record.session)? {
+            return Err(not_kept());
+        }
         let contract = self.contract_of(record)?;
-        let seed = self.keys.session(contract.digest().as_bytes());
+        let seed = self.session_secret(record)?;
         let machine = BankSession::new(contract, self.me(), self.signing.clone(), seed).map_err(failure::internal)?;
         let mut live = Live::Bank(Box::new(machine.recording()));
         self.store.replay(&record.session, |bytes| {
@@ -296,11 +316,7 @@ impl Engine {
             Ok(())
         })?;
         let Live::Bank(machine) = live else { return Err(failure::internal("a bank runs a bank's session")) };
-        machine.disclosed().cloned().ok_or_else(|| {
-            let text =
-                "what this bank put into session {} is not kept: set `inputs_days` in `[retention]` before a session";
-            failure::data(text.replace("{}", &record.session))
-        })
+        machine.disclosed().cloned().ok_or_else(not_kept)
     }
 
     /// A session that this node knows.
@@ -342,7 +358,7 @@ impl Engine {
             return Ok(());
         }
         let contract = self.contract_of(record)?;
-        let seed = self.keys.session(contract.digest().as_bytes());
+        let seed = self.session_secret(record)?;
         let made = if self.is_platform() {
             PlatformSession::new(contract, self.signing.clone(), seed).map(|machine| Live::Platform(Box::new(machine)))
         } else {

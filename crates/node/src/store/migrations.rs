@@ -30,6 +30,7 @@ macro_rules! migrations {
 /// Every step, in order, without gaps. The first one makes the oldest schema that can be upgraded.
 const MIGRATIONS: &[Migration] = migrations! {
     7 => "0007_base.sql",
+    8 => "0008_session_secret.sql",
 };
 
 /// The table of steps that were done. Stores of version 7 were made without it.

@@ -11,6 +11,7 @@ mod letters;
 mod migrations;
 mod outcomes;
 mod records;
+mod secrets;
 mod subjects;
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,7 @@ pub(crate) use records::{DatasetInfo, ModelChange, ModelRecord, ModelState, Oper
 pub(crate) use vault::Vault;
 pub(crate) use warnings::{StoredWarning, WarningState};
 
+use std::cell::Cell;
 use std::path::Path;
 
 use rusqlite::Connection;
@@ -34,9 +36,10 @@ use self::kept::Kept;
 use crate::failure::{self, Failure};
 
 /// Every commit waits for the disk. The file belongs to one process as long as it is open, which then needs no locks of the
-/// system; what undoes a savepoint stays in memory, as do 8 MiB of pages.
+/// system; what undoes a savepoint stays in memory, as do 8 MiB of pages. What is deleted is overwritten with zeros.
 const SETTINGS: &str = "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
-                        PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -8192;";
+                        PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -8192; \
+                        PRAGMA secure_delete = ON;";
 
 /// An open store.
 pub(crate) struct Store {
@@ -46,6 +49,8 @@ pub(crate) struct Store {
     datasets: Kept<Vec<DatasetInfo>>,
     disclosed: Kept<disclosures::Fields>,
     peers: Kept<letters::Peers>,
+    /// Secrets were erased whose older pages the write-ahead log may still hold.
+    erased: Cell<bool>,
 }
 
 impl Store {
@@ -72,8 +77,11 @@ impl Store {
         if let Some(copy) = migrations::upgrade(&connection, path)? {
             tracing::warn!(copy = %copy.display(), "store upgraded; delete the copy once the node works");
         }
-        let (models, datasets, disclosed, peers) = Default::default();
-        Ok(Self { connection, vault: Vault::new(key), models, datasets, disclosed, peers })
+        let (models, datasets, disclosed, peers, erased) = Default::default();
+        let store = Self { connection, vault: Vault::new(key), models, datasets, disclosed, peers, erased };
+        // A node that was killed between an erasure and what follows its commit.
+        store.empty_log()?;
+        Ok(store)
     }
 
     /// Begins a transaction.
@@ -87,7 +95,8 @@ impl Store {
     /// Fails where a full or failing disk has undone it.
     pub(crate) fn commit(&self) -> Result<(), Failure> {
         self.check_open()?;
-        self.run_cached("COMMIT")
+        self.run_cached("COMMIT")?;
+        if self.erased.take() { self.empty_log() } else { Ok(()) }
     }
 
     /// True within a transaction.

@@ -66,6 +66,9 @@ pub(crate) struct SessionRecord {
     /// Commitment of that data set when the session began with it.
     #[serde(default)]
     pub(crate) data_version: Option<Digest>,
+    /// Its secrets were drawn for it alone. Sessions that an older release began derive them from the node's key.
+    #[serde(default)]
+    pub(crate) own_secret: bool,
     /// Operators of this node who have approved.
     pub(crate) approvals: Vec<String>,
     /// When each stage was reached, Unix milliseconds.
@@ -283,11 +286,6 @@ impl Store {
     /// Whether a session's journal is here.
     pub(crate) fn has_journal(&self, session: &str) -> Result<bool, Failure> {
         self.any("SELECT 1 FROM journal WHERE session = ?1", [session])
-    }
-
-    /// Erases a session's journal: its secrets and the rows that it opened.
-    pub(crate) fn erase_journal(&self, session: &str) -> Result<(), Failure> {
-        self.execute("DELETE FROM journal WHERE session = ?1", [session]).map(drop)
     }
 
     /// Keeps a named result of a session.
