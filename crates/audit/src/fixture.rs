@@ -24,7 +24,13 @@ pub(crate) fn registry() -> Registry {
     let mut registry = Registry::new(&key());
     let log_vkey = crate::note::vkey(ORIGIN, &key().verify_key());
     let node_key = key().verify_key();
-    registry.parties.push(RegistryParty { name: ORIGIN.into(), role: "bank".into(), node_key, log_vkey });
+    registry.parties.push(RegistryParty {
+        name: ORIGIN.into(),
+        role: "bank".into(),
+        node_key,
+        log_vkey,
+        tls_key: None,
+    });
     registry.sign(&key());
     registry
 }

@@ -9,13 +9,14 @@ use std::path::{Path, PathBuf};
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, CertifiedIssuer, DnType,
-    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PublicKeyData as _, SanType,
 };
 use serde::{Deserialize, Serialize};
 use tally_audit::{NamedKey, Registry, RegistryParty};
 use tally_crypto::seal;
 use tally_crypto::seed::Seed;
-use tally_crypto::sign::SigningKey;
+use tally_crypto::sign::{SigningKey, VerifyKey};
+use tally_crypto::transcript::Digest;
 
 /// An open authority.
 pub struct Authority {
@@ -104,16 +105,28 @@ impl Authority {
         Ok(Self { directory: directory.into(), signing, issuer, registry })
     }
 
-    /// Issues a certificate for `party` on its request, valid for two years, and enters the party in the registry.
+    /// The consortium's key, to which its nodes are pinned.
+    pub fn key(&self) -> VerifyKey {
+        self.signing.verify_key()
+    }
+
+    /// Issues a certificate for `party` on its request, valid for two years, and enters the party in the registry with the key of
+    /// that certificate, whatever it says of it itself; so does an entry of an older release get its key.
     ///
     /// # Errors
     /// Refuses a malformed request, and a party that is known with other keys.
-    pub fn issue(&mut self, csr_pem: &str, party: RegistryParty, today: Day) -> Result<String, CaError> {
-        if self.registry.party(&party.name).is_some_and(|known| *known != party) {
-            return Err(CaError::Known(party.name));
-        }
+    pub fn issue(&mut self, csr_pem: &str, mut party: RegistryParty, today: Day) -> Result<String, CaError> {
         let mut request =
             CertificateSigningRequestParams::from_pem(csr_pem).map_err(certificate("certificate request"))?;
+        party.tls_key = Some(Digest::of_bytes(&request.public_key.subject_public_key_info()));
+        let known = self.registry.party(&party.name).cloned();
+        let same = |known: &RegistryParty| {
+            let tls_key = known.tls_key.or(party.tls_key);
+            RegistryParty { tls_key, ..known.clone() } == party
+        };
+        if known.as_ref().is_some_and(|known| !same(known)) {
+            return Err(CaError::Known(party.name));
+        }
         // Nothing of the request is taken over but its key.
         let mut params = CertificateParams::default();
         let name = format!("{}.tallystick", party.name);
@@ -126,7 +139,8 @@ impl Authority {
         params.not_after = rcgen::date_time_ymd(today.0 + 2, today.1, 1);
         request.params = params;
         let issued = request.signed_by(&self.issuer).map_err(certificate("certificate"))?;
-        if self.registry.party(&party.name).is_none() {
+        if known.as_ref() != Some(&party) {
+            self.registry.parties.retain(|known| known.name != party.name);
             self.registry.parties.push(party);
             self.registry.parties.sort_by(|a, b| a.name.cmp(&b.name));
             self.sign_registry()?;
@@ -154,8 +168,11 @@ impl Authority {
         self.sign_registry()
     }
 
+    /// Signs and writes it, unless no node would take it: one key under two names.
     fn sign_registry(&mut self) -> Result<(), CaError> {
         self.registry.sign(&self.signing);
+        let text = serde_json::to_string(&self.registry).map_err(certificate("registry"))?;
+        Registry::parse(&text).map_err(certificate("registry"))?;
         write_registry(&self.directory, &self.registry)
     }
 }
@@ -237,11 +254,18 @@ mod tests {
         let mut authority = Authority::open(folder.path(), b"passphrase").unwrap();
         let key = SigningKey::from_seed(&Seed::new([1; 32])).verify_key();
         let log_vkey = tally_audit::note::vkey("bank-1", &key);
-        let party = RegistryParty { name: "bank-1".into(), role: "bank".into(), node_key: key, log_vkey };
+        let party =
+            RegistryParty { name: "bank-1".into(), role: "bank".into(), node_key: key, log_vkey, tls_key: None };
         let (_, request) = csr("bank-1").unwrap();
+        let (_, other_key) = csr("bank-1").unwrap();
         assert!(authority.issue(&request, party.clone(), today).unwrap().contains("BEGIN CERTIFICATE"));
-        let other = RegistryParty { role: "platform".into(), ..party };
+        let other = RegistryParty { role: "platform".into(), ..party.clone() };
         assert!(matches!(authority.issue(&request, other, today), Err(CaError::Known(_))));
+        assert!(matches!(authority.issue(&other_key, party.clone(), today), Err(CaError::Known(_))));
+        let twin = RegistryParty { name: "bank-2".into(), log_vkey: tally_audit::note::vkey("bank-2", &key), ..party };
+        assert!(authority.issue(&csr("bank-2").unwrap().1, twin, today).unwrap_err().to_string().contains("bank-1"));
+        let mut authority = Authority::open(folder.path(), b"passphrase").unwrap();
+        assert!(authority.registry.parties[0].tls_key.is_some() && authority.registry.version == 2);
         assert!(authority.issue("nonsense", authority.registry.parties[0].clone(), today).is_err());
         let text = std::fs::read_to_string(folder.path().join("registry.json")).unwrap();
         assert_eq!(Registry::parse(&text).unwrap().parties.len(), 1);

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::pki_types::{CertificateDer, ServerName};
 use tally_crypto::transcript::Digest;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
@@ -24,8 +24,8 @@ use tokio::task::JoinHandle;
 use tokio_rustls::{TlsAcceptor, TlsConnector, rustls};
 
 use self::self_signed::SelfSigned;
-use crate::identity::{Tls, party_of, server_name};
-use crate::link::Traffic;
+use crate::identity::{Tls, key_of, party_of, server_name};
+use crate::link::{Traffic, check_key};
 
 /// Longest message.
 pub const MESSAGE_BYTES: usize = 16 << 20;
@@ -37,6 +37,8 @@ pub enum Trust {
     Consortium {
         /// The peer's party name.
         peer: String,
+        /// SHA-256 of the public key of its certificate, where the registry has one.
+        tls_key: Option<Digest>,
     },
     /// Any self-signed one: a trial, where people compare fingerprints; this one alone, where it is known.
     Trial {
@@ -155,7 +157,7 @@ impl Direct {
     pub fn connect(address: &str, tls: &Tls, trust: &Trust, patience: Duration) -> Result<Self, DirectError> {
         let connector = TlsConnector::from(client_config(tls, trust)?);
         let name = match trust {
-            Trust::Consortium { peer } => server_name(peer),
+            Trust::Consortium { peer, .. } => server_name(peer),
             Trust::Trial { .. } => server_name("trial"),
         };
         let name = ServerName::try_from(name).map_err(own("the peer's name"))?;
@@ -346,11 +348,12 @@ async fn dial(address: &str, patience: Duration) -> Result<TcpStream, DirectErro
 fn check_peer(certificates: Option<&[CertificateDer<'_>]>, trust: &Trust) -> Result<Digest, DirectError> {
     let certificate =
         certificates.and_then(<[_]>::first).ok_or_else(|| DirectError::Refused("it shows no certificate".into()))?;
-    if let Trust::Consortium { peer } = trust {
+    if let Trust::Consortium { peer, tls_key } = trust {
         let name = party_of(certificate).unwrap_or_default();
         if name != *peer {
             return Err(DirectError::Refused(format!("it is `{name}`, awaited was `{peer}`")));
         }
+        check_key(*tls_key, key_of(certificate)).map_err(DirectError::Refused)?;
     }
     Ok(Digest::of_bytes(certificate))
 }
@@ -366,7 +369,7 @@ fn server_config(tls: &Tls, trust: &Trust) -> Result<Arc<rustls::ServerConfig>, 
         config.alpn_protocols.clear();
         return Ok(Arc::new(config));
     };
-    let (chain, key) = own_certificate(tls)?;
+    let (chain, key) = tls.own().map_err(own("this node's certificate"))?;
     let config = rustls::ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(own("TLS 1.3"))?
@@ -377,32 +380,18 @@ fn server_config(tls: &Tls, trust: &Trust) -> Result<Arc<rustls::ServerConfig>, 
 }
 
 fn client_config(tls: &Tls, trust: &Trust) -> Result<Arc<rustls::ClientConfig>, DirectError> {
-    let (chain, key) = own_certificate(tls)?;
-    let builder = rustls::ClientConfig::builder_with_provider(provider())
-        .with_protocol_versions(&[&rustls::version::TLS13])
-        .map_err(own("TLS 1.3"))?;
-    let builder = match trust {
-        Trust::Consortium { .. } => {
-            let mut roots = rustls::RootCertStore::empty();
-            for certificate in CertificateDer::pem_slice_iter(tls.ca_pem.as_bytes()) {
-                let certificate = certificate.map_err(own("the consortium's certificate"))?;
-                roots.add(certificate).map_err(own("the consortium's certificate"))?;
-            }
-            builder.with_root_certificates(roots)
-        }
-        Trust::Trial { fingerprint } => builder
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(SelfSigned { fingerprint: *fingerprint, provider: provider() })),
+    let Trust::Trial { fingerprint } = trust else {
+        return Ok(Arc::new(tls.client_config().map_err(own("this node's certificate"))?));
     };
-    Ok(Arc::new(builder.with_client_auth_cert(chain, key).map_err(own("this node's certificate"))?))
-}
-
-fn own_certificate(tls: &Tls) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), DirectError> {
-    let chain = CertificateDer::pem_slice_iter(tls.cert_pem.as_bytes())
-        .collect::<Result<Vec<_>, _>>()
+    let (chain, key) = tls.own().map_err(own("this node's certificate"))?;
+    let config = rustls::ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .map_err(own("TLS 1.3"))?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(SelfSigned { fingerprint: *fingerprint, provider: provider() }))
+        .with_client_auth_cert(chain, key)
         .map_err(own("this node's certificate"))?;
-    let key = PrivateKeyDer::from_pem_slice(tls.key_pem.as_bytes()).map_err(own("this node's key"))?;
-    Ok((chain, key))
+    Ok(Arc::new(config))
 }
 
 fn own<E: ToString>(what: &'static str) -> impl Fn(E) -> DirectError {

@@ -17,8 +17,8 @@ mod room;
 mod tests;
 
 pub use bank::Dialer;
-pub use identity::Tls;
-pub use link::{Event, Incoming, Link, NetError, NotConnected, Outgoing, Party, Traffic};
+pub use identity::{Tls, tls_key};
+pub use link::{Event, Incoming, Link, NetError, NotConnected, Outgoing, Party, PeerKeys, Traffic};
 pub use platform::Listener;
 pub use room::Room;
 

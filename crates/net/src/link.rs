@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use prost::Message as _;
 use tally_audit::{Receipt, Sent, SignedReceipt};
 use tally_crypto::sign::{SigningKey, VerifyKey};
+use tally_crypto::transcript::Digest;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{Semaphore, oneshot};
 
@@ -32,9 +33,34 @@ pub struct Party {
     pub name: String,
     /// Its node key, which signs the receipts of its messages.
     pub key: Arc<SigningKey>,
-    /// Node keys of the parties that it talks to, by name: nobody else is let in, and nothing is taken in that they have not
-    /// signed a receipt for.
-    pub peers: BTreeMap<String, VerifyKey>,
+    /// Keys of the parties that it talks to, by name: nobody else is let in, and nothing is taken in that they have not signed a
+    /// receipt for.
+    pub peers: BTreeMap<String, PeerKeys>,
+}
+
+/// What a peer is known by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerKeys {
+    /// Signs the receipts of its messages.
+    pub node: VerifyKey,
+    /// SHA-256 of the public key of its certificate; where none is known, any certificate of the authority under its name is good.
+    pub tls: Option<Digest>,
+}
+
+impl Party {
+    /// Whether the peer of this name shows the certificate key that it is known by.
+    pub(crate) fn check_key(&self, peer: &str, shown: Option<Digest>) -> Result<(), String> {
+        let known = self.peers.get(peer).ok_or_else(|| "not a party of the registry".to_owned())?;
+        check_key(known.tls, shown)
+    }
+}
+
+/// Whether a certificate has the key that its party is known by, where one is known.
+pub(crate) fn check_key(known: Option<Digest>, shown: Option<Digest>) -> Result<(), String> {
+    if known.is_none() || known == shown {
+        return Ok(());
+    }
+    Err("the certificate has another key than the registry: somebody else has it, or it was issued anew without the registry".into())
 }
 
 /// A message that may leave: its log entry is durable. It leaves under the node's signature for that entry.
@@ -351,7 +377,7 @@ impl Shared {
         }
         let Arrived { sequence, session, kind, body, receipt } = arrived;
         let message = Sent { from: peer, to: &self.me.name, sequence, session: &session, kind: &kind, body: &body };
-        let read = SignedReceipt::read(&receipt, |log| self.me.peers.get(log).copied());
+        let read = SignedReceipt::read(&receipt, |log| Some(self.me.peers.get(log)?.node));
         let receipt = read.and_then(|receipt| receipt.covers(&message).map(|()| receipt));
         match receipt {
             Ok(receipt) => {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use tally_crypto::transcript::Digest;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
@@ -20,7 +21,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::VERSION;
 use crate::frames::FRAME_BYTES;
-use crate::identity::{Tls, party_of};
+use crate::identity::{Tls, key_of, party_of};
 use crate::link::{Event, Link, NetError, Party, Shared};
 use crate::outbound::Outbound;
 use crate::room::Room;
@@ -109,13 +110,16 @@ async fn handshake(acceptor: TlsAcceptor, stream: TcpStream, address: SocketAddr
         .map_err(|error| error.to_string())?;
     let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
     let party = certificate.and_then(party_of).ok_or("the certificate names no party")?;
-    Ok(PeerStream { stream, peer: Peer { party, address } })
+    let tls_key = certificate.and_then(key_of);
+    Ok(PeerStream { stream, peer: Peer { party, tls_key, address } })
 }
 
 /// Who is at the other end, from the certificate.
 #[derive(Clone, Debug)]
 struct Peer {
     party: String,
+    /// SHA-256 of the certificate's key.
+    tls_key: Option<Digest>,
     address: SocketAddr,
 }
 
@@ -172,8 +176,8 @@ impl link_server::Link for Service {
             let reason = format!("the certificate names {}", peer.party);
             return Err(self.refuse(&peer, Some(claimed), &reason));
         }
-        if !self.shared.me.peers.contains_key(&claimed) {
-            return Err(self.refuse(&peer, Some(claimed), "not a party of the registry"));
+        if let Err(reason) = self.shared.me.check_key(&claimed, peer.tls_key) {
+            return Err(self.refuse(&peer, Some(claimed), &reason));
         }
         let (parcels, outbound) = Outbound::new(&claimed, &self.shared);
         let shared = self.shared.clone();

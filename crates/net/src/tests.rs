@@ -13,6 +13,7 @@ use tokio::runtime::Runtime;
 
 use super::*;
 
+mod bound;
 mod meddling;
 
 struct Authority(CertifiedIssuer<'static, KeyPair>);
@@ -39,7 +40,8 @@ fn key(party: &str) -> SigningKey {
 /// A party with its key; it knows all others.
 fn party(name: &str) -> Party {
     let peers = ["platform", "bank-1", "bank-2"].into_iter().filter(|peer| *peer != name);
-    let peers = peers.map(|peer| (peer.to_owned(), key(peer).verify_key())).collect();
+    let known = |peer: &str| PeerKeys { node: key(peer).verify_key(), tls: None };
+    let peers = peers.map(|peer| (peer.to_owned(), known(peer))).collect();
     Party { name: name.into(), key: Arc::new(key(name)), peers }
 }
 

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use tally_crypto::sign::VerifyKey;
 
 use crate::api::ApiSection;
 use crate::failure::{Failure, FailureKind};
@@ -80,11 +81,19 @@ pub(crate) struct FilesSection {
     pub(crate) ca_certificate: PathBuf,
     /// This node's certificate.
     pub(crate) certificate: PathBuf,
+    /// The consortium's key: a registry that another key has signed is refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) ca_key: Option<VerifyKey>,
 }
 
 impl Default for FilesSection {
     fn default() -> Self {
-        Self { registry: "registry.json".into(), ca_certificate: "ca.crt".into(), certificate: "node.crt".into() }
+        Self {
+            registry: "registry.json".into(),
+            ca_certificate: "ca.crt".into(),
+            certificate: "node.crt".into(),
+            ca_key: None,
+        }
     }
 }
 

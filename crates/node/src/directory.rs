@@ -57,6 +57,11 @@ impl Directory {
         self.0.join("witness.vkey")
     }
 
+    /// The key of the consortium that this node is pinned to, where `node.toml` names none.
+    pub(crate) fn consortium_key(&self) -> PathBuf {
+        self.0.join("consortium.key")
+    }
+
     /// What the consortium needs to issue a certificate.
     pub(crate) fn request(&self) -> PathBuf {
         self.0.join("request.json")

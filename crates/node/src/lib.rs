@@ -29,6 +29,7 @@ mod keys;
 mod log;
 mod node_directory;
 mod process;
+mod registry;
 mod scan;
 mod secret;
 mod serve;

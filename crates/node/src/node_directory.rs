@@ -33,11 +33,11 @@ pub(crate) fn create(
     directory: &Directory,
     name: &str,
     role: Role,
-    link: &str,
+    (link, ca_key): (&str, Option<VerifyKey>),
     passphrase: &[u8],
 ) -> Result<(), Failure> {
     check_name(name).map_err(failure::usage)?;
-    let toml = config_text(name, role, link);
+    let toml = config_text(name, role, link, ca_key);
     Config::parse(&toml).map_err(failure::usage)?;
     if directory.config().exists() || directory.store().exists() {
         let text = format!("{}: there is a node here already: choose another directory", directory.path().display());
@@ -72,14 +72,15 @@ pub(crate) fn certify(authority: &mut Authority, directory: &Directory) -> Resul
     std::fs::write(directory.path().join("node.crt"), certificate).map_err(failure::unwritable)
 }
 
-fn config_text(name: &str, role: Role, link: &str) -> String {
+fn config_text(name: &str, role: Role, link: &str, ca_key: Option<VerifyKey>) -> String {
+    let pin = ca_key.map_or_else(String::new, |key| format!("ca_key = \"{key}\"\n"));
     let role = match role {
         Role::Platform => "platform",
         Role::Bank => "bank",
     };
     format!(
         "# Every key is explained in deploy/{role}.toml.\n[node]\nname = {name:?}\nrole = \"{role}\"\n\n[link]\n{link}\n\n\
-         [files]\nregistry = \"registry.json\"\nca_certificate = \"ca.crt\"\ncertificate = \"node.crt\"\n\n\
+         [files]\nregistry = \"registry.json\"\nca_certificate = \"ca.crt\"\ncertificate = \"node.crt\"\n{pin}\n\
          [session]\napprovals = 1\n\n[log]\ncheckpoint_seconds = 1\n"
     )
 }

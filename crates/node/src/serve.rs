@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 
-use tally_net::{Dialer, Event, Link, Listener, Party, Room, Tls};
+use tally_audit::RegistryParty;
+use tally_net::{Dialer, Event, Link, Listener, Party, PeerKeys, Room, Tls};
 
 use crate::api::{self, ApiSection, Gate, ServerTls, Service};
 use crate::config::{Config, Role};
@@ -23,7 +24,7 @@ pub(crate) fn serve(directory: Directory, passphrase: &[u8], until_stdin_closes:
     let config = Config::read(&directory.config())?;
     let keys = NodeKeys::read(&directory.node_keys(), passphrase)?;
     let tls = read_tls(&directory, &config, &keys)?;
-    let party = party(&directory, &config, &keys)?;
+    let party = party(&directory, &config, &keys, &tls)?;
     let scoring = config.api.as_ref().map(|section| scoring_tls(&directory, section, &tls)).transpose()?;
     let engine = Engine::open(directory.clone(), config.clone(), keys)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -116,11 +117,28 @@ fn read_tls(directory: &Directory, config: &Config, keys: &NodeKeys) -> Result<T
 }
 
 /// This node, and the peers that the registry names with their keys.
-fn party(directory: &Directory, config: &Config, keys: &NodeKeys) -> Result<Party, Failure> {
-    let registry = crate::engine::read_registry(directory, config)?;
-    let peers = registry.parties.into_iter().filter(|party| party.name != config.node.name);
-    let peers = peers.map(|party| (party.name, party.node_key)).collect();
-    Ok(Party { name: config.node.name.clone(), key: Arc::new(keys.signing()), peers })
+fn party(directory: &Directory, config: &Config, keys: &NodeKeys, tls: &Tls) -> Result<Party, Failure> {
+    let registry = crate::registry::read(directory, config)?;
+    let me = &config.node.name;
+    let own = registry.party(me).and_then(|party| party.tls_key);
+    let shown = tally_net::tls_key(&tls.cert_pem).map_err(failure::misconfigured)?;
+    if own.is_some_and(|own| own != shown) {
+        let text =
+            format!("the registry names another TLS key for {me} than its certificate has: peers would refuse it");
+        return Err(failure::misconfigured(format!(
+            "{text}; put the certificate there that was issued on request.json"
+        )));
+    }
+    for party in registry.parties.iter().filter(|party| party.tls_key.is_none()) {
+        tracing::warn!(
+            party = party.name,
+            "the registry does not bind its TLS key: have the consortium issue its certificate anew (`ca issue`)"
+        );
+    }
+    let peers = registry.parties.into_iter().filter(|party| party.name != *me);
+    let keys_of = |party: &RegistryParty| PeerKeys { node: party.node_key, tls: party.tls_key };
+    let peers = peers.map(|party| (party.name.clone(), keys_of(&party))).collect();
+    Ok(Party { name: me.clone(), key: Arc::new(keys.signing()), peers })
 }
 
 fn connect(

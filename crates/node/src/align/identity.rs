@@ -1,6 +1,5 @@
 //! Who signs for this side, and whose certificates it accepts.
 
-use tally_audit::Registry;
 use tally_crypto::seed::Seed;
 use tally_crypto::sign::{SigningKey, VerifyKey};
 use tally_crypto::transcript::Digest;
@@ -103,7 +102,7 @@ impl Identity {
                 failure::misconfigured(format!("{}: {error}: put the consortium's file there", path.display()))
             })
         };
-        let registry = Registry::parse(&read(&config.files.registry)?).map_err(failure::misconfigured)?;
+        let registry = crate::registry::read(directory, &config)?;
         let party = registry.party(with).ok_or_else(|| {
             failure::refused(format!("`{with}` is not in the registry: copy it from the consortium again"))
         })?;
@@ -119,7 +118,7 @@ impl Identity {
             key: keys.signing(),
             fingerprint: fingerprint(&cert_pem).map_err(failure::misconfigured)?,
             tls: Tls { ca_pem: read(&config.files.ca_certificate)?, cert_pem, key_pem: keys.tls_key.to_string() },
-            trust: Trust::Consortium { peer: with.into() },
+            trust: Trust::Consortium { peer: with.into(), tls_key: party.tls_key },
             peer: Some(peer),
             trial_seed: Seed::new([0; 32]),
             passphrase,

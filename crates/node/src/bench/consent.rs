@@ -104,7 +104,8 @@ fn platform(root: &Path) -> Result<Directory, Failure> {
     authority.appoint_registrar(named("registrar.json")?).map_err(failure::internal)?;
     authority.appoint_list_authority(named("authority.json")?).map_err(failure::internal)?;
     let directory = Directory::new(root.join("platform"));
-    node_directory::create(&directory, "platform", Role::Platform, "listen = \"127.0.0.1:0\"", passphrase)?;
+    let link = ("listen = \"127.0.0.1:0\"", Some(authority.key()));
+    node_directory::create(&directory, "platform", Role::Platform, link, passphrase)?;
     node_directory::certify(&mut authority, &directory)?;
     for file in ["registry.json", "ca.crt"] {
         std::fs::copy(consortium.join(file), directory.path().join(file)).map_err(failure::unwritable)?;

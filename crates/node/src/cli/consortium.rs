@@ -69,9 +69,11 @@ impl CaVerb {
         match self {
             Self::Init { place } => {
                 let passphrase = secret::read(place.secret_file.as_deref(), "tallystick-ca")?;
-                Authority::init(&place.ca, &passphrase, today()).map_err(failed)?;
+                let authority = Authority::init(&place.ca, &passphrase, today()).map_err(failed)?;
                 let files = ["ca.crt", "registry.json"].map(|file| place.ca.join(file));
-                Ok(words::plain(json!({ "certificate": files[0], "registry": files[1] })))
+                // Nodes are pinned to it: it goes to them by another way than the registry.
+                let ca_key = authority.key();
+                Ok(words::plain(json!({ "certificate": files[0], "registry": files[1], "ca_key": ca_key })))
             }
             Self::Issue { place, request, output } => {
                 let wrong = |error| failure::data(format!("{}: not a certificate request: {error}", request.display()));
@@ -109,6 +111,8 @@ pub(crate) fn issue(authority: &mut Authority, request: &CertificateRequest) -> 
         role: role.into(),
         node_key: request.node_key,
         log_vkey: request.log_vkey.clone(),
+        // That of the request, which the authority looks at.
+        tls_key: None,
     };
     authority.issue(&request.csr, party, today()).map_err(failed)
 }

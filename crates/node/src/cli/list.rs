@@ -131,7 +131,7 @@ fn find(node: &NodeArgument, named: &str) -> Result<SharingList, Failure> {
     }
     let directory = crate::directory::Directory::new(&node.node);
     let config = crate::config::Config::read(&directory.config())?;
-    let registry = crate::engine::read_registry(&directory, &config)?;
+    let registry = crate::registry::read(&directory, &config)?;
     open(Path::new(named), &registry).map(|list| list.list().clone())
 }
 

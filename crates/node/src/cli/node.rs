@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use serde_json::json;
+use tally_crypto::sign::VerifyKey;
 
 use super::{NodeArgument, Printed, words};
 use crate::config::Role;
@@ -35,6 +36,10 @@ pub(super) struct InitArguments {
     /// Bank: party name of the platform.
     #[arg(long, default_value = "platform")]
     platform: String,
+    /// The consortium's key, as it has told it (`ca init` prints it): registries that another key has signed are refused. Without
+    /// it the node is pinned to the first registry that it reads.
+    #[arg(long, value_name = "KEY", value_parser = crate::registry::parse)]
+    ca_key: Option<VerifyKey>,
     /// File with the passphrase that seals the keys; asked for if absent.
     #[arg(long, value_name = "FILE")]
     secret_file: Option<PathBuf>,
@@ -51,7 +56,7 @@ impl InitArguments {
             }
         };
         let directory = Directory::new(&self.node);
-        crate::node_directory::create(&directory, &self.name, self.role, &link, &passphrase)?;
+        crate::node_directory::create(&directory, &self.name, self.role, (&link, self.ca_key), &passphrase)?;
         let request = directory.request();
         let text = format!(
             "made {}\nnext: `tallystick ca issue --ca CA --request {}`, then put node.crt, ca.crt and registry.json there",

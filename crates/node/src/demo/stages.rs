@@ -118,7 +118,7 @@ impl Stages {
                 Role::Platform => format!("listen = \"127.0.0.1:{port}\""),
                 Role::Bank => format!("dial = \"127.0.0.1:{port}\"\nplatform = \"platform\""),
             };
-            node_directory::create(&directory, &name, role, &link, &passphrase)?;
+            node_directory::create(&directory, &name, role, (&link, Some(authority.key())), &passphrase)?;
             node_directory::certify(&mut authority, &directory)?;
             nodes.push(Node::new(&name, directory.path(), &secret));
         }

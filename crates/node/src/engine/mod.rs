@@ -126,7 +126,7 @@ impl Engine {
         let store = Store::open(&directory.store(), keys.storage())?;
         let ledger = log::recover(&store, &config.node.name)?;
         let log = PublishedLog::open(&directory.log(), &config.node.name, keys.log())?;
-        let registry = read_registry(&directory, &config)?;
+        let registry = crate::registry::read(&directory, &config)?;
         let witnessing = witness::Witnessing::open(&directory, &config, &keys, &registry, &store)?;
         let mut engine = Self {
             signing: Arc::new(keys.signing()),
@@ -372,13 +372,6 @@ impl Engine {
         }
         Ok(())
     }
-}
-
-pub(crate) fn read_registry(directory: &Directory, config: &Config) -> Result<Registry, Failure> {
-    let path = directory.resolve(&config.files.registry);
-    let wrong = |error: String| failure::misconfigured(format!("{}: {error}", path.display()));
-    let text = std::fs::read_to_string(&path).map_err(|error| wrong(error.to_string()))?;
-    Registry::parse(&text).map_err(|error| wrong(error.to_string()))
 }
 
 /// Milliseconds since 1970.

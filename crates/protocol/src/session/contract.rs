@@ -307,6 +307,7 @@ impl Contract {
         )?;
         term("parties", self.platform().is_some(), "exactly one platform is needed")?;
         term("parties", self.parties.is_sorted_by(|a, b| a.name < b.name), "names must be distinct and in order")?;
+        self.check_keys()?;
         term("parties", banks >= 3, "secure aggregation hides nothing among fewer than three banks")?;
         term("limits.min_cohort", self.limits.min_cohort >= 3, "a released sum needs three banks")?;
         term("limits.min_cohort", self.limits.min_cohort as usize <= banks, "larger than the number of banks")?;
@@ -352,6 +353,18 @@ impl Contract {
             noise.fits(&roster, course.largest_sensitivity()).map_err(|error| error.to_string())
         });
         noise.map_err(|reason| ContractError::Term { term: "noise", reason })
+    }
+
+    /// Every party has a key of its own: one that signs as three banks would be alone behind a sum.
+    fn check_keys(&self) -> Result<(), ContractError> {
+        for (place, party) in self.parties.iter().enumerate() {
+            let same = self.parties[..place].iter().find(|other| other.node_key == party.node_key);
+            if let Some(other) = same {
+                let reason = format!("`{}` and `{}` have the same key: each needs its own", other.name, party.name);
+                return Err(ContractError::Term { term: "parties", reason });
+            }
+        }
+        Ok(())
     }
 
     /// Every bank's verdict is there, and is about these fields.

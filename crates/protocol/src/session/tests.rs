@@ -460,6 +460,9 @@ fn contracts_with_a_term_out_of_bounds_are_refused() {
     assert!(refused(&|c| c.limits.min_cohort = 2).contains("min_cohort"));
     assert!(refused(&|c| c.limits.min_cell = 2).contains("min_cell"));
     assert!(refused(&|c| drop(c.parties.remove(0))).contains("parties"));
+    // Three banks by name, of which two are one.
+    let twins = refused(&|c| c.parties[1].node_key = c.parties[0].node_key);
+    assert!(twins.contains("bank-1") && twins.contains("bank-2") && twins.contains("same key"), "{twins}");
     assert!(refused(&|c| c.fields[2].level = Level::L4).contains("level 4"));
     assert!(refused(&|c| c.fields[2].form = Form::Raw).contains("binned"));
     assert!(refused(&|c| c.fields[3].name = "tax".into()).contains("distinct"));
