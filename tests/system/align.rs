@@ -144,7 +144,7 @@ fn sides_that_do_not_agree_stop_and_say_why() {
     refused(&platform, 77, &["asks for a count"]);
     refused(&bank, 77, &["the other side stopped"]);
     let [platform, bank] = two.align(&["--trial", "--engine", "vole"], &["--trial", "--engine", "2hashdh"]);
-    refused(&bank, 77, &["its engine is vole, this side asks for 2hashdh"]);
+    refused(&bank, 77, &["its engine is vole-v2, this side asks for 2hashdh"]);
     refused(&platform, 77, &["the other side stopped"]);
     let [platform, _] = two.align(&["--trial", "--cap", "19"], &["--trial"]);
     refused(&platform, 77, &["20 identifiers, --cap allows 19"]);

@@ -152,6 +152,9 @@ impl Side<'_> {
         if contract.cardinality != self.arguments.cardinality {
             return refuse("one side asks for a count and the other does not");
         }
+        if let Err(withdrawn) = contract.engine.check() {
+            return refuse(&withdrawn.to_string());
+        }
         match self.arguments.engine {
             Some(engine) if Engine::from(engine) != contract.engine && !contract.cardinality => {
                 refuse(&format!("its engine is {}, this side asks for {}", contract.engine, Engine::from(engine)))

@@ -128,7 +128,9 @@ impl Engine {
     }
 
     fn check_proposal(&self, peer: &str, envelope: &Envelope) -> Result<SealedContract, Failure> {
-        let contract = SealedContract::read(envelope).map_err(|error| failure::refused(format!("{peer}: {error}")))?;
+        let refused = |error: String| failure::refused(format!("{peer}: {error}"));
+        let contract = SealedContract::read(envelope).map_err(|error| refused(error.to_string()))?;
+        contract.terms().alignment.engine.check().map_err(|error| refused(error.to_string()))?;
         let terms = contract.terms();
         let refuse = |reason: String| Err(failure::refused(format!("{peer} proposed a contract that {reason}")));
         if terms.platform().is_none_or(|platform| platform.name != peer) {

@@ -139,6 +139,7 @@ impl Engine {
         template.patience_seconds = patience_seconds.unwrap_or(template.patience_seconds);
         let dictionary = Dictionary::parse(dictionary).map_err(failure::data)?;
         let mut contract = self.draft(&template, &dictionary, dataset, banks)?;
+        contract.alignment.engine.check().map_err(failure::data)?;
         self.check_list(&contract)?;
         if !contract.is_statistics() {
             super::sample::check_cohorts(dataset, &self.known_dataset(dataset)?.cohorts, &contract)?;

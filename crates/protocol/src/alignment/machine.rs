@@ -51,7 +51,7 @@ impl Platform {
     /// which serves this session alone, so that a restarted node repeats itself.
     ///
     /// # Errors
-    /// Fails if an identifier cannot be evaluated.
+    /// Fails if an identifier cannot be evaluated, or if the engine was withdrawn.
     pub fn start(
         terms: &Terms,
         identifiers: Identifiers,
@@ -65,6 +65,7 @@ impl Platform {
                 let (machine, step) = dh::Platform::start(terms, &identifiers, announcement, seed)?;
                 (Self(PlatformEngine::Dh(Box::new(machine))), step)
             }
+            Engine::VoleV1 => return Err(Misbehaved::Withdrawn),
             Engine::Vole => {
                 let (machine, step) = vole::Platform::start(terms, identifiers, announcement, seed);
                 (Self(PlatformEngine::Vole(Box::new(machine))), step)
@@ -105,7 +106,7 @@ impl Bank {
     /// Waits for the platform's announcement. Everything random comes from `seed`, which serves this session alone.
     ///
     /// # Errors
-    /// Fails if there are more identifiers than the contract allows to evaluate.
+    /// Fails if there are more identifiers than the contract allows to evaluate, or if the engine was withdrawn.
     pub fn new(terms: &Terms, identifiers: Identifiers, seed: &Seed) -> Result<Self, Misbehaved> {
         let asked = identifiers.len() as u64;
         if asked > terms.cap {
@@ -113,6 +114,7 @@ impl Bank {
         }
         Ok(Self(match terms.engine {
             Engine::Voprf | Engine::Oprf => BankEngine::Dh(Box::new(dh::Bank::new(terms, identifiers, seed))),
+            Engine::VoleV1 => return Err(Misbehaved::Withdrawn),
             Engine::Vole => BankEngine::Vole(Box::new(vole::Bank::new(terms, identifiers, seed))),
         }))
     }

@@ -160,6 +160,12 @@ pub enum Misbehaved {
         /// The contract's cap.
         cap: u64,
     },
+    /// The contract names a form of the vector OLE that no run uses any more.
+    #[error(
+        "the engine `vole` was withdrawn, since what a bank sends in it shows which enterprises it holds: both sides take a release \
+         that has `vole-v2`, or agree on `2hashdh`"
+    )]
+    Withdrawn,
     /// Fewer identifiers than the floor of a count.
     #[error("{asked} identifiers, a count needs {floor} so that it tells nothing of single enterprises")]
     BelowFloor {

@@ -91,7 +91,7 @@ fn contract(banks: usize) -> Contract {
             commitment: Digest::default(),
         },
         disclosures: bank_names(banks).into_iter().map(|bank| (bank, verdict(2))).collect(),
-        alignment: AlignmentTerms { engine: Engine::Vole, padding: true },
+        alignment: AlignmentTerms { engine: Engine::Voprf, padding: true },
         model: ModelTerms {
             algorithm: "scorecard".into(),
             bins: 5,

@@ -35,6 +35,6 @@ pub const KEPT: Mode = Mode::Voprf;
 fn mode(engine: Engine) -> Mode {
     match engine {
         Engine::Oprf => Mode::Oprf,
-        Engine::Voprf | Engine::Vole => Mode::Voprf,
+        Engine::Voprf | Engine::VoleV1 | Engine::Vole => Mode::Voprf,
     }
 }

@@ -309,3 +309,21 @@ fn the_identity_and_what_is_no_point_are_refused_when_decoded() {
         assert!(pointed >= 2);
     }
 }
+
+/// Nodes of before and after the change of the code name their engines differently: each refuses the other by name.
+#[test]
+fn the_withdrawn_form_of_the_vector_ole_is_read_and_not_run() {
+    let read: Engine = serde_json::from_str("\"vole\"").unwrap();
+    assert_eq!((read, read.to_string()), (Engine::VoleV1, "vole".into()));
+    assert_eq!(serde_json::to_string(&Engine::Vole).unwrap(), "\"vole-v2\"");
+    let own = names(0..10);
+    let terms = terms(read, 100);
+    let seed = Seed::new([1; 32]);
+    let refused = [
+        Platform::start(&terms, own.iter().collect(), 10, &seed).err(),
+        Bank::new(&terms, own.iter().collect(), &seed).err(),
+        read.check().err(),
+    ];
+    assert!(refused.iter().all(|error| *error == Some(Misbehaved::Withdrawn)));
+    assert!(Misbehaved::Withdrawn.to_string().contains("`vole-v2`"));
+}

@@ -29,7 +29,7 @@ pub(super) struct Elements {
 impl Public {
     pub(super) fn new(context: &Digest, platform: &[u8; 32], bank: &[u8; 32]) -> Self {
         let part = |part: &str| Digest::of(part, &[context.as_bytes(), platform, bank]);
-        let [code, elements] = ["tallystick/vole-code/v1", "tallystick/vole-elements/v1"].map(part);
+        let [code, elements] = ["tallystick/vole-code/v2", "tallystick/vole-elements/v2"].map(part);
         Self { code, elements, context: *context }
     }
 
@@ -58,7 +58,7 @@ impl Public {
         platform: &[u8; 32],
         bank: &[u8; 32],
     ) -> Vec<Keyed> {
-        let coin = Digest::of("tallystick/vole-coin/v1", &[self.context.as_bytes(), platform, bank]);
+        let coin = Digest::of("tallystick/vole-coin/v2", &[self.context.as_bytes(), platform, bank]);
         let one = |((element, row), value): ((&Element, &u32), &Block)| {
             let mut input = [0; 64];
             input[..48].copy_from_slice(element);
@@ -75,6 +75,13 @@ impl Elements {
     /// What each identifier must decode to in the bank's store.
     pub(super) fn values(&self) -> Vec<Block> {
         self.elements.iter().map(value).collect()
+    }
+
+    /// Place of each identifier, and the point of its key, in grouped order.
+    #[cfg(test)]
+    pub(super) fn places(&self) -> impl Iterator<Item = (u32, Block)> {
+        let point = |element: &Element| element[16..32].iter().rev().fold(0, |sum, byte| sum << 8 | Block::from(*byte));
+        self.rows.iter().copied().zip(self.elements.iter().map(point))
     }
 
     /// Takes the multiple of Δ that an encoded identifier has from its decoded value.

@@ -12,6 +12,15 @@
 //! is the bank's `C(y)`, for any other it is offset by a non-zero multiple of Δ. Row secrets are a keyed hash of that value
 //! and of the identifier's hash.
 //!
+//! **What the platform can compute from the words `P + A`.** Of an identifier `y` that it knows to be encoded it has one equation,
+//! `Decode(A, y) = Decode(words, y) - h(y)`, over GF(2^128), where decoding is linear over that field with public coefficients (three
+//! words of the sparse part, powers of the key's point for the dense part). `A` is the code's output, so that such equations, however
+//! many, are those of a learning-parity-with-noise sample of as many outputs; to others than encoded identifiers they say nothing as
+//! long as that is pseudorandom. The same over subfields: neither code nor decoding splits over GF(2) … GF(2^64) (the code's
+//! [parameters](tally_crypto::vole)); over GF(2), squaring makes the second dense word linear in the point's square as well, which is
+//! why the attack in `tests` takes all bits of word and point together. Words of two shards, or of two attempts, are under noise
+//! of their own.
+//!
 //! **Assumptions.** Against deviating parties, in the random oracle model: computational Diffie-Hellman on ristretto255 (base
 //! transfers), AES-128 under public keys as an ideal permutation (trees), dual learning parity with noise for ExConv7x24
 //! (parameters in [`tally_crypto::vole`]). Each deviation has its counter:
@@ -61,6 +70,8 @@ mod bank;
 mod hash;
 mod platform;
 mod shards;
+#[cfg(test)]
+mod tests;
 
 pub(super) use bank::Bank;
 pub(super) use platform::Platform;
@@ -74,7 +85,7 @@ const WORDS_PER_MESSAGE: usize = 1 << 16;
 
 /// The commitment to a share of public randomness.
 fn commitment(kind: &str, context: &Digest, share: &[u8; 32]) -> Digest {
-    Digest::of("tallystick/vole-share/v1", &[kind.as_bytes(), context.as_bytes(), share])
+    Digest::of("tallystick/vole-share/v2", &[kind.as_bytes(), context.as_bytes(), share])
 }
 
 /// Pad of a correlated transfer.

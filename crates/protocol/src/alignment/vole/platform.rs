@@ -229,10 +229,10 @@ impl Platform {
 
 /// Names one shard of one attempt of a session.
 pub(super) fn shard_context(context: &Digest, attempt: &Digest, shard: u32) -> Digest {
-    Digest::of("tallystick/vole-shard/v1", &[context.as_bytes(), attempt.as_bytes(), &shard.to_be_bytes()])
+    Digest::of("tallystick/vole-shard/v2", &[context.as_bytes(), attempt.as_bytes(), &shard.to_be_bytes()])
 }
 
 /// What the platform shows of its side of the check.
 pub(super) fn check_hash(context: &Digest, value: Block) -> Digest {
-    Digest::of("tallystick/vole-check/v1", &[context.as_bytes(), &value.to_le_bytes()])
+    Digest::of("tallystick/vole-check/v2", &[context.as_bytes(), &value.to_le_bytes()])
 }

@@ -45,7 +45,7 @@ fn spread(context: &Digest, identifiers: &Identifiers, shards: u32) -> (Vec<u32>
     if shards == 1 {
         return ((0..total as u32).collect(), vec![0, total]);
     }
-    let key = Digest::of("tallystick/vole-shards/v1", &[context.as_bytes()]);
+    let key = Digest::of("tallystick/vole-shards/v2", &[context.as_bytes()]);
     let shard = |at: usize| {
         let hash = blake3::keyed_hash(key.as_bytes(), identifiers.get(at));
         let (words, _) = hash.as_bytes().as_chunks::<4>();
