@@ -242,7 +242,8 @@ fn a_refusal_says_why_and_is_never_a_score() {
     let model = both.body["model"]["digest"].as_str().unwrap();
     let secret = trial.left.root.join("secret");
     let add = ["operator", "add", "zhao", "--role", "validation", "--secret-file", text(&secret)];
-    done(&[add.as_slice(), &["--node", text(&trial.bank)]].concat());
+    let signed = ["--signer", "chen", "--signer-secret-file", text(&secret)];
+    done(&[add.as_slice(), &signed, &["--node", text(&trial.bank)]].concat());
     let retire = ["model", "retire", &model[..12], "--operator", "zhao", "--secret-file", text(&secret)];
     done(&[retire.as_slice(), &["--node", text(&trial.bank)]].concat());
     trial.refused(&caller.score(&changed(5, "model", json!(model))), 410, "model-retired");

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::program::{Served, done, error_of, last_object, run, text};
+use crate::program::{Served, done, error_of, last_object, run, text, until};
 
 struct Consortium {
     _folder: tempfile::TempDir,
@@ -199,8 +199,14 @@ fn models(city: &Consortium) {
     let refused = retire("wang");
     assert_eq!(refused.status.code(), Some(77), "{}", error_of(&refused));
     let add = ["operator", "add", "lin", "--role", "validation", "--secret-file", &secret];
-    done(&[add.as_slice(), &at].concat());
+    let waits = done(&[add.as_slice(), &at].concat());
+    assert_eq!((&waits["signed"], &waits["needed"]), (&json!([]), &json!(1)), "{waits}");
+    let refused = retire("lin");
+    assert!(error_of(&refused).contains("not known here"), "{}", error_of(&refused));
+    let sign = ["operator", "sign", "lin", "--operator", "wang", "--secret-file", &secret];
+    done(&[sign.as_slice(), &at].concat());
     assert!(retire("lin").status.success());
+    decisions_are_proven(city, &bank);
     let applicants = std::fs::read_to_string(city.input("applicants-bank-1.csv")).unwrap();
     let id = applicants.lines().nth(1).unwrap().split(',').next().unwrap().to_owned();
     let session = listed[0]["session"].as_str().unwrap();
@@ -208,6 +214,23 @@ fn models(city: &Consortium) {
     let refused = city.score("bank-1", &request);
     assert_eq!(refused.status.code(), Some(77));
     assert!(error_of(&refused).contains("retired"), "{}", error_of(&refused));
+}
+
+/// An auditor sees who decided, from the log and the orders alone.
+fn decisions_are_proven(city: &Consortium, bank: &Path) {
+    let (orders, registry) = (city.path("orders.jsonl"), city.path("ca/registry.json"));
+    done(&["operator", "orders", "--node", text(bank), "--output", text(&orders)]);
+    let check = |file: &Path| {
+        let arguments = ["audit", "orders", text(file), "--log", text(bank), "--registry", text(&registry), "--json"];
+        last_object(&run(&arguments))
+    };
+    // The approval, the second operator, the model.
+    assert!(until(|| check(&orders)["entries"] == json!(3)), "{}", check(&orders));
+    assert_eq!(check(&orders)["holds"], json!(true));
+    let lines = std::fs::read_to_string(&orders).unwrap();
+    let changed = city.path("changed.jsonl");
+    std::fs::write(&changed, lines.replace("development", "validation").replace("retired", "champion")).unwrap();
+    assert_eq!(check(&changed)["holds"], json!(false));
 }
 
 /// An auditor recomputes every sum, finds it in every log, and sees any changed bit.

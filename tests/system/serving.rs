@@ -74,7 +74,8 @@ impl Serving {
 
     pub(crate) fn operator(&self, name: &str) {
         let secret = self.left.root.join("secret");
-        done(&["operator", "add", name, "--secret-file", text(&secret), "--node", text(&self.bank)]);
+        let add = ["operator", "add", name, "--secret-file", text(&secret), "--node", text(&self.bank)];
+        done(&[add.as_slice(), &["--signer", "chen", "--signer-secret-file", text(&secret)]].concat());
     }
 
     pub(crate) fn token(&self, arguments: &[&str], operator: &str) -> std::process::Output {

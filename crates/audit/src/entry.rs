@@ -47,11 +47,38 @@ pub enum Body {
         /// Version of the program.
         software: String,
     },
-    /// An operator was added.
+    /// A person may act at the node.
     #[serde(rename = "operator.add")]
     OperatorAdd {
-        /// Short name of the operator's key.
+        /// Short name of the person's key.
         key: String,
+        /// The person; in entries of older releases, who acted.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        name: Option<String>,
+        /// What the person may do.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        role: Option<String>,
+        /// Digests of the orders of those who decided it; none for the first.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        orders: Vec<Digest>,
+    },
+    /// A person acts in another role.
+    #[serde(rename = "operator.change")]
+    OperatorChange {
+        /// The person.
+        name: String,
+        /// What the person may do now.
+        role: String,
+        /// Digests of the orders of those who decided it.
+        orders: Vec<Digest>,
+    },
+    /// A person acts no more.
+    #[serde(rename = "operator.end")]
+    OperatorEnd {
+        /// The person.
+        name: String,
+        /// Digests of the orders of those who decided it.
+        orders: Vec<Digest>,
     },
     /// A sharing list was loaded.
     #[serde(rename = "policy.load")]
@@ -143,6 +170,9 @@ pub enum Body {
     OperatorApprove {
         /// The contract.
         contract: Digest,
+        /// Digest of the operator's order.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        order: Option<Digest>,
     },
     /// Every party has signed a contract.
     #[serde(rename = "session.contract")]
@@ -240,6 +270,9 @@ pub enum Body {
         model: Digest,
         /// `champion`, `challenger` or `retired`.
         state: String,
+        /// Digest of the operator's order.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        order: Option<Digest>,
     },
     /// A message leaves for a peer.
     #[serde(rename = "egress")]
@@ -275,12 +308,18 @@ pub enum Body {
         expires: i64,
         /// Short names of the keys that signed.
         keys: Vec<String>,
+        /// Digests of the orders under which it was given out.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        orders: Vec<Digest>,
     },
     /// A token was ended.
     #[serde(rename = "token.revoke")]
     TokenRevoke {
         /// SHA-256 of the token.
         token: Digest,
+        /// Digest of the operator's order.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        order: Option<Digest>,
     },
     /// Calls of the scoring service that asked the platform for nothing: refused, answered from what was kept, by the bank's own
     /// model, or with the models that serve.

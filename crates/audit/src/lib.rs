@@ -16,6 +16,7 @@
 //! | [`write_ahead`] | receipts: nothing leaves a node before the entry that covers it is durable |
 //! | [`receipt`] | what a sender signs for each message: the entry that covers it will be published |
 //! | [`registry`] | the signed registry of parties |
+//! | [`order`] | what persons decided, signed by them |
 //! | [`verify`] | one log against its own rules |
 //! | [`reconcile`] | the parties' logs against one another |
 //! | [`trace`] | where a field went, entry by entry |
@@ -27,6 +28,7 @@ pub mod files;
 #[cfg(test)]
 mod fixture;
 pub mod note;
+pub mod order;
 pub mod policy;
 pub mod proof;
 pub mod receipt;

@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tally_audit::order::SignedOrder;
 use tally_crypto::sign::{Signature, VerifyKey};
 use tally_crypto::transcript::Digest;
 
@@ -30,7 +31,7 @@ use crate::store::OperatorRole;
 pub enum Command {
     /// Name, role, peers, memory, bytes, log size.
     Status,
-    /// Adds an operator's public key.
+    /// Adds the first operator's public key; that of a later one waits for the others' signatures.
     OperatorAdd {
         /// Operator's name.
         name: String,
@@ -39,6 +40,16 @@ pub enum Command {
         /// What the operator may do.
         #[serde(default)]
         role: OperatorRole,
+    },
+    /// An operator's signature under a change of the operators.
+    OperatorSign {
+        /// What is decided.
+        order: SignedOrder,
+    },
+    /// The orders that operators have signed, for auditors.
+    OperatorOrders {
+        /// Those of this session; all if absent.
+        session: Option<String>,
     },
     /// Lists operators.
     OperatorList,
@@ -156,18 +167,19 @@ pub enum Command {
         /// The operator's signature over the order.
         signature: Signature,
     },
+    /// The data that this node would bring to a session: what an approval signs.
+    SessionData {
+        /// Session name.
+        session: String,
+        /// Data set; the node's only one if absent.
+        dataset: Option<String>,
+    },
     /// An operator's approval of a contract.
     SessionApprove {
         /// Session name.
         session: String,
-        /// Operator's name.
-        operator: String,
-        /// Digest of the contract that the operator has read.
-        contract: Digest,
-        /// Signature over the digest.
-        signature: Signature,
-        /// Data set that this node brings; its only one if absent.
-        dataset: Option<String>,
+        /// Names the contract and the data.
+        order: SignedOrder,
     },
     /// Refuses a proposed session.
     SessionReject {
@@ -202,16 +214,8 @@ pub enum Command {
     },
     /// Changes whether a model scores.
     ModelChange {
-        /// Digest of the model.
-        model: Digest,
-        /// `champion`, `challenger` or `retired`.
-        state: String,
-        /// Who decides.
-        operator: String,
-        /// Why.
-        reason: Option<String>,
-        /// The operator's signature over model and state.
-        signature: Signature,
+        /// Names the model and its new state.
+        order: SignedOrder,
     },
     /// Reads outcomes of loans from a file.
     OutcomeImport {
@@ -243,25 +247,15 @@ pub enum Command {
     TokenIssue {
         /// What the token allows.
         terms: TokenTerms,
-        /// When the operator signs, Unix milliseconds: an old signature is not taken.
-        time: i64,
-        /// Who signs.
-        operator: String,
-        /// The operator's signature over terms and time.
-        signature: Signature,
+        /// Names the terms by their digest.
+        order: SignedOrder,
     },
     /// Lists tokens, without what they are.
     TokenList,
     /// Ends a token.
     TokenRevoke {
-        /// Its name.
-        name: String,
-        /// When the operator signs, Unix milliseconds.
-        time: i64,
-        /// Who ends it.
-        operator: String,
-        /// The operator's signature over name and time.
-        signature: Signature,
+        /// Names it.
+        order: SignedOrder,
     },
     /// Early warnings.
     Warning(WarningOrder),

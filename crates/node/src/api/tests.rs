@@ -243,9 +243,8 @@ fn operators_sign_every_term() {
         terms(Some("core-banking")),
     ];
     for other in others {
-        assert_ne!(other.digest(0), good.digest(0));
+        assert_ne!(other.digest(), good.digest());
     }
-    assert_ne!(good.digest(1), good.digest(0));
     assert!(good.check(good.ends()).is_err());
     assert!(TokenTerms { scopes: BTreeSet::new(), ..good.clone() }.check(0).is_err());
     assert!(TokenTerms { name: "Zhang San".into(), ..good }.check(0).is_err());

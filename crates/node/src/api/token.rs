@@ -34,13 +34,13 @@ pub struct TokenTerms {
 }
 
 impl TokenTerms {
-    /// What an operator signs at `time`, Unix milliseconds: an old signature does not give the token out again.
-    pub(crate) fn digest(&self, time: i64) -> Digest {
+    /// What operators' orders name them by.
+    pub(crate) fn digest(&self) -> Digest {
         let scopes: Vec<_> = self.scopes.iter().map(Scope::to_string).collect();
         let certificate = self.certificate.as_deref().unwrap_or_default();
-        let (scopes, expires, time) = (scopes.join(" "), self.expires.to_string(), time.to_string());
-        let parts = [self.name.as_str(), &scopes, &expires, certificate, &time];
-        Digest::of("tallystick/api-token/v2", &parts.map(str::as_bytes))
+        let (scopes, expires) = (scopes.join(" "), self.expires.to_string());
+        let parts = [self.name.as_str(), &scopes, &expires, certificate];
+        Digest::of("tallystick/api-token/v3", &parts.map(str::as_bytes))
     }
 
     /// The end of its last day, Unix milliseconds.

@@ -4,6 +4,7 @@ mod bundle;
 mod disclose;
 mod fetch;
 mod open;
+mod orders;
 mod page;
 mod receipts;
 mod replay;
@@ -54,6 +55,8 @@ pub(super) enum AuditVerb {
     Report(trail::ReportArguments),
     /// Open chosen commitments of a node's log to an auditor; the node logs it first.
     Open(open::OpenArguments),
+    /// Check that what persons decided at a node was signed by them, as its log says.
+    Orders(orders::OrdersArguments),
     /// One entry with everything that proves it, in one file.
     #[command(subcommand)]
     Bundle(bundle::BundleVerb),
@@ -88,6 +91,7 @@ impl AuditVerb {
             Self::Trace(arguments) => return arguments.run(),
             Self::Report(arguments) => return arguments.run(language),
             Self::Open(arguments) => return arguments.run(),
+            Self::Orders(arguments) => return arguments.run(),
             Self::Replay(arguments) => return arguments.run(),
         };
         let (registry, policy) = trust.read()?;
@@ -121,7 +125,7 @@ fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, Failure> 
 }
 
 /// The registry, signed by its consortium, which must have the key that is given.
-fn read_registry(path: &Path, ca_key: Option<&VerifyKey>) -> Result<Registry, Failure> {
+pub(super) fn read_registry(path: &Path, ca_key: Option<&VerifyKey>) -> Result<Registry, Failure> {
     let wrong = |error: tally_audit::RegistryError| failure::refused(format!("{}: {error}", path.display()));
     let registry = Registry::parse(&read_text(path)?).map_err(wrong)?;
     if let Some(key) = ca_key {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use serde_json::{Value, json};
-use tally_crypto::sign::Envelope;
+use tally_crypto::sign::{Envelope, VerifyKey};
 use tally_policy::list::{Change, difference};
 use tally_policy::{FieldKind, ListField, SharingList, SignedList};
 
@@ -48,6 +48,9 @@ pub(super) enum ListVerb {
         /// The consortium's signed registry, which names the list authorities.
         #[arg(long, value_name = "FILE")]
         registry: PathBuf,
+        /// The consortium's public key, as `ca_key` in the registry, from a source other than the registry.
+        #[arg(long, value_name = "KEY", value_parser = crate::registry::parse)]
+        ca_key: Option<VerifyKey>,
     },
 }
 
@@ -64,9 +67,8 @@ impl ListVerb {
                 Ok(Printed { text: in_words(&read(&value)?, &value, language), value, holds: true })
             }
             Self::Diff { earlier, later, node } => diff(&node, earlier.zip(later), language),
-            Self::Verify { file, registry } => {
-                let registry = tally_audit::Registry::parse(&read_text(&registry)?)
-                    .map_err(|error| failure::refused(format!("{}: {error}", registry.display())))?;
+            Self::Verify { file, registry, ca_key } => {
+                let registry = super::audit::read_registry(&registry, ca_key.as_ref())?;
                 let list = open(&file, &registry)?;
                 let value = json!({
                     "holds": true,

@@ -9,6 +9,8 @@ mod list;
 mod model;
 mod monitor;
 mod node;
+mod operator;
+mod order;
 mod outcome;
 mod session;
 mod statistics;
@@ -20,6 +22,7 @@ mod words;
 
 pub(crate) use audit::audit;
 pub(crate) use consortium::{issue, today};
+pub(crate) use order::sign;
 pub(crate) use session::{applicant, approve, score_in_words};
 
 use std::path::PathBuf;
@@ -82,7 +85,7 @@ enum Verb {
     Status(NodeArgument),
     /// The people who approve sessions.
     #[command(subcommand)]
-    Operator(node::OperatorVerb),
+    Operator(operator::OperatorVerb),
     /// Data sets of a node.
     #[command(subcommand)]
     Dataset(dataset::DatasetVerb),

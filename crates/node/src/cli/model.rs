@@ -4,14 +4,13 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 use serde_json::{Value, json};
+use tally_audit::order::Decision;
 
 use super::export::{Exported, Format};
+use super::order::Signer;
 use super::{Language, NodeArgument, Printed, words};
 use crate::control::Command;
-use crate::directory::Directory;
-use crate::engine::{MODEL_LABEL, change_digest};
 use crate::failure::{self, Failure};
-use crate::{keys, secret};
 
 /// `tallystick model …`.
 #[derive(Subcommand)]
@@ -63,12 +62,9 @@ pub(super) struct ChangeArguments {
     node: NodeArgument,
     /// Digest or its first digits, or the session that made it.
     model: String,
-    /// Operator of the validation role, who did not approve the session.
-    #[arg(long, value_name = "NAME")]
-    operator: String,
-    /// File with the operator's passphrase; asked for if absent.
-    #[arg(long, value_name = "FILE")]
-    secret_file: Option<PathBuf>,
+    /// Of the validation role, and not one who approved the session.
+    #[command(flatten)]
+    signer: Signer,
     /// Why, for the record.
     #[arg(long)]
     reason: Option<String>,
@@ -97,17 +93,9 @@ impl ChangeArguments {
     fn change(self, state: &str) -> Result<Printed, Failure> {
         let shown = self.node.tell(&Command::ModelShow { model: Some(self.model) })?;
         let model = serde_json::from_value(shown["model"].clone()).map_err(failure::internal)?;
-        let passphrase = secret::read(self.secret_file.as_deref(), &format!("operator-{}", self.operator))?;
-        let key = keys::open_operator(&Directory::new(&self.node.node).operator_key(&self.operator), &passphrase)?;
-        let signature = key.sign(MODEL_LABEL, change_digest(&model, state).as_bytes());
-        let change = Command::ModelChange {
-            model,
-            state: state.into(),
-            operator: self.operator,
-            reason: self.reason,
-            signature,
-        };
-        self.node.tell(&change).map(words::plain)
+        let decision = Decision::ModelState { model, state: state.into(), reason: self.reason };
+        let order = self.signer.sign(&self.node.node, decision)?;
+        self.node.tell(&Command::ModelChange { order }).map(words::plain)
     }
 }
 

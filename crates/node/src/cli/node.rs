@@ -3,17 +3,15 @@
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
-use clap::{Args, Subcommand};
+use clap::Args;
 use serde_json::json;
 use tally_crypto::sign::VerifyKey;
 
-use super::{NodeArgument, Printed, words};
+use super::{Printed, words};
 use crate::config::Role;
-use crate::control::Command;
 use crate::directory::Directory;
 use crate::failure::{self, Failure};
-use crate::store::OperatorRole;
-use crate::{keys, secret};
+use crate::secret;
 
 /// `tallystick init`.
 #[derive(Args)]
@@ -100,49 +98,6 @@ pub(super) fn trace_to_stderr() {
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
         .init();
-}
-
-/// `tallystick operator …`.
-#[derive(Subcommand)]
-pub(super) enum OperatorVerb {
-    /// Make an operator's key and tell the node its public half.
-    Add {
-        /// Operator's name.
-        name: String,
-        #[command(flatten)]
-        node: NodeArgument,
-        /// What the operator may do: approve sessions, or pass models into use.
-        #[arg(long, value_enum, default_value = "development")]
-        role: OperatorRole,
-        /// File with the operator's own passphrase; asked for if absent.
-        #[arg(long, value_name = "FILE")]
-        secret_file: Option<PathBuf>,
-    },
-    /// List operators.
-    Show {
-        #[command(flatten)]
-        node: NodeArgument,
-    },
-}
-
-impl OperatorVerb {
-    pub(super) fn run(self) -> Result<Printed, Failure> {
-        match self {
-            Self::Add { name, node, role, secret_file } => {
-                crate::config::check_name(&name).map_err(failure::usage)?;
-                let passphrase = secret::read(secret_file.as_deref(), &format!("operator-{name}"))?;
-                let path = Directory::new(&node.node).operator_key(&name);
-                let key = keys::create_operator(&path, &passphrase)?.verify_key();
-                let added = node.tell(&Command::OperatorAdd { name, key, role });
-                if added.is_err() {
-                    // The node does not know the key, so it is of no use.
-                    let _ = std::fs::remove_file(&path);
-                }
-                added.map(words::plain)
-            }
-            Self::Show { node } => node.tell(&Command::OperatorList).map(words::plain),
-        }
-    }
 }
 
 /// The node reads files by itself, wherever it was started.

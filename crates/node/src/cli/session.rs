@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
+use tally_audit::order::Decision;
 use tally_protocol::aggregation::{NoiseTerms, epsilon};
 use tally_protocol::session::{Contract, Fallback, Holder, SealedContract};
 
@@ -11,9 +12,8 @@ use super::node::read_text;
 use super::{Language, NodeArgument, Printed, disclosure, words};
 use crate::batch::{Batch, csv_value};
 use crate::control::{Command, ScoreOrder};
-use crate::directory::Directory;
 use crate::failure::{self, Failure};
-use crate::{keys, secret};
+use crate::secret;
 
 /// `tallystick session …`.
 #[derive(Subcommand)]
@@ -162,7 +162,7 @@ impl ProposeArguments {
     }
 }
 
-/// Reads the contract from the node, signs its digest with the operator's key, and hands the approval in.
+/// Reads the contract from the node, signs its digest and the data that the node would bring, and hands the approval in.
 pub(crate) fn approve(
     node: &Path,
     session: Option<&str>,
@@ -170,18 +170,14 @@ pub(crate) fn approve(
     dataset: Option<String>,
     passphrase: &[u8],
 ) -> Result<Value, Failure> {
-    let key = keys::open_operator(&Directory::new(node).operator_key(operator), passphrase)?;
     let shown = crate::control::tell(node, &Command::SessionShow { session: session.map(Into::into) })?;
     let sealed = read_shown(&shown)?;
     let (contract, terms) = (sealed.digest(), sealed.terms());
-    let signature = key.sign(crate::engine::APPROVAL_LABEL, contract.as_bytes());
-    let command = Command::SessionApprove {
-        session: terms.session.clone(),
-        operator: operator.into(),
-        contract,
-        signature,
-        dataset,
-    };
+    let session = terms.session.clone();
+    let brought = crate::control::tell(node, &Command::SessionData { session: session.clone(), dataset })?;
+    let data = serde_json::from_value(brought["data"].clone()).map_err(failure::internal)?;
+    let order = super::sign(node, operator, passphrase, Decision::SessionApprove { contract, data })?;
+    let command = Command::SessionApprove { session, order };
     crate::control::tell(node, &command)
 }
 

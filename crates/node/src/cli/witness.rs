@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 use serde_json::json;
-use tally_audit::Registry;
 use tally_audit::note::VerifierKey;
+use tally_crypto::sign::VerifyKey;
 
 use super::node::read_text;
 use super::{Printed, words};
@@ -38,6 +38,9 @@ pub(super) enum WitnessVerb {
         /// The consortium's signed registry: the logs of its parties are known.
         #[arg(long, value_name = "FILE", required_unless_present = "logs")]
         registry: Option<PathBuf>,
+        /// The consortium's public key, as `ca_key` in the registry, from a source other than the registry.
+        #[arg(long, value_name = "KEY", requires = "registry", value_parser = crate::registry::parse)]
+        ca_key: Option<VerifyKey>,
         /// Verifier key of a log that is known.
         #[arg(long = "log", value_name = "VKEY")]
         logs: Vec<String>,
@@ -65,9 +68,9 @@ impl WitnessVerb {
                 std::fs::write(dir.join("witness.vkey"), format!("{vkey}\n")).map_err(cannot)?;
                 Ok(words::plain(json!({ "witness": dir, "vkey": vkey })))
             }
-            Self::Serve { dir, listen, registry, logs, secret_file, until_stdin_closes } => {
+            Self::Serve { dir, listen, registry, ca_key, logs, secret_file, until_stdin_closes } => {
                 super::node::trace_to_stderr();
-                let logs = known_logs(registry, &logs)?;
+                let logs = known_logs(registry, ca_key.as_ref(), &logs)?;
                 let vkey: VerifierKey = parse_vkey(&read_text(&dir.join("witness.vkey"))?)?;
                 let passphrase = secret::read(secret_file.as_deref(), CREDENTIAL)?;
                 let key = keys::open_witness(&dir.join("witness.key"), &passphrase)?;
@@ -79,11 +82,14 @@ impl WitnessVerb {
     }
 }
 
-fn known_logs(registry: Option<PathBuf>, logs: &[String]) -> Result<Vec<VerifierKey>, Failure> {
+fn known_logs(
+    registry: Option<PathBuf>,
+    ca_key: Option<&VerifyKey>,
+    logs: &[String],
+) -> Result<Vec<VerifierKey>, Failure> {
     let mut known = logs.iter().map(|log| parse_vkey(log)).collect::<Result<Vec<_>, _>>()?;
     if let Some(path) = registry {
-        let wrong = |error| failure::refused(format!("{}: {error}", path.display()));
-        let registry = Registry::parse(&read_text(&path)?).map_err(wrong)?;
+        let registry = super::audit::read_registry(&path, ca_key)?;
         for party in registry.parties {
             known.push(parse_vkey(&party.log_vkey)?);
         }

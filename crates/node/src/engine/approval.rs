@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use tally_audit::order::{Data, Decision, SignedOrder};
 use tally_crypto::sign::{Envelope, Signature};
 use tally_crypto::transcript::Digest;
 use tally_protocol::session::{Fault, PartyRole, SealedContract, Stage};
@@ -12,9 +13,6 @@ use super::step::Step;
 use super::{Engine, book, now};
 use crate::failure::{self, Failure};
 use crate::store::{OperatorRole, SessionRecord};
-
-/// Label under which operators sign the digest of a contract that they approve.
-pub(crate) const APPROVAL_LABEL: &str = "session-approval";
 
 /// A bank's signature over the contract.
 #[derive(Serialize, Deserialize)]
@@ -25,15 +23,19 @@ struct Signed {
 }
 
 impl Engine {
+    /// What an approval signs besides the contract: the data set that this bank would bring, as it is here now.
+    pub(super) fn data_to_approve(&self, session: &str, named: Option<String>) -> Result<Value, Failure> {
+        let record = self.known_session(session)?;
+        if self.is_platform() {
+            return Ok(json!({ "data": null }));
+        }
+        let dataset = self.choose_dataset(&record, named)?;
+        let root = self.known_dataset(&dataset)?.commitment;
+        Ok(json!({ "data": Data { dataset, root } }))
+    }
+
     /// An operator's approval; with enough of them the node signs.
-    pub(super) fn approve(
-        &mut self,
-        session: &str,
-        operator: &str,
-        contract: Digest,
-        signature: &Signature,
-        dataset: Option<String>,
-    ) -> Result<Value, Failure> {
+    pub(super) fn approve(&mut self, session: &str, order: SignedOrder) -> Result<Value, Failure> {
         let mut record = self.known_session(session)?;
         if record.stage > Stage::Proposed || (self.is_platform() && record.stage != Stage::Draft) {
             return Err(failure::refused(format!(
@@ -41,22 +43,21 @@ impl Engine {
                 record.stage
             )));
         }
-        if record.contract != contract {
+        let given = self.given(order)?;
+        let Decision::SessionApprove { contract, data } = &given.signed.order.decision else {
+            return Err(failure::usage("the order is no approval of a session"));
+        };
+        if record.contract != *contract {
             return Err(failure::refused("the operator approved another contract than the one that lies here"));
         }
         if self.contract_of(&record)?.terms().expires < now() {
             return Err(failure::refused(format!("session {session}: the contract has expired: propose a new one")));
         }
-        let person = self.store.operator(operator)?;
-        if person.role != OperatorRole::Development {
+        let operator = given.person.name.as_str();
+        if given.person.role != OperatorRole::Development {
             return Err(failure::refused(format!("operator `{operator}` passes models and approves no sessions")));
         }
-        if !person.key.verify(APPROVAL_LABEL, contract.as_bytes(), signature) {
-            return Err(failure::refused(format!("the approval is not signed by operator `{operator}`")));
-        }
-        if record.approvals.iter().any(|name| name == operator) {
-            return Err(failure::refused(format!("operator `{operator}` has approved already: a second person must")));
-        }
+        self.check_another(&record.approvals, &given.person)?;
         let standing = self.contract_of(&record)?;
         self.check_list(standing.terms())?;
         if self.is_platform() && standing.terms().is_statistics() {
@@ -64,19 +65,45 @@ impl Engine {
         } else if self.is_platform() {
             self.check_snapshot(&standing.terms().snapshot)?;
         } else {
-            record.dataset = Some(self.choose_dataset(&record, dataset)?);
+            self.approve_data(&mut record, data.clone())?;
         }
         record.approvals.push(operator.into());
         let complete = record.approvals.len() >= usize::from(self.config.session.approvals);
         let (stage, approvals) = (record.stage, record.approvals.len());
+        let contract = *contract;
         self.step(|engine, step| {
-            step.record(Some(session), operator, book::approval(contract));
+            let order = engine.keep_order(&given, Some(session))?;
+            step.record(Some(session), &given.person.name, book::approval(contract, order));
             engine.store.put_session(&record)?;
             if complete { engine.sign(step, record) } else { Ok(()) }
         })?;
         let stage = self.store.session(session)?.map_or(stage, |record| record.stage);
         let needed = self.config.session.approvals;
         Ok(json!({ "session": session, "stage": stage, "approvals": approvals, "needed": needed }))
+    }
+
+    /// All who approve sign the same data, which are those that are here.
+    fn approve_data(&self, record: &mut SessionRecord, data: Option<Data>) -> Result<(), Failure> {
+        let data = data.ok_or_else(|| failure::refused("a bank's approval names the data set that it brings"))?;
+        let dataset = self.choose_dataset(record, Some(data.dataset.clone()))?;
+        if self.known_dataset(&dataset)?.commitment != data.root {
+            let text = format!("data set `{dataset}` is not what the operator approved: it was imported anew since");
+            return Err(failure::refused(format!("{text}; look at it, and approve again")));
+        }
+        if let Some(earlier) = record.approved_data.as_ref().filter(|earlier| **earlier != data) {
+            let who = record.approvals.join(" and ");
+            let text = if earlier.dataset == dataset {
+                format!("operator {who} approved with data set `{dataset}` as it was before it was imported anew")
+            } else {
+                format!("operator {who} approved with data set `{}`, not `{dataset}`", earlier.dataset)
+            };
+            return Err(failure::refused(format!(
+                "{text}: agree on one, or reject the session and have it proposed again"
+            )));
+        }
+        record.dataset = Some(dataset);
+        record.approved_data = Some(data);
+        Ok(())
     }
 
     fn sign(&mut self, step: &mut Step, mut record: SessionRecord) -> Result<(), Failure> {
@@ -119,6 +146,7 @@ impl Engine {
             withdrawn: BTreeSet::new(),
             data_version: None,
             own_secret: false,
+            approved_data: None,
             approvals: Vec::new(),
             history: Vec::new(),
             model: None,

@@ -2,7 +2,6 @@
 
 use tally_audit::Body;
 use tally_audit::entry::{Disclosure, GroupCounts, Passage};
-use tally_crypto::sign::VerifyKey;
 use tally_crypto::transcript::Digest;
 use tally_net::Incoming;
 use tally_policy::disclosure::{Groups, Verdict};
@@ -19,10 +18,6 @@ pub(super) fn genesis(role: Role, log_vkey: String) -> Body {
         Role::Bank => "bank",
     };
     Body::Genesis { role: role.into(), log_vkey, software: env!("CARGO_PKG_VERSION").into() }
-}
-
-pub(super) fn operator(key: &VerifyKey) -> Body {
-    Body::OperatorAdd { key: key.id() }
 }
 
 pub(super) fn dataset(info: &DatasetInfo) -> Body {
@@ -67,8 +62,8 @@ pub(super) fn egress(peer: &str, sequence: u64, kind: &str, form: &str, body: &[
     })
 }
 
-pub(super) fn approval(contract: Digest) -> Body {
-    Body::OperatorApprove { contract }
+pub(super) fn approval(contract: Digest, order: Digest) -> Body {
+    Body::OperatorApprove { contract, order: Some(order) }
 }
 
 pub(super) fn contract(contract: &SealedContract) -> Body {
@@ -144,8 +139,8 @@ pub(super) fn attestation(attestation: &Attestation) -> Body {
     Body::Attestation { fact, env, signers: attestation.signers.clone() }
 }
 
-pub(super) fn model_state(model: &Digest, state: &str) -> Body {
-    Body::ModelState { model: *model, state: state.into() }
+pub(super) fn model_state(model: &Digest, state: &str, order: Digest) -> Body {
+    Body::ModelState { model: *model, state: state.into(), order: Some(order) }
 }
 
 pub(super) fn score_request(request: &ScoreRequest, applicant: Digest, caller: Option<Digest>) -> Body {

@@ -25,6 +25,8 @@ mod letters;
 mod lists;
 mod models;
 mod monitor;
+mod operators;
+mod orders;
 mod outcomes;
 mod proposal;
 mod publication;
@@ -63,15 +65,12 @@ use crate::keys::NodeKeys;
 use crate::log::{self, PublishedLog};
 use crate::store::Store;
 
-pub(crate) use approval::APPROVAL_LABEL;
 pub(crate) use calls::{Call, Key, Served, code_of};
 pub(crate) use clearance::{bank_rows, platform_column, platform_rows};
 pub(crate) use datasets::dictionary_of;
 pub(crate) use evidence::{DISCLOSE_LABEL, OPEN_LABEL};
-pub(crate) use models::{MODEL_LABEL, change_digest};
 pub(crate) use sample::sampled;
 use sessions::Live;
-pub(crate) use tokens::{TOKEN_LABEL, revocation_digest};
 pub(crate) use warning::{RULES_LABEL, WARNING_LABEL, action_digest};
 
 /// How often consents and list entries that have expired are looked for among running sessions.
@@ -245,9 +244,9 @@ impl Engine {
     fn answer(&mut self, command: Command) -> Result<Value, Failure> {
         match command {
             Command::Status => self.status(),
-            Command::OperatorAdd { name, key, role } => {
-                self.step(|engine, step| engine.add_operator(step, &name, key, role))
-            }
+            Command::OperatorAdd { name, key, role } => self.add_operator(&name, key, role),
+            Command::OperatorSign { order } => self.change_operators(order),
+            Command::OperatorOrders { session } => self.orders(session.as_deref()),
             Command::OperatorList => self.list_operators(),
             Command::DatasetImport(order) => self.import_dataset(&order),
             Command::DatasetList => self.list_datasets(),
@@ -273,25 +272,18 @@ impl Engine {
             }
             Command::AuditOpen { order, operator, signature } => self.open_entries(&order, &operator, &signature),
             Command::SessionShow { session } => self.show_session(session.as_deref()),
-            Command::SessionApprove { session, operator, contract, signature, dataset } => {
-                self.approve(&session, &operator, contract, &signature, dataset)
-            }
+            Command::SessionData { session, dataset } => self.data_to_approve(&session, dataset),
+            Command::SessionApprove { session, order } => self.approve(&session, order),
             Command::SessionReject { session, reason } => self.reject(&session, &reason),
             Command::SessionAbort { session, reason } => self.abort_by_operator(&session, &reason),
             Command::SessionStatus { session } => self.session_status(session.as_deref()),
             Command::SessionResults { session } => self.session_results(&session),
             Command::ModelList => self.list_models(),
             Command::ModelShow { model } => self.show_model(model.as_deref()),
-            Command::ModelChange { model, state, operator, reason, signature } => {
-                self.change_model(model, &state, &operator, reason, &signature)
-            }
-            Command::TokenIssue { terms, time, operator, signature } => {
-                self.issue_token(&terms, time, &operator, &signature)
-            }
+            Command::ModelChange { order } => self.change_model(order),
+            Command::TokenIssue { terms, order } => self.issue_token(&terms, order),
             Command::TokenList => self.list_tokens(),
-            Command::TokenRevoke { name, time, operator, signature } => {
-                self.revoke_token(&name, time, &operator, &signature)
-            }
+            Command::TokenRevoke { order } => self.revoke_token(order),
             Command::Score(_) | Command::ScoreBatch(_) => Err(failure::internal("scores are answered later")),
             Command::LogAccess { auditor } => self.note_access(&auditor),
             Command::LogReceipts { peer, after } => self.receipts(&peer, after),

@@ -8,8 +8,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use tally_audit::Body;
-use tally_crypto::sign::Signature;
-use tally_crypto::transcript::Digest;
+use tally_audit::order::{Decision, SignedOrder};
 use tally_policy::State;
 
 use super::calls::moment;
@@ -17,14 +16,6 @@ use super::step::Step;
 use super::{Engine, book, now};
 use crate::failure::{self, Failure};
 use crate::store::{ModelChange, ModelRecord, ModelState, OperatorRole, SessionRecord};
-
-/// Label under which operators sign a change of a model's state.
-pub(crate) const MODEL_LABEL: &str = "model-state";
-
-/// What an operator signs: the model and its new state.
-pub(crate) fn change_digest(model: &Digest, state: &str) -> Digest {
-    Digest::of("tallystick/model-state/v1", &[model.as_bytes(), state.as_bytes()])
-}
 
 /// A model, as callers of the scoring service see it.
 pub(super) fn told(record: &ModelRecord) -> Value {
@@ -177,27 +168,21 @@ impl Engine {
         }
     }
 
-    pub(super) fn change_model(
-        &mut self,
-        model: Digest,
-        state: &str,
-        operator: &str,
-        reason: Option<String>,
-        signature: &Signature,
-    ) -> Result<Value, Failure> {
+    pub(super) fn change_model(&mut self, order: SignedOrder) -> Result<Value, Failure> {
+        let given = self.given(order)?;
+        let Decision::ModelState { model, state, reason } = given.signed.order.decision.clone() else {
+            return Err(failure::usage("the order is no decision over a model"));
+        };
+        let (state, operator) = (state.as_str(), given.person.name.as_str());
         let mut record = self.find_model(Some(&model.to_string()))?;
         let session = self.known_session(&record.session)?;
-        let person = self.store.operator(operator)?;
-        if person.role != OperatorRole::Validation {
+        if given.person.role != OperatorRole::Validation {
             let text =
                 format!("operator `{operator}` has the development role: models are passed by the validation role");
             return Err(failure::refused(text));
         }
-        if session.approvals.iter().any(|name| name == operator) {
+        if self.check_another(&session.approvals, &given.person).is_err() {
             return Err(failure::refused(format!("operator `{operator}` approved the session that made this model")));
-        }
-        if !person.key.verify(MODEL_LABEL, change_digest(&model, state).as_bytes(), signature) {
-            return Err(failure::refused(format!("the decision is not signed by operator `{operator}`")));
         }
         let new = serde_json::from_value(json!(state)).map_err(|_| {
             failure::usage(format!("`{state}` is no state of a model: champion, challenger or retired"))
@@ -213,16 +198,17 @@ impl Engine {
         let change = ModelChange { time: now(), state: new, operator: Some(operator.into()), reason };
         let others = self.store.models()?;
         self.step(|engine, step| {
+            let order = engine.keep_order(&given, Some(&record.session))?;
             let before = others.iter().filter(|other| new == ModelState::Champion && other.model != model);
             for mut other in before.filter(|other| other.state == ModelState::Champion).cloned() {
                 other.state = ModelState::Challenger;
                 other.changes.push(ModelChange { state: ModelState::Challenger, reason: None, ..change.clone() });
-                step.record(Some(&other.session), operator, book::model_state(&other.model, "challenger"));
+                step.record(Some(&other.session), operator, book::model_state(&other.model, "challenger", order));
                 engine.store.put_model(&other)?;
             }
             record.state = new;
             record.changes.push(change);
-            step.record(Some(&record.session), operator, book::model_state(&model, state));
+            step.record(Some(&record.session), operator, book::model_state(&model, state, order));
             engine.store.put_model(&record)?;
             Ok(engine.in_short(&record))
         })

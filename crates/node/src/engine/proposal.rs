@@ -158,6 +158,7 @@ impl Engine {
             withdrawn: BTreeSet::new(),
             data_version: None,
             own_secret: false,
+            approved_data: None,
             approvals: Vec::new(),
             history: vec![(Stage::Draft, now())],
             model: None,

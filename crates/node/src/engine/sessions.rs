@@ -88,6 +88,11 @@ impl Engine {
         let datasets = self.store.datasets()?;
         let dataset = datasets.iter().find(|info| record.dataset.as_ref() == Some(&info.name));
         record.data_version = dataset.map(|info| info.commitment);
+        if let Some(approved) = record.approved_data.as_ref().filter(|data| Some(data.root) != record.data_version) {
+            let reason = format!("data set `{}` was imported anew since its operators approved", approved.dataset);
+            let fault = Fault { culprit: self.me().into(), reason };
+            return self.abort(step, record, fault, true);
+        }
         self.store.draw_secret(&record.session)?;
         record.own_secret = true;
         let input = if self.is_platform() {

@@ -3,15 +3,14 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tally_audit::Body;
+use tally_audit::order::{Decision, SignedOrder};
 use tally_crypto::sign::Signature;
 use tally_crypto::transcript::Digest;
 
+use super::orders::Given;
 use super::{Engine, now};
 use crate::api::{Grant, Scope, TokenTerms};
 use crate::failure::{self, Failure};
-
-/// Label under which operators sign a token's terms, or its end, with the time.
-pub(crate) const TOKEN_LABEL: &str = "api-token";
 
 /// A token as the store keeps it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -34,6 +33,9 @@ struct Signed {
     /// When it was given, Unix milliseconds: it is signed with the terms.
     time: i64,
     signature: Signature,
+    /// Digest of the order; an older release signed otherwise.
+    #[serde(default)]
+    order: Option<Digest>,
 }
 
 impl Engine {
@@ -49,15 +51,13 @@ impl Engine {
     }
 
     /// An operator signs a token's terms; with the last signature that it needs it is given out, this once.
-    pub(super) fn issue_token(
-        &mut self,
-        terms: &TokenTerms,
-        time: i64,
-        operator: &str,
-        signature: &Signature,
-    ) -> Result<Value, Failure> {
+    pub(super) fn issue_token(&mut self, terms: &TokenTerms, order: SignedOrder) -> Result<Value, Failure> {
         terms.check(now()).map_err(failure::usage)?;
-        self.check_order((TOKEN_LABEL, &terms.digest(time), time), operator, signature)?;
+        let given = self.given(order)?;
+        let (time, operator) = (given.signed.order.time, given.person.name.as_str());
+        if given.signed.order.decision != (Decision::TokenIssue { terms: terms.digest() }) {
+            return Err(failure::refused(format!("operator `{operator}` signed something else than these terms")));
+        }
         let known = self.known_token(&terms.name)?;
         known.as_ref().map_or(Ok(()), |record| record.check_later(time))?;
         let mut record = match known {
@@ -70,19 +70,22 @@ impl Engine {
             Some(record) if record.terms == *terms => record,
             _ => TokenRecord::of(terms),
         };
-        if record.signatures.iter().any(|signed| signed.operator == operator) {
-            return Err(failure::refused(format!("operator `{operator}` has signed already: another one must sign")));
-        }
-        record.signatures.push(Signed { operator: operator.into(), time, signature: *signature });
+        let signers: Vec<_> = record.signatures.iter().map(|signed| signed.operator.clone()).collect();
+        self.check_another(&signers, &given.person)?;
+        let (signature, order) = (given.signed.signature, Some(given.digest()));
+        record.signatures.push(Signed { operator: operator.into(), time, signature, order });
         let needed = usize::from(self.config.api.clone().unwrap_or_default().token_approvals);
         if record.signatures.len() < needed {
-            self.store.put_token(&terms.name, &record)?;
+            self.step(|engine, _| {
+                engine.keep_order(&given, None)?;
+                engine.store.put_token(&terms.name, &record)
+            })?;
             return Ok(json!({ "name": terms.name, "signed": record.signers(), "needed": needed }));
         }
-        self.give_out(record, operator)
+        self.give_out(record, &given)
     }
 
-    fn give_out(&mut self, mut record: TokenRecord, operator: &str) -> Result<Value, Failure> {
+    fn give_out(&mut self, mut record: TokenRecord, given: &Given) -> Result<Value, Failure> {
         let token = format!("tst_{}", hex::encode(super::random_bytes::<32>()?));
         let digest = Digest::of_bytes(token.as_bytes());
         record.digest = Some(digest);
@@ -95,9 +98,11 @@ impl Engine {
             scopes: terms.scopes.iter().map(Scope::to_string).collect(),
             expires: terms.ends(),
             keys: keys.collect::<Result<_, Failure>>()?,
+            orders: record.signatures.iter().filter_map(|signed| signed.order).collect(),
         };
         self.step(|engine, step| {
-            step.record(None, operator, body);
+            engine.keep_order(given, None)?;
+            step.record(None, &given.person.name, body);
             engine.store.put_token(&record.terms.name, &record)
         })?;
         self.load_tokens()?;
@@ -113,24 +118,22 @@ impl Engine {
     }
 
     /// Ends a token at once; one operator suffices.
-    pub(super) fn revoke_token(
-        &mut self,
-        name: &str,
-        time: i64,
-        operator: &str,
-        signature: &Signature,
-    ) -> Result<Value, Failure> {
-        self.check_order((TOKEN_LABEL, &revocation_digest(name, time), time), operator, signature)?;
-        let Some(mut record) = self.known_token(name)?.filter(|record| record.revoked.is_none()) else {
+    pub(super) fn revoke_token(&mut self, order: SignedOrder) -> Result<Value, Failure> {
+        let given = self.given(order)?;
+        let Decision::TokenRevoke { name } = given.signed.order.decision.clone() else {
+            return Err(failure::usage("the order ends no token"));
+        };
+        let Some(mut record) = self.known_token(&name)?.filter(|record| record.revoked.is_none()) else {
             return Err(failure::data(format!("there is no live token `{name}`: see `tallystick token list`")));
         };
-        record.check_later(time)?;
+        record.check_later(given.signed.order.time)?;
         record.revoked = Some(now());
         self.step(|engine, step| {
+            let order = Some(engine.keep_order(&given, None)?);
             if let Some(token) = record.digest {
-                step.record(None, operator, Body::TokenRevoke { token });
+                step.record(None, &given.person.name, Body::TokenRevoke { token, order });
             }
-            engine.store.put_token(name, &record)
+            engine.store.put_token(&name, &record)
         })?;
         self.load_tokens()?;
         Ok(record.shown())
@@ -179,11 +182,6 @@ impl TokenRecord {
     }
 }
 
-/// What an operator signs to end a token at `time`, Unix milliseconds.
-pub(crate) fn revocation_digest(name: &str, time: i64) -> Digest {
-    Digest::of("tallystick/api-token-revocation/v2", &[name.as_bytes(), time.to_string().as_bytes()])
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -203,6 +201,5 @@ mod tests {
         assert_eq!([19, 20, 21].map(|time| record.check_later(time).is_ok()), [false, false, true]);
         record.revoked = Some(30);
         assert_eq!([25, 30, 31].map(|time| record.check_later(time).is_ok()), [false, false, true]);
-        assert_ne!(revocation_digest("core", 1), revocation_digest("core", 2));
     }
 }

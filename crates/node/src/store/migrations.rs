@@ -31,6 +31,7 @@ macro_rules! migrations {
 const MIGRATIONS: &[Migration] = migrations! {
     7 => "0007_base.sql",
     8 => "0008_session_secret.sql",
+    9 => "0009_operators.sql",
 };
 
 /// The table of steps that were done. Stores of version 7 were made without it.

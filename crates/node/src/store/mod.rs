@@ -9,6 +9,7 @@ mod disclosures;
 mod kept;
 mod letters;
 mod migrations;
+mod operators;
 mod outcomes;
 mod records;
 mod secrets;
@@ -21,8 +22,9 @@ mod witness;
 
 pub(crate) use disclosures::Disclosed;
 pub(crate) use letters::Letter;
+pub(crate) use operators::Operator;
 pub(crate) use records::OperatorRole;
-pub(crate) use records::{DatasetInfo, ModelChange, ModelRecord, ModelState, Operator, SessionRecord};
+pub(crate) use records::{DatasetInfo, ModelChange, ModelRecord, ModelState, SessionRecord};
 pub(crate) use vault::Vault;
 pub(crate) use warnings::{StoredWarning, WarningState};
 

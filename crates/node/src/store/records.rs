@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use tally_crypto::sign::{Envelope, VerifyKey};
+use tally_audit::order::Data;
+use tally_crypto::sign::Envelope;
 use tally_crypto::transcript::Digest;
 use tally_data::{Dataset, Dictionary, FieldQuality};
 use tally_policy::Day;
@@ -69,6 +70,9 @@ pub(crate) struct SessionRecord {
     /// Its secrets were drawn for it alone. Sessions that an older release began derive them from the node's key.
     #[serde(default)]
     pub(crate) own_secret: bool,
+    /// The data set as its operators approved it.
+    #[serde(default)]
+    pub(crate) approved_data: Option<Data>,
     /// Operators of this node who have approved.
     pub(crate) approvals: Vec<String>,
     /// When each stage was reached, Unix milliseconds.
@@ -76,17 +80,6 @@ pub(crate) struct SessionRecord {
     /// Digest of the released model.
     #[serde(default)]
     pub(crate) model: Option<Digest>,
-}
-
-/// A person who acts at this node, by a key of their own.
-#[derive(Clone, Debug)]
-pub(crate) struct Operator {
-    /// Name.
-    pub(crate) name: String,
-    /// Public key.
-    pub(crate) key: VerifyKey,
-    /// What they may do.
-    pub(crate) role: OperatorRole,
 }
 
 /// What an operator may do: nobody both makes a model and passes it.
@@ -98,6 +91,15 @@ pub enum OperatorRole {
     Development,
     /// Passes models into use and takes them out of it.
     Validation,
+}
+
+impl std::fmt::Display for OperatorRole {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Development => "development",
+            Self::Validation => "validation",
+        })
+    }
 }
 
 /// A released model as this node uses it.
@@ -150,32 +152,6 @@ impl SessionRecord {
 }
 
 impl Store {
-    pub(crate) fn add_operator(&self, name: &str, key: VerifyKey, role: OperatorRole, now: i64) -> Result<(), Failure> {
-        let added = self.execute(
-            "INSERT OR IGNORE INTO operator (name, key, role, added) VALUES (?1, ?2, ?3, ?4)",
-            (name, key.to_string(), text(&role)?, now),
-        )?;
-        let known = failure::refused(format!("operator {name} exists already: choose another name"));
-        if added == 0 { Err(known) } else { Ok(()) }
-    }
-
-    pub(crate) fn operators(&self) -> Result<Vec<Operator>, Failure> {
-        let rows = self.rows("SELECT name, key, role FROM operator ORDER BY name", [], |row| {
-            Ok((row.get(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?))
-        })?;
-        let operator = |(name, key, role): (String, String, String)| {
-            Ok(Operator { name, key: parse(&format!("\"{key}\""))?, role: parse(&role)? })
-        };
-        rows.into_iter().map(operator).collect()
-    }
-
-    /// The operator called `name`.
-    pub(crate) fn operator(&self, name: &str) -> Result<Operator, Failure> {
-        self.operators()?.into_iter().find(|operator| operator.name == name).ok_or_else(|| {
-            failure::refused(format!("operator `{name}` is not known here: add it with `tallystick operator add`"))
-        })
-    }
-
     pub(crate) fn put_model(&self, record: &ModelRecord) -> Result<(), Failure> {
         self.models.forget();
         let statement = "INSERT OR REPLACE INTO model (digest, record) VALUES (?1, ?2)";

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tally_audit::order::Decision;
 use tally_city::SystemsAuthority;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -17,9 +18,7 @@ use crate::config::Config;
 use crate::control::Command;
 use crate::demo::{Node, OPERATOR};
 use crate::directory::Directory;
-use crate::engine::{TOKEN_LABEL, now};
 use crate::failure::{self, Failure};
-use crate::keys;
 
 /// A bank's node that serves, and its platform.
 pub(super) struct Service {
@@ -106,10 +105,9 @@ fn issue_token(bank: &Node, secret: &Path) -> Result<String, Failure> {
     let expires = "2099-12-31".parse().map_err(failure::internal)?;
     let terms = TokenTerms { name: "loans".into(), scopes: [Scope::Score].into(), expires, certificate: None };
     let passphrase = std::fs::read(secret).map_err(failure::internal)?;
-    let key = keys::open_operator(&Directory::new(&bank.directory).operator_key(OPERATOR), &passphrase)?;
-    let time = now();
-    let signature = key.sign(TOKEN_LABEL, terms.digest(time).as_bytes());
-    let issued = bank.tell(&Command::TokenIssue { terms, time, operator: OPERATOR.into(), signature })?;
+    let decision = Decision::TokenIssue { terms: terms.digest() };
+    let order = crate::cli::sign(&bank.directory, OPERATOR, &passphrase, decision)?;
+    let issued = bank.tell(&Command::TokenIssue { terms, order })?;
     issued["token"].as_str().map(Into::into).ok_or_else(|| failure::internal("no token was issued"))
 }
 

@@ -37,6 +37,7 @@ fn steps_are_complete_in_order_and_pinned() {
     let pinned = [
         "58410ef5398d282644f6fa4a583dd5e425f134bed1686a2039089ae4e1a1a8af",
         "477acbbe5eac760522883c7aa5b132ee0905bff524069129c8c4d5e8edc33f2a",
+        "03731c02a6b5403d263c86f8900cbdbfc18e04c0ee1e0dfff4e8d78387dfe8f2",
     ];
     assert_eq!(pinned.len(), MIGRATIONS.len(), "pin the checksum of the new step here");
     for (step, pinned) in MIGRATIONS.iter().zip(pinned) {
