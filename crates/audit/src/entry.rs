@@ -505,6 +505,16 @@ pub enum Body {
         #[serde(default = "one", skip_serializing_if = "is_one")]
         count: u64,
     },
+    /// The platform is about to tell a bank how many enterprises both hold, outside any session.
+    #[serde(rename = "align.count")]
+    AlignCount {
+        /// The bank.
+        bank: String,
+        /// Digest of what both have signed for this run.
+        contract: Digest,
+        /// Which such run with this bank it is, from 1.
+        runs: u64,
+    },
     /// An auditor read something.
     #[serde(rename = "audit.access")]
     AuditAccess {

@@ -237,6 +237,7 @@ fn events(log: &VerifiedLog) -> Vec<Events> {
             Body::Erase { kind, count, .. } => (format!("erase-{kind}"), *count),
             Body::Export { allow, .. } => (if *allow { "export" } else { "export-refused" }.into(), 1),
             Body::Refusal { what, count, .. } => (format!("refused-{what}"), *count),
+            Body::AlignCount { .. } => ("align-count".into(), 1),
             Body::AuditAccess { .. } => ("audit-access".into(), 1),
             Body::TokenIssue { .. } => ("token-issue".into(), 1),
             Body::TokenRevoke { .. } => ("token-revoke".into(), 1),

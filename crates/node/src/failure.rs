@@ -32,8 +32,12 @@ pub enum FailureKind {
     Unavailable,
     /// 70: a mistake of ours.
     Internal,
+    /// 70: a record of the store is of another type or version than the one that is asked for.
+    Record,
     /// 73: a file or directory cannot be written.
     Write,
+    /// 74: the store cannot be read.
+    Read,
     /// 75: not now; try again later.
     Retry,
     /// 77: refused by policy, consent, key or signature.
@@ -50,8 +54,9 @@ impl FailureKind {
             Self::Usage => 2,
             Self::Data => 65,
             Self::Unavailable => 69,
-            Self::Internal => 70,
+            Self::Internal | Self::Record => 70,
             Self::Write => 73,
+            Self::Read => 74,
             Self::Retry => 75,
             Self::Refused => 77,
             Self::Config => 78,
@@ -78,6 +83,33 @@ impl Failure {
     }
 }
 
+/// A failure after which a node must not go on: its store has failed, so what it said next would rest on nothing durable. It is
+/// another type than [`Failure`], and made of one in two places only, so that nothing that a peer sends becomes one.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Fatal(Failure);
+
+impl Fatal {
+    /// What the node cannot go on after, whatever its kind: for what no message brings about.
+    pub(crate) fn because(failure: Failure) -> Self {
+        Self(failure)
+    }
+}
+
+impl From<Fatal> for Failure {
+    fn from(fatal: Fatal) -> Self {
+        fatal.0
+    }
+}
+
+/// A failure of the store stops the node; any other is an answer or a refusal, and the node goes on.
+pub(crate) fn unless_fatal<T>(done: Result<T, Failure>) -> Result<Result<T, Failure>, Fatal> {
+    match done {
+        Err(failure) if matches!(failure.kind, FailureKind::Write | FailureKind::Read) => Err(Fatal(failure)),
+        done => Ok(done),
+    }
+}
+
 /// Shorthand constructors that read well behind `map_err`.
 macro_rules! kinds {
     ($($name:ident => $kind:ident),* $(,)?) => {
@@ -91,6 +123,6 @@ macro_rules! kinds {
 }
 
 kinds! {
-    check => Check, usage => Usage, data => Data, unavailable => Unavailable, internal => Internal, unwritable => Write,
-    retry => Retry, refused => Refused, misconfigured => Config,
+    check => Check, usage => Usage, data => Data, unavailable => Unavailable, internal => Internal, record => Record,
+    unwritable => Write, unread => Read, retry => Retry, refused => Refused, misconfigured => Config,
 }

@@ -55,7 +55,7 @@ pub(crate) fn serve(directory: Directory, passphrase: &[u8], until_stdin_closes:
     // The socket of a stopped node would only mislead.
     let _ = std::fs::remove_file(directory.path().join("control.sock"));
     runtime.shutdown_background();
-    outcome
+    Ok(outcome?)
 }
 
 /// Runs a public witness until SIGTERM or Ctrl-C.

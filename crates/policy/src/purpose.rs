@@ -22,6 +22,19 @@ pub enum Purpose {
     Statistics,
 }
 
+impl Purpose {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::LoanUnderwriting,
+        Self::PreScreening,
+        Self::PostLoanMonitoring,
+        Self::JointModelling,
+        Self::Guarantee,
+        Self::ModelValidation,
+        Self::Statistics,
+    ];
+}
+
 impl std::fmt::Display for Purpose {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {

@@ -297,6 +297,11 @@ impl Register {
         self.find(subject, grantee).next().is_some()
     }
 
+    /// Whether a consent of a subject to a grantee names this application, by its [name](application_digest).
+    pub fn is_named(&self, subject: &str, grantee: &str, application: &Digest) -> bool {
+        self.find(subject, grantee).any(|(_, entry)| entry.application.as_deref() == Some(application))
+    }
+
     /// Number of consents.
     pub fn len(&self) -> usize {
         self.entries.len()

@@ -2,6 +2,7 @@
 
 pub mod aggregation;
 pub mod alignment;
+pub mod kind;
 pub mod outcome;
 pub mod scoring;
 pub mod session;

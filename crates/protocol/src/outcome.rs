@@ -8,12 +8,13 @@
 //! Bank: which of them the platform did not take in, and why.
 //!
 //! **What each learns.** The platform: what stands above, only of enterprises with a consent in force to the platform that
-//! names the bank as provider, the purpose, and the category of the outcome fields. The bank: nothing beyond the answer.
+//! names the bank as provider, the purpose, and the category of the outcome fields; that several reports are of one application,
+//! and not which, unless a consent to it names that. The bank: nothing beyond the answer.
 //!
 //! **Assumptions.** An authenticated link. Both decide by their own register and sharing list: neither node alone can let an
 //! outcome through.
 //!
-//! **Cost.** One round trip a message of at most [`MOST`] outcomes, about 70 bytes each.
+//! **Cost.** One round trip a message of at most [`MOST`] outcomes, about 70 bytes each, 33 more where a consent names the application.
 //!
 //! **References.** Design section 3 (what is not public travels in bins).
 
@@ -44,10 +45,14 @@ pub struct OutcomeReport {
 /// An outcome of one application.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reported {
-    /// The application, by its [name](tally_policy::application_digest).
+    /// The application, by a name that the bank has given it: a hash under the bank's own key, of which no number can be found by
+    /// trying.
     pub application: Digest,
     /// Canonical identifier of the enterprise.
     pub subject: String,
+    /// The application by its [digest](tally_policy::application_digest), where a consent to the platform names it; the platform
+    /// knows its number then, from the consent.
+    pub named: Option<Digest>,
     /// What became of it.
     pub coded: Coded,
 }
@@ -123,7 +128,7 @@ mod tests {
     use super::*;
 
     fn report(coded: Coded) -> OutcomeReport {
-        let outcome = Reported { application: Digest::default(), subject: "e".into(), coded };
+        let outcome = Reported { application: Digest::default(), subject: "e".into(), named: None, coded };
         OutcomeReport { report: "0".repeat(32), purpose: Purpose::PostLoanMonitoring, outcomes: vec![outcome] }
     }
 

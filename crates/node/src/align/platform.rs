@@ -21,6 +21,7 @@ use super::wire::{
 };
 use super::work::{SavedRun, Work};
 use crate::cli::Printed;
+use crate::control::{self, Command};
 use crate::failure::{self, Failure};
 
 /// Runs the platform's side.
@@ -265,10 +266,21 @@ impl Side<'_> {
             }
         }
         let (raised, tags) = machine.answer(&points).map_err(broken)?;
+        self.enter(agreed)?;
         for part in raised.chunks(tally_protocol::alignment::CHUNK) {
             self.conversation.say(&FromPlatform::Points(part.to_vec()))?;
         }
         self.send_tags(&tags, agreed)
+    }
+
+    /// Enters the count into the node's log before anything is answered; a trial has no log.
+    fn enter(&self, agreed: &Agreed) -> Result<(), Failure> {
+        let Some(node) = &self.arguments.node else { return Ok(()) };
+        let command = Command::AlignCount { bank: agreed.contract.bank.name.clone(), contract: agreed.terms.session };
+        control::tell(node, &command).map(drop).map_err(|failure| Failure {
+            message: format!("a count is entered in the log before it is told: {failure}"),
+            ..failure
+        })
     }
 }
 

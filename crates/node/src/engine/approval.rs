@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use tally_audit::order::{Data, Decision, SignedOrder};
 use tally_crypto::sign::{Envelope, Signature};
 use tally_crypto::transcript::Digest;
+use tally_protocol::kind::MessageKind;
 use tally_protocol::session::{Fault, PartyRole, SealedContract, Stage};
 
 use super::step::Step;
@@ -112,7 +113,7 @@ impl Engine {
         if self.is_platform() {
             let body = serde_json::to_vec(&record.envelope).map_err(failure::internal)?;
             for bank in contract.terms().banks() {
-                self.write(step, &bank.name, &record.session, "proposal", "contract", body.clone())?;
+                self.write(step, &bank.name, &record.session, MessageKind::Proposal, "contract", body.clone())?;
             }
             self.reach(step, &mut record, Stage::Proposed)?;
         } else {
@@ -121,17 +122,20 @@ impl Engine {
             let body = serde_json::to_vec(&signed).map_err(failure::internal)?;
             let platform = contract.terms().platform().map(|platform| platform.name.clone());
             let platform = platform.ok_or_else(|| failure::internal("the contract names no platform"))?;
-            self.write(step, &platform, &record.session, "signature", "contract", body)?;
+            self.write(step, &platform, &record.session, MessageKind::Signature, "contract", body)?;
         }
         self.store.put_session(&record)
     }
 
     /// Platform to bank: a contract to approve.
-    pub(super) fn proposal(&mut self, step: &mut Step, peer: &str, body: &[u8]) -> Result<(), Failure> {
+    pub(super) fn proposal(&mut self, step: &mut Step, peer: &str, session: &str, body: &[u8]) -> Result<(), Failure> {
         let envelope: Envelope = serde_json::from_slice(body)
             .map_err(|_| failure::refused(format!("{peer} proposed something that is not a contract")))?;
         let contract = self.check_proposal(peer, &envelope)?;
         let terms = contract.terms();
+        if terms.session != session {
+            return Err(failure::refused(format!("{peer} proposed session {} under another name", terms.session)));
+        }
         if self.store.session(&terms.session)?.is_some() {
             return Err(failure::refused(format!("{peer} proposed session {} twice", terms.session)));
         }
@@ -204,7 +208,7 @@ impl Engine {
         }
         let body = serde_json::to_vec(&record.envelope).map_err(failure::internal)?;
         for bank in contract.terms().banks() {
-            self.write(step, &bank.name, session, "contract", "contract", body.clone())?;
+            self.write(step, &bank.name, session, MessageKind::Contract, "contract", body.clone())?;
         }
         self.conclude(step, record)
     }
@@ -244,7 +248,7 @@ impl Engine {
                 let contract = engine.contract_of(&record)?;
                 if let Some(platform) = contract.terms().platform() {
                     let body = reason.as_bytes().to_vec();
-                    engine.write(step, &platform.name, session, "rejection", "contract", body)?;
+                    engine.write(step, &platform.name, session, MessageKind::Rejection, "contract", body)?;
                 }
             }
             engine.abort(step, record, fault, false)
@@ -255,7 +259,7 @@ impl Engine {
     /// Bank to platform: the proposal is refused; the session ends for everyone.
     pub(super) fn rejection(&mut self, step: &mut Step, peer: &str, session: &str, body: &[u8]) -> Result<(), Failure> {
         let record = self.known_session(session)?;
-        if record.stage > Stage::Proposed || self.contract_of(&record)?.terms().party(peer).is_none() {
+        if record.stage != Stage::Proposed || self.contract_of(&record)?.terms().party(peer).is_none() {
             return Err(failure::refused(format!("{peer} rejected a session that is not proposed to it")));
         }
         let reason = format!("rejected by its operator: {}", String::from_utf8_lossy(body));

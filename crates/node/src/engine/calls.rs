@@ -12,9 +12,10 @@ use tally_policy::{Day, State};
 
 use super::group::Outward;
 use super::scoring::{Held, Waiting};
-use super::{Engine, models, now, unless_fatal};
+use super::{Engine, models, now};
 use crate::control::{Reply, ScoreOrder};
-use crate::failure::{self, Failure, FailureKind};
+use crate::failure::{self, Failure, FailureKind, Fatal, unless_fatal};
+use crate::store::Record;
 
 /// Bands of the calibration table.
 const BANDS: usize = 10;
@@ -79,6 +80,10 @@ pub(super) enum Kept {
     Answered(Value),
 }
 
+impl Record for Kept {
+    const TYPE: &'static str = "call";
+}
+
 impl Served {
     pub(super) fn asked(&self) -> Asked {
         Asked { consent: self.consent, key: self.key.as_ref().map(|key| key.name) }
@@ -95,33 +100,39 @@ impl Engine {
     ///
     /// # Errors
     /// Fails where nothing may go on.
-    pub(super) fn attend(&mut self, call: Call, reply: Reply) -> Result<(), Failure> {
-        let answer = match call {
+    pub(super) fn attend(&mut self, call: Call, reply: Reply) -> Result<(), Fatal> {
+        if let Some(answer) = unless_fatal(self.answer_or_begin(call, &reply))?.transpose() {
+            self.group.hold(Outward::Reply(reply, answer));
+        }
+        Ok(())
+    }
+
+    /// The answer, unless it follows.
+    fn answer_or_begin(&mut self, call: Call, reply: &Reply) -> Result<Option<Value>, Failure> {
+        match call {
             Call::Refused { caller, code } => {
                 self.log_calls(&[(Some(caller), code.as_str(), 1)])?;
-                Ok(Value::Null)
+                Ok(Some(Value::Null))
             }
             Call::Models { caller } => {
                 self.log_calls(&[(Some(caller), "models", 1)])?;
-                Ok(self.serving_models()?)
+                self.serving_models().map(Some)
             }
-            Call::Score(served) => match self.begin_call(&served, &reply)? {
-                Ok(()) => return Ok(()),
+            Call::Score(served) => match self.begin_call(&served, reply)? {
+                Ok(()) => Ok(None),
                 Err(refusal) => {
                     self.log_calls(&[(Some(served.caller), code_of(&refusal), 1)])?;
                     Err(refusal)
                 }
             },
-        };
-        self.group.hold(Outward::Reply(reply, answer));
-        Ok(())
+        }
     }
 
     /// Begins a score; inside is the refusal that is to be logged and told.
     ///
     /// # Errors
     /// Fails where nothing may go on.
-    pub(super) fn begin_call(&mut self, served: &Served, reply: &Reply) -> Result<Result<(), Failure>, Failure> {
+    pub(super) fn begin_call(&mut self, served: &Served, reply: &Reply) -> Result<Result<(), Failure>, Fatal> {
         unless_fatal(self.begin_served(served, reply))
     }
 
@@ -326,7 +337,9 @@ pub(crate) fn code_of(failure: &Failure) -> &str {
         FailureKind::Usage | FailureKind::Data => "bad-request",
         FailureKind::Refused | FailureKind::Check => "forbidden",
         FailureKind::Retry | FailureKind::Unavailable => "overloaded",
-        FailureKind::Internal | FailureKind::Write | FailureKind::Config => "internal",
+        FailureKind::Internal | FailureKind::Record | FailureKind::Write | FailureKind::Read | FailureKind::Config => {
+            "internal"
+        }
     }
 }
 

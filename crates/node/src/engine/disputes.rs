@@ -12,14 +12,16 @@ use tally_audit::Body;
 use tally_crypto::transcript::{Digest, commit};
 use tally_data::{Dataset, Values};
 use tally_policy::{Cleared, Question};
+use tally_protocol::kind::MessageKind;
 use tally_protocol::scoring::Correction;
 use tally_protocol::session::{Contract, Holder, PlatformColumn, PlatformData, SampleTerms};
 
 use super::scoring::{Given, Held};
 use super::step::Step;
 use super::{Engine, book, now};
+use crate::config::check_name;
 use crate::failure::{self, Failure};
-use crate::store::DatasetInfo;
+use crate::store::{DatasetInfo, Record};
 
 /// One case.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -39,6 +41,10 @@ pub(super) struct Case {
     /// Bank: sessions in which the old value was offered.
     #[serde(default)]
     sessions: Vec<String>,
+}
+
+impl Record for Case {
+    const TYPE: &'static str = "case";
 }
 
 /// How a case stands.
@@ -147,6 +153,7 @@ impl Engine {
     pub(super) fn take_correction(&mut self, step: &mut Step, peer: &str, body: &[u8]) -> Result<(), Failure> {
         let correction = Correction::decode(body)
             .ok_or_else(|| failure::refused(format!("{peer} sent something that is not a correction")))?;
+        self.check_correction(peer, &correction)?;
         let held: BTreeMap<String, _> = self
             .store
             .scores_of::<Held>(&self.subject_tag(&correction.subject))?
@@ -156,7 +163,7 @@ impl Engine {
         let mut scores = Vec::new();
         for (request, outcome) in &correction.scores {
             let Some((consent, held)) = held.get(request) else { continue };
-            let again = match self.complete(held, request, outcome) {
+            let again = match self.complete(held, request, outcome, Some(*consent)) {
                 Ok(result) => {
                     let kept = held.with(result.clone());
                     self.store.put_score(held.entry, request, consent, &kept)?;
@@ -182,6 +189,20 @@ impl Engine {
         };
         self.keep_case(step, &case)?;
         self.disputes.push(case);
+        Ok(())
+    }
+
+    /// Case and field stand in the log, where no text of a peer belongs; and a case is told once.
+    fn check_correction(&self, peer: &str, correction: &Correction) -> Result<(), Failure> {
+        let listed = self.lists.iter().any(|list| list.field(&correction.field).is_some());
+        if check_name(&correction.case).is_err() || !listed {
+            let text =
+                format!("{peer} sent a correction whose case is no name, or whose field no sharing list here has");
+            return Err(failure::refused(text));
+        }
+        if self.disputes.iter().any(|case| case.case == correction.case) {
+            return Err(failure::refused(format!("{peer} sent the correction {} twice", correction.case)));
+        }
         Ok(())
     }
 
@@ -271,7 +292,7 @@ impl Engine {
         }
         let banks = told.keys().cloned().collect();
         for (bank, correction) in told {
-            self.write(step, &bank, "", "correction", "score", correction.encode())?;
+            self.write(step, &bank, "", MessageKind::Correction, "score", correction.encode())?;
         }
         Ok(banks)
     }

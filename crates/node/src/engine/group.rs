@@ -13,9 +13,9 @@ use tally_audit::witness::Answer;
 use tally_net::Outgoing;
 use tally_protocol::scoring::ScoreRequest;
 
-use super::Engine;
+use super::{Engine, go_on};
 use crate::control::Reply;
-use crate::failure::Failure;
+use crate::failure::{Failure, Fatal};
 use crate::store::Letter;
 
 /// How long a group takes in further work before it settles.
@@ -84,9 +84,9 @@ impl Group {
 
 impl Engine {
     /// Begins a group, unless one is open.
-    pub(super) fn gather(&mut self) -> Result<(), Failure> {
+    pub(super) fn gather(&mut self) -> Result<(), Fatal> {
         if self.group.began.is_none() {
-            self.store.begin()?;
+            self.store.begin().map_err(Fatal::because)?;
             (self.group.began, self.group.steps) = (Some(Instant::now()), 0);
         }
         Ok(())
@@ -103,11 +103,11 @@ impl Engine {
     ///
     /// # Errors
     /// Nothing of the group has happened then; the engine must not go on.
-    pub(super) fn commit(&mut self) -> Result<(), Failure> {
+    pub(super) fn commit(&mut self) -> Result<(), Fatal> {
         if self.group.began.is_none() {
             return Ok(());
         }
-        self.send_asked()?;
+        go_on("applicants were not asked about", self.send_asked())?;
         if self.group.steps > 0 {
             self.forget_acknowledged()?;
         }
@@ -121,14 +121,15 @@ impl Engine {
                 Err(failure) => decline(outward, failure),
             }
         }
-        durable?;
+        durable.map_err(Fatal::because)?;
         self.send_waiting()
     }
 
     /// Messages that have arrived need not be sent again. If this is lost with the process, they are, and taken in once.
-    pub(super) fn forget_acknowledged(&mut self) -> Result<(), Failure> {
+    pub(super) fn forget_acknowledged(&mut self) -> Result<(), Fatal> {
         let acknowledged = std::mem::take(&mut self.group.acknowledged);
-        acknowledged.iter().try_for_each(|(peer, sequence)| self.store.acknowledged(peer, *sequence))
+        let forgotten = acknowledged.iter().try_for_each(|(peer, sequence)| self.store.acknowledged(peer, *sequence));
+        forgotten.map_err(Fatal::because)
     }
 
     fn say(&mut self, outward: Outward) {
@@ -149,11 +150,11 @@ impl Engine {
     }
 
     /// Hands over what has waited in the store for room on the way to its peer. All of it is durable, since no group is open.
-    fn send_waiting(&mut self) -> Result<(), Failure> {
+    fn send_waiting(&mut self) -> Result<(), Fatal> {
         let (store, mut waiting) = (&self.store, Vec::new());
         for (peer, way) in &mut self.connected {
             while let Some(last) = way.reads_on() {
-                let Some(letter) = store.next_unacknowledged(peer, last)? else {
+                let Some(letter) = store.next_unacknowledged(peer, last).map_err(Fatal::because)? else {
                     way.caught_up();
                     break;
                 };

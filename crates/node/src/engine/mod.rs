@@ -13,6 +13,7 @@ mod book;
 mod calls;
 mod clearance;
 mod consents;
+mod counts;
 mod datasets;
 mod disclosure;
 mod disputes;
@@ -40,6 +41,8 @@ mod sessions;
 mod statistics;
 mod step;
 mod subject;
+#[cfg(test)]
+mod tests;
 mod tokens;
 mod underway;
 mod warning;
@@ -60,7 +63,7 @@ use crate::api::Gate;
 use crate::config::{Config, Role};
 use crate::control::{Command, Reply};
 use crate::directory::Directory;
-use crate::failure::{self, Failure, FailureKind};
+use crate::failure::{self, Failure, Fatal, unless_fatal};
 use crate::keys::NodeKeys;
 use crate::log::{self, PublishedLog};
 use crate::store::Store;
@@ -173,8 +176,8 @@ impl Engine {
     /// Works until told to stop.
     ///
     /// # Errors
-    /// Stops with a failure where the store cannot be written: nothing may happen that is not durable.
-    pub(crate) fn run(mut self, link: Link, work: &Receiver<Work>) -> Result<(), Failure> {
+    /// Stops where the store cannot be written: nothing may happen that is not durable.
+    pub(crate) fn run(mut self, link: Link, work: &Receiver<Work>) -> Result<(), Fatal> {
         self.link = Some(link);
         loop {
             let next = work.recv_timeout(Duration::from_millis(50));
@@ -190,15 +193,15 @@ impl Engine {
             self.gather()?;
             self.tick()?;
             self.commit()?;
-            self.log.advance(&self.store, &self.ledger)?;
+            self.log.advance(&self.store, &self.ledger).map_err(Fatal::because)?;
             if stop {
-                return self.publish();
+                return self.publish().map_err(Fatal::because);
             }
         }
     }
 
     /// Takes in what waits, as long as the group has room; whether the node shall stop.
-    fn work_off(&mut self, first: Work, work: &Receiver<Work>) -> Result<bool, Failure> {
+    fn work_off(&mut self, first: Work, work: &Receiver<Work>) -> Result<bool, Fatal> {
         let mut next = Ok(first);
         while let Ok(piece) = next {
             self.gather()?;
@@ -216,7 +219,7 @@ impl Engine {
         Ok(false)
     }
 
-    fn obey(&mut self, command: Command, reply: Reply) -> Result<(), Failure> {
+    fn obey(&mut self, command: Command, reply: Reply) -> Result<(), Fatal> {
         if let Command::Score(order) = command {
             if let Err(failure) = unless_fatal(self.begin_score(order, None, reply.clone()))? {
                 self.group.hold(group::Outward::Reply(reply, Err(failure)));
@@ -224,7 +227,7 @@ impl Engine {
             return Ok(());
         }
         if let Command::ScoreBatch(order) = command {
-            return self.begin_batch(order, reply);
+            return go_on("a batch was not begun", self.begin_batch(order, reply)).map(drop);
         }
         self.commit()?;
         self.gather()?;
@@ -287,6 +290,7 @@ impl Engine {
             Command::Score(_) | Command::ScoreBatch(_) => Err(failure::internal("scores are answered later")),
             Command::LogAccess { auditor } => self.note_access(&auditor),
             Command::LogReceipts { peer, after } => self.receipts(&peer, after),
+            Command::AlignCount { bank, contract } => self.enter_count(&bank, contract),
             Command::Warning(order) => self.obey_warning(order),
             Command::OutcomeImport { path } => self.import_outcomes(&path),
             Command::OutcomeShow { application } => self.show_outcomes(application.as_deref()),
@@ -296,24 +300,25 @@ impl Engine {
         }
     }
 
-    fn tick(&mut self) -> Result<(), Failure> {
+    fn tick(&mut self) -> Result<(), Fatal> {
         self.lose_patience()?;
         self.give_up_scores();
-        self.log_refused_calls()?;
-        self.log_refusals()?;
+        go_on("refused calls were not logged", self.log_refused_calls())?;
+        go_on("refusals were not logged", self.log_refusals())?;
         self.tick_warnings()?;
         if self.last_sweep.elapsed() >= SWEEP {
             self.last_sweep = Instant::now();
-            self.look_again()?;
-            self.look_for_waiting()?;
-            self.erase_nightly()?;
-            self.store.forget_calls(now())?;
+            go_on("running sessions were not looked at again", self.look_again())?;
+            go_on("warnings that wait were not looked for", self.look_for_waiting())?;
+            go_on("nothing was erased", self.erase_nightly())?;
+            go_on("expired calls were not forgotten", self.store.forget_calls(now()))?;
         }
-        self.take_public_answers()?;
+        go_on("answers of witnesses were not taken", self.take_public_answers())?;
         let tick = self.publication_tick();
         if self.ledger.next() > self.log.size() && self.last_tick != tick {
             self.last_tick = tick;
-            self.publish()?;
+            // What is not published was promised to peers: a node that cannot publish says nothing more.
+            self.publish().map_err(Fatal::because)?;
         }
         Ok(())
     }
@@ -378,10 +383,8 @@ fn random_bytes<const N: usize>() -> Result<[u8; N], Failure> {
     Ok(bytes)
 }
 
-/// A failure after which nothing may go on stops the engine; any other is an answer.
-fn unless_fatal<T>(done: Result<T, Failure>) -> Result<Result<T, Failure>, Failure> {
-    match done {
-        Err(failure) if matches!(failure.kind, FailureKind::Write | FailureKind::Internal) => Err(failure),
-        done => Ok(done),
-    }
+/// What was done by the engine's own accord: where it failed, that is for the operator, and the engine goes on, unless nothing may.
+fn go_on<T>(undone: &str, done: Result<T, Failure>) -> Result<Option<T>, Fatal> {
+    let done = unless_fatal(done)?.inspect_err(|failure| tracing::error!(%failure, "{undone}"));
+    Ok(done.ok())
 }

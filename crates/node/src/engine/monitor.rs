@@ -44,6 +44,11 @@ impl Seen {
         Self { time: now(), application, ..Self::default() }
     }
 
+    /// The application, by its name.
+    pub(super) fn application(&self) -> Option<Digest> {
+        self.application
+    }
+
     /// With what the platform answered.
     pub(super) fn and(self, outcome: &ScoreOutcome) -> Self {
         match outcome {

@@ -14,11 +14,14 @@ use tally_crypto::transcript::{Digest, Transcript, commit};
 use tally_data::{LoanOutcome, WrongRow, read_outcomes};
 use tally_model::outcome::{LoanState, amount_band, rate_band};
 use tally_policy::{Clearance, Day, Form, Purpose, Question, application_digest};
+use tally_protocol::kind::MessageKind;
 use tally_protocol::outcome::{self, Coded, OutcomeReceipt, OutcomeReport, Reported};
 
 use super::step::Step;
 use super::{Engine, book, now};
+use crate::config::check_name;
 use crate::failure::{self, Failure};
+use crate::store::Record;
 
 /// What a bank keeps of an application.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -38,6 +41,9 @@ const UNANSWERED: &str = "unanswered-outcomes";
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Told {
     report: String,
+    /// The name of the application that was told; of those from before names were keyed, the digest of its number.
+    #[serde(default)]
+    application: Option<Digest>,
     time: i64,
     coded: Coded,
     /// Code of the condition under which the platform did not take it in.
@@ -50,6 +56,14 @@ struct Taken {
     bank: String,
     time: i64,
     coded: Coded,
+}
+
+impl Record for Recorded {
+    const TYPE: &'static str = "outcome-recorded";
+}
+
+impl Record for Taken {
+    const TYPE: &'static str = "outcome-taken";
 }
 
 /// What became of the rows that one decision was about: allowed places with their consents, and the others by condition.
@@ -106,7 +120,7 @@ impl Engine {
         let salt: [u8; 16] = super::random_bytes()?;
         let (own, others) = self.scores_named(&outcomes)?;
         for (line, outcome) in outcomes {
-            let name = self.outcome_name(self.me(), &application_digest(&outcome.application));
+            let name = self.name_here(&outcome.application);
             let before: Option<Recorded> = self.store.outcome(&name)?;
             let after = match follow(before.as_ref(), &outcome) {
                 Ok(after) => after,
@@ -146,7 +160,7 @@ impl Engine {
             return self.outcomes_taken();
         }
         if let Some(application) = application {
-            let name = self.outcome_name(self.me(), &application_digest(application));
+            let name = self.name_here(application);
             let recorded: Option<Recorded> = self.store.outcome(&name)?;
             let recorded = recorded.ok_or_else(|| {
                 failure::data(format!("no outcome of application `{application}`: see `tallystick outcome show`"))
@@ -217,17 +231,24 @@ impl Engine {
         let name = hex::encode(super::random_bytes::<16>()?);
         let me = self.me().to_owned();
         self.outcomes_are_listed(platform, purpose, step.now)?;
-        let asked: Vec<_> = due.iter().map(Recorded::reported).collect();
+        let asked: Vec<_> = due.iter().map(|one| self.reported(platform, one)).collect();
         let decided = self.decide_outcomes(step, platform, &me, purpose, &asked)?;
         self.record_report(step, &name, (&me, platform), purpose, &decided)?;
         if decided.allowed.is_empty() {
             return Ok(decided);
         }
         for (place, _) in &decided.allowed {
-            let told = Told { report: name.clone(), time: step.now, coded: asked[*place].coded, refused: None };
+            let Reported { application, coded, .. } = &asked[*place];
+            let told = Told {
+                report: name.clone(),
+                application: Some(*application),
+                time: step.now,
+                coded: *coded,
+                refused: None,
+            };
             let kept = Recorded { told: Some(told), ..due[*place].clone() };
-            let (key, tag) = (self.outcome_name(&me, &asked[*place].application), kept.latest.subject.as_str());
-            self.store.put_outcome(&key, &self.subject_tag(tag), &Digest::default(), &kept)?;
+            let key = self.name_here(&kept.latest.application);
+            self.store.put_outcome(&key, &self.subject_tag(&kept.latest.subject), &Digest::default(), &kept)?;
         }
         let mut unanswered = self.unanswered_reports()?;
         unanswered.insert(name.clone());
@@ -237,7 +258,7 @@ impl Engine {
             step,
             platform,
             "",
-            "outcome",
+            MessageKind::Outcome,
             "binned",
             OutcomeReport { report: name, purpose, outcomes }.encode(),
         )?;
@@ -246,7 +267,11 @@ impl Engine {
 
     /// Reports that the platform has not answered, though none is on its way: it could not read them, or has no sharing list.
     fn lost_reports(&self, platform: &str) -> Result<BTreeSet<String>, Failure> {
-        if self.store.is_under_way(platform, "outcome")? { Ok(BTreeSet::new()) } else { self.unanswered_reports() }
+        if self.store.is_under_way(platform, MessageKind::Outcome.name())? {
+            Ok(BTreeSet::new())
+        } else {
+            self.unanswered_reports()
+        }
     }
 
     fn unanswered_reports(&self) -> Result<BTreeSet<String>, Failure> {
@@ -262,14 +287,11 @@ impl Engine {
     pub(super) fn take_outcomes(&mut self, step: &mut Step, peer: &str, body: &[u8]) -> Result<(), Failure> {
         let report = OutcomeReport::decode(body)
             .ok_or_else(|| failure::refused(format!("{peer} sent something that is no report of outcomes")))?;
-        if !self.is_platform() {
-            return Err(failure::refused(format!("{peer} reported outcomes to a bank")));
-        }
         let me = self.me().to_owned();
         let decided = self.decide_outcomes(step, &me, peer, report.purpose, &report.outcomes)?;
         self.record_report(step, &report.report, (peer, &me), report.purpose, &decided)?;
         for (place, consent) in &decided.allowed {
-            let Reported { application, subject, coded } = &report.outcomes[*place];
+            let Reported { application, subject, coded, .. } = &report.outcomes[*place];
             let taken = Taken { bank: peer.into(), time: step.now, coded: *coded };
             self.store.put_outcome(
                 &self.outcome_name(peer, application),
@@ -281,7 +303,7 @@ impl Engine {
         let code = |(place, code): &(usize, &str)| (report.outcomes[*place].application, (*code).to_owned());
         let refused = decided.refused.iter().map(code).collect();
         let receipt = OutcomeReceipt { report: report.report, refused };
-        self.write(step, peer, "", "outcome-receipt", "control", receipt.encode())
+        self.write(step, peer, "", MessageKind::OutcomeReceipt, "control", receipt.encode())
     }
 
     /// Bank: the platform has answered; what it did not take in is due again.
@@ -293,11 +315,10 @@ impl Engine {
             self.put_unanswered(&unanswered)?;
         }
         for (application, code) in receipt.refused {
-            let name = self.outcome_name(self.me(), &application);
-            let Some(mut recorded) = self.store.outcome::<Recorded>(&name)? else { continue };
+            let Some((name, mut recorded)) = self.recorded_under(&application)? else { continue };
             // What was told anew meanwhile has a receipt of its own.
             let Some(told) = recorded.told.as_mut().filter(|told| told.report == receipt.report) else { continue };
-            told.refused = Some(code);
+            told.refused = Some(if check_name(&code).is_ok() { code } else { "refused".into() });
             let tag = self.subject_tag(&recorded.latest.subject);
             self.store.put_outcome(&name, &tag, &Digest::default(), &recorded)?;
         }
@@ -330,7 +351,7 @@ impl Engine {
         let mut basis = Transcript::new("tallystick/outcomes/v1");
         let mut decided = Decided { list: list.version(), ..Decided::default() };
         for (place, one) in outcomes.iter().enumerate() {
-            let asked = Question { application: Some(one.application), ..question.clone() };
+            let asked = Question { application: one.named, ..question.clone() };
             match clearance.subject(&one.subject, &asked) {
                 Ok(cleared) => {
                     basis.append(cleared.basis().as_bytes());
@@ -375,7 +396,40 @@ impl Engine {
 
     /// What is recorded about an enterprise, for its own view.
     pub(super) fn outcomes_about(&self, subject: &str) -> Result<Vec<Value>, Failure> {
-        self.store.outcomes_of(&self.subject_tag(subject))
+        let tag = self.subject_tag(subject);
+        if self.is_platform() {
+            return self.store.outcomes_of::<Taken>(&tag)?.iter().map(shown).collect();
+        }
+        self.store.outcomes_of::<Recorded>(&tag)?.iter().map(shown).collect()
+    }
+
+    /// Bank: the name under which an application of its own is kept, and told: a hash under a key of this node, so that nobody
+    /// else finds a number behind it.
+    fn name_here(&self, application: &str) -> Digest {
+        self.outcome_name(self.me(), &application_digest(application))
+    }
+
+    /// What is told of an application. The platform is told which one where a consent to it rests on that, and knows it from
+    /// there; what was told under the digest of its number stays under that.
+    fn reported(&self, platform: &str, recorded: &Recorded) -> Reported {
+        let Recorded { latest, told, .. } = recorded;
+        let digest = application_digest(&latest.application);
+        let application = match told {
+            Some(told) => told.application.unwrap_or(digest),
+            None => self.name_here(&latest.application),
+        };
+        let named = Some(digest).filter(|digest| self.register.is_named(&latest.subject, platform, digest));
+        Reported { application, subject: latest.subject.clone(), named, coded: recorded.coded() }
+    }
+
+    /// Bank: what is recorded of an application by the name under which it was told.
+    fn recorded_under(&self, application: &Digest) -> Result<Option<(Digest, Recorded)>, Failure> {
+        for name in [*application, self.outcome_name(self.me(), application)] {
+            if let Some(recorded) = self.store.outcome(&name)? {
+                return Ok(Some((name, recorded)));
+            }
+        }
+        Ok(None)
     }
 
     /// Keyed hash of an application, by which the store finds its outcome.
@@ -383,6 +437,10 @@ impl Engine {
         let key = self.keys.storage().derive("outcome", &[bank.as_bytes(), application.as_bytes()]);
         Digest(*key.expose())
     }
+}
+
+fn shown(outcome: &impl Serialize) -> Result<Value, Failure> {
+    serde_json::to_value(outcome).map_err(failure::internal)
 }
 
 /// What telling outcomes asks of consents.
@@ -415,23 +473,21 @@ impl Recorded {
     /// Whether the platform knows less than this bank, of whose reports some were lost.
     fn is_due(&self, lost: &BTreeSet<String>) -> bool {
         let known = |told: &Told| told.refused.is_none() && !lost.contains(&told.report);
-        self.told.as_ref().is_none_or(|told| !known(told) || told.coded != self.reported().coded)
+        self.told.as_ref().is_none_or(|told| !known(told) || told.coded != self.coded())
     }
 
-    fn reported(&self) -> Reported {
+    fn coded(&self) -> Coded {
         let month = |day: Day| {
             let text = day.to_string();
             let number = |part: &str| part.parse::<u16>().unwrap_or(0);
             number(&text[..4]).saturating_sub(2000).saturating_mul(12).saturating_add(number(&text[5..7])).max(1)
         };
-        let coded = self.latest.loan.as_ref().map_or_else(Coded::default, |loan| Coded {
+        self.latest.loan.as_ref().map_or_else(Coded::default, |loan| Coded {
             amount: amount_band(loan.amount),
             rate: rate_band(loan.rate),
             start: month(loan.start),
             state: loan.state.code(),
-        });
-        let application = application_digest(&self.latest.application);
-        Reported { application, subject: self.latest.subject.clone(), coded }
+        })
     }
 }
 

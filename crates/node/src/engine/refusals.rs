@@ -5,9 +5,9 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use super::{Engine, book};
+use super::{Engine, book, go_on};
 use crate::config::check_name;
-use crate::failure::Failure;
+use crate::failure::{Failure, Fatal};
 
 /// How long refusals are counted before the log tells of them.
 const WINDOW: Duration = Duration::from_secs(60);
@@ -61,20 +61,20 @@ impl Engine {
         address: &str,
         claimed: Option<String>,
         why: &str,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), Fatal> {
         let claimed = claimed.filter(|name| check_name(name).is_ok());
         if self.refusals.note((claimed.clone(), "connection"), why, Instant::now()) {
             tracing::warn!(address, claimed, reason = why, "connection refused");
-            self.log_refusal(claimed.as_deref(), "connection", why, 1)?;
+            go_on("a refusal was not logged", self.log_refusal(claimed.as_deref(), "connection", why, 1))?;
         }
         Ok(())
     }
 
     /// A peer sent something that it has not signed for, or that is not of the form of a message.
-    pub(super) fn message_refused(&mut self, peer: &str, why: &str) -> Result<(), Failure> {
+    pub(super) fn message_refused(&mut self, peer: &str, why: &str) -> Result<(), Fatal> {
         if self.refusals.note((Some(peer.into()), "message"), why, Instant::now()) {
             tracing::warn!(peer, reason = why, "message refused");
-            self.log_refusal(Some(peer), "message", why, 1)?;
+            go_on("a refusal was not logged", self.log_refusal(Some(peer), "message", why, 1))?;
         }
         Ok(())
     }

@@ -92,6 +92,7 @@ impl Engine {
         let own = self.store.result(session, "own")?.map(parse).transpose()?;
         let half = self.store.result(session, "half")?.map(parse).transpose()?;
         let diversity = self.store.result(session, "label-diversity")?.map(parse).transpose()?;
+        let unread = if record.ended() { self.unread_rows(session)? } else { None };
         let input = self.store.result(session, "input")?.map(parse).transpose()?.unwrap_or_default();
         Ok(json!({
             "session": session,
@@ -104,6 +105,7 @@ impl Engine {
             "own": own,
             "half": half,
             "label_diversity": diversity,
+            "unread_rows": unread,
             "titles": self.titles()?,
         }))
     }

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tally_crypto::transcript::{Digest, commit};
 use tally_model::{Fitted, Scorecard, Scoring as _};
-use tally_policy::{Cleared, Form, Purpose, State};
+use tally_policy::{Cleared, Condition, Form, Purpose, Question};
+use tally_protocol::kind::MessageKind;
 use tally_protocol::scoring::{
     MOST_REQUESTS, PointsLost, ScoreOutcome, ScoreRequest, ScoreRequests, ScoreResponse, ScoreResponses,
 };
@@ -18,12 +19,12 @@ use super::calls::{Asked, Served};
 use super::clearance::Application;
 use super::group::Outward;
 use super::monitor::Seen;
-use super::serving::Side;
+use super::serving::{Model, Side};
 use super::step::Step;
 use super::{Engine, book, now};
 use crate::control::{Reply, ScoreOrder};
 use crate::failure::{self, Failure};
-use crate::store::ModelState;
+use crate::store::{ModelState, Record};
 
 /// A score that waits for the platform's answer.
 pub(super) struct Waiting {
@@ -42,6 +43,9 @@ pub(super) struct Held {
     /// Codes of the bank's own fields, in contract order.
     pub(super) own: Vec<u16>,
     reasons: usize,
+    /// Why the bank asked; not kept of scores from before this was compared with consents.
+    #[serde(default)]
+    purpose: Option<Purpose>,
     /// What monitoring needs.
     #[serde(default)]
     pub(super) seen: Seen,
@@ -50,6 +54,10 @@ pub(super) struct Held {
     /// The call of the scoring service that it answers.
     #[serde(default)]
     pub(super) asked: Option<Asked>,
+}
+
+impl Record for Held {
+    const TYPE: &'static str = "score-held";
 }
 
 impl Held {
@@ -71,6 +79,10 @@ pub(super) struct Given {
     /// Codes of the platform's fields, in contract order; for monitoring.
     #[serde(default)]
     pub(super) codes: Vec<u16>,
+}
+
+impl Record for Given {
+    const TYPE: &'static str = "score-given";
 }
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -96,25 +108,28 @@ impl Engine {
                 .coded("peer-unreachable"));
         }
         let random: [u8; 16] = super::random_bytes()?;
+        let (id, seen) = (self.canonical(&order.id)?, Seen::of(&order));
+        // The platform needs the application's name where a consent rests on it, and knows it from there.
+        let named = |application: &Digest| self.register.is_named(&id, self.me(), application);
         let request = ScoreRequest {
             request: hex::encode(random),
             session: session.clone(),
             model: model.digest,
-            subject: self.canonical(&order.id)?,
+            subject: id.clone(),
             purpose: order.purpose,
-            application: order.application.as_deref().map(tally_policy::application_digest),
+            application: seen.application().filter(named),
             consent: served.and_then(|served| served.consent),
         };
         let applicant = commit("applicant", &random, request.subject.as_bytes());
         let subject = request.subject.clone();
         let caller = served.map(|served| served.caller);
-        let seen = Seen::of(&order);
         let mut held = Held {
             session: session.clone(),
             subject,
             entry: 0,
             own,
             reasons: order.reasons,
+            purpose: Some(order.purpose),
             seen,
             result: None,
             asked: served.map(Served::asked),
@@ -141,7 +156,9 @@ impl Engine {
         for ((platform, session), requests) in self.group.asked() {
             for part in requests.chunks(MOST_REQUESTS) {
                 let body = ScoreRequests(part.to_vec()).encode();
-                self.step(|engine, step| engine.write(step, &platform, &session, "score-request", "score", body))?;
+                self.step(|engine, step| {
+                    engine.write(step, &platform, &session, MessageKind::ScoreRequest, "score", body)
+                })?;
             }
         }
         Ok(())
@@ -160,7 +177,7 @@ impl Engine {
             .ok_or_else(|| failure::refused(format!("{peer} sent something that is no list of score requests")))?;
         let responses = requests.into_iter().map(|request| self.score_request(step, peer, request));
         let body = ScoreResponses(responses.collect::<Result<_, _>>()?).encode();
-        self.write(step, peer, session, "score-response", "score", body)
+        self.write(step, peer, session, MessageKind::ScoreResponse, "score", body)
     }
 
     fn score_request(&mut self, step: &mut Step, peer: &str, request: ScoreRequest) -> Result<ScoreResponse, Failure> {
@@ -180,11 +197,7 @@ impl Engine {
             return refuse("unknown-model", "this model was not released here, or is not fit to serve".into());
         };
         let contract = Arc::clone(&model.contract);
-        // A scorecard's points tell of no field by itself; of trees the codes travel.
-        let form = match &model.fitted {
-            Fitted::Scorecard(_) | Fitted::Statistics(_) => Form::Sealed,
-            Fitted::Trees(_) => Form::Binned,
-        };
+        let form = form_of(&model.fitted);
         if self.find_model(Some(&request.session))?.state == ModelState::Retired {
             return refuse("model-retired", "the platform has retired this model".into());
         }
@@ -272,6 +285,8 @@ impl Engine {
     ) -> Result<(), Failure> {
         let ScoreResponses(responses) = ScoreResponses::decode(body)
             .ok_or_else(|| failure::refused(format!("{peer} sent something that is no list of score responses")))?;
+        // All of them before any: what is refused leaves everyone waiting.
+        responses.iter().try_for_each(|response| self.check_asked(peer, session, &response.request))?;
         responses.into_iter().try_for_each(|response| self.score_response(step, peer, session, &response))
     }
 
@@ -293,7 +308,7 @@ impl Engine {
                 None => return Ok(()),
             },
         };
-        let answer = self.complete(&held, &response.request, &response.outcome);
+        let answer = self.complete(&held, &response.request, &response.outcome, None);
         if let (Ok(result), Some(consent)) = (&answer, consent_of(&response.outcome)) {
             held.result = Some(result.clone());
             held.seen = held.seen.and(&response.outcome);
@@ -303,8 +318,25 @@ impl Engine {
             Some(asked) => self.answer_call(&response.request, &held, asked, answer, entry)?,
             None => answer,
         };
-        self.group.hold_all(reply.map(|reply| Outward::Reply(reply, answer)));
+        if let Some(reply) = reply {
+            step.reply(reply, answer);
+        }
         Ok(())
+    }
+
+    /// Whether it was this peer, in this session, that was asked; what nobody waits for any more passes, and comes to nothing.
+    fn check_asked(&self, peer: &str, session: &str, request: &str) -> Result<(), Failure> {
+        let waiting = self.waiting_scores.get(request).map(|waiting| waiting.held.session.clone());
+        let asked = match waiting {
+            Some(session) => Some(session),
+            None => self.late_call(request)?.map(|held| held.session),
+        };
+        let Some(asked) = asked else { return Ok(()) };
+        let platform = self.models.get(&asked).and_then(|model| model.contract.terms().platform());
+        if asked == session && platform.is_none_or(|platform| platform.name == peer) {
+            return Ok(());
+        }
+        Err(failure::refused(format!("{peer} answered in session {session} what it was not asked there")))
     }
 
     /// A score that comes late is found by the opening of its request, which may have reached the end of its life meanwhile.
@@ -317,21 +349,58 @@ impl Engine {
         self.store.put_opening(held.entry, &self.subject_tag(&held.subject), &salt, &held.subject)
     }
 
-    /// The consent that the platform names must be in force here too: neither node alone can let data through.
-    fn check_consent(&self, consent: &Digest, subject: &str) -> Result<(), Failure> {
-        let state = self.register.state(consent, now());
-        if state == Some(State::Active) && self.register.subject(consent) == Some(subject) {
-            return Ok(());
-        }
-        let code = state.map_or("no-consent".into(), |state| state.to_string());
-        let text = format!(
-            "no score ({code}): the platform answered under a consent that is not in force here: import the consents anew"
-        );
-        Err(failure::refused(text).coded(&code))
+    /// The consent that the platform names must allow it here too, by the very question that the platform asks: neither node
+    /// alone can let data through. What was told `before` under a consent may be told again under that one, used up or not.
+    fn check_consent(
+        &self,
+        model: &Model,
+        held: &Held,
+        consent: Digest,
+        before: Option<Digest>,
+    ) -> Result<(), Failure> {
+        let terms = model.contract.terms();
+        let fields = self.fields_read(terms);
+        let question = Question {
+            application: held.seen.application(),
+            consent: Some(consent),
+            as_of: self.day_of_data(terms),
+            ..self.question(terms, self.me(), &fields, form_of(&model.fitted), now())?
+        };
+        // Uses are counted, and kept apart, where the answer is given.
+        let clearance = self.clearance_under(&terms.list)?.without_use();
+        let allows = |purpose| {
+            let question = Question { purpose, ..question.clone() };
+            match before {
+                None => clearance.subject(&held.subject, &question).map(drop),
+                Some(before) if before == consent => {
+                    clearance.again(&held.subject, &question).map(drop).ok_or(Condition::NoConsent)
+                }
+                Some(_) => Err(Condition::NoConsent),
+            }
+        };
+        let allowed = match held.purpose {
+            Some(purpose) => allows(purpose),
+            None => Purpose::ALL.into_iter().map(allows).reduce(Result::or).unwrap_or(Err(Condition::NoConsent)),
+        };
+        allowed.map_err(|condition| {
+            let code = condition.code();
+            let text = format!(
+                "no score ({code}): the platform answered under a consent that does not allow it by this node's register \
+                 ({condition}): import the consents anew"
+            );
+            failure::refused(text).coded(code)
+        })
     }
 
     /// Bank: the score that the platform's part completes.
-    pub(super) fn complete(&self, held: &Held, request: &str, outcome: &ScoreOutcome) -> Result<Value, Failure> {
+    /// `before` is the consent under which it was told already, if it was.
+    pub(super) fn complete(
+        &self,
+        held: &Held,
+        request: &str,
+        outcome: &ScoreOutcome,
+        before: Option<Digest>,
+    ) -> Result<Value, Failure> {
         let gone =
             || failure::refused("no score (unknown-model): the model went out of use meanwhile").coded("unknown-model");
         let model = self.models.get(&held.session).ok_or_else(gone)?;
@@ -339,7 +408,7 @@ impl Engine {
         let own = terms.fields_of(Holder::Banks).map(|field| field.name.as_str());
         let strange = || failure::refused("the platform answered for another kind of model");
         if let Some(consent) = consent_of(outcome) {
-            self.check_consent(&consent, &held.subject)?;
+            self.check_consent(model, held, consent, before)?;
         }
         let (score, probability, parts, mut lost, withheld) = match (&model.fitted, outcome) {
             (_, ScoreOutcome::Refused { code, reason }) => {
@@ -408,6 +477,15 @@ impl Engine {
                 self.group.hold(Outward::Reply(waiting.reply, Err(failure::retry(text).coded("timeout"))));
             }
         }
+    }
+}
+
+/// The form in which an answer tells of the platform's fields: a scorecard's points tell of no field by itself, of trees the
+/// codes travel.
+fn form_of(fitted: &Fitted) -> Form {
+    match fitted {
+        Fitted::Scorecard(_) | Fitted::Statistics(_) => Form::Sealed,
+        Fitted::Trees(_) => Form::Binned,
     }
 }
 

@@ -8,14 +8,15 @@ use tally_crypto::seed::Seed;
 use tally_crypto::transcript::Digest;
 use tally_model::{Fitted, Table};
 use tally_policy::Cleared;
+use tally_protocol::kind::MessageKind;
 use tally_protocol::session::{
-    BankData, BankInput, BankSession, DisclosedBank, Fault, FromBank, FromPlatform, Output, PlatformData,
+    BankData, BankInput, BankSession, DisclosedBank, Fault, FromBank, FromPlatform, Output, PartyRole, PlatformData,
     PlatformInput, PlatformSession, SampleTerms, SealedContract, Stage, Stop,
 };
 
 use super::step::Step;
-use super::{Engine, book, now, unless_fatal};
-use crate::failure::{self, Failure};
+use super::{Engine, book, go_on, now};
+use crate::failure::{self, Failure, Fatal, unless_fatal};
 use crate::store::SessionRecord;
 
 /// The machine of a running session.
@@ -40,6 +41,12 @@ enum Input {
         identifiers: Vec<String>,
     },
 }
+
+/// Name of the number of rows that a bank holds and could not read, among the results of a session.
+pub(super) const UNREAD_ROWS: &str = "unread-rows";
+
+/// Characters of a reason to stop that are kept and passed on.
+const REASON_CHARS: usize = 1000;
 
 /// What a machine asks, whichever machine it is.
 enum Request {
@@ -71,11 +78,12 @@ impl Engine {
         body: &[u8],
     ) -> Result<(), Failure> {
         let record = self.known_session(session)?;
+        let sender = if self.is_platform() { PartyRole::Bank } else { PartyRole::Platform };
+        if self.contract_of(&record)?.terms().party(from).is_none_or(|party| party.role != sender) {
+            return Err(failure::refused(format!("{from} is no party of session {session} that this node hears from")));
+        }
         if record.ended() {
             return Ok(());
-        }
-        if self.contract_of(&record)?.terms().party(from).is_none() {
-            return Err(failure::refused(format!("{from} is no party of session {session}")));
         }
         if record.stage < Stage::Approved {
             return self.stopped_early(step, record, from, body);
@@ -127,7 +135,7 @@ impl Engine {
     }
 
     /// Banks that a session has waited for too long are left behind, or named as the reason to stop.
-    pub(super) fn lose_patience(&mut self) -> Result<(), Failure> {
+    pub(super) fn lose_patience(&mut self) -> Result<(), Fatal> {
         let over: Vec<_> = self
             .patience
             .iter()
@@ -136,10 +144,14 @@ impl Engine {
             .collect();
         for session in over {
             self.patience.remove(&session);
-            let Some(record) = self.store.session(&session)?.filter(|record| !record.ended()) else { continue };
-            self.step(|engine, step| engine.apply(step, record, Input::PatienceOver))?;
+            go_on("a session was not taken further", self.go_on_without(&session))?;
         }
         Ok(())
+    }
+
+    fn go_on_without(&mut self, session: &str) -> Result<(), Failure> {
+        let Some(record) = self.store.session(session)?.filter(|record| !record.ended()) else { return Ok(()) };
+        self.step(|engine, step| engine.apply(step, record, Input::PatienceOver))
     }
 
     fn apply(&mut self, step: &mut Step, record: SessionRecord, input: Input) -> Result<(), Failure> {
@@ -204,7 +216,9 @@ impl Engine {
         let mut table = None;
         for request in requests {
             match request {
-                Request::Send { to, form, body } => self.write(step, &to, &session, "session", form, body)?,
+                Request::Send { to, form, body } => {
+                    self.write(step, &to, &session, MessageKind::Session, form, body)?
+                }
                 Request::Other(Output::Record(fact)) => {
                     step.record(Some(&session), &me, book::fact(&fact));
                 }
@@ -213,6 +227,10 @@ impl Engine {
                 }
                 Request::Other(Output::Evidence { round, transcript }) => {
                     self.store.put_result(&session, &format!("transcript-{round}"), &transcript)?;
+                }
+                // Kept in every session, and in no log: others see that grow.
+                Request::Other(Output::Unread(rows)) => {
+                    self.store.put_result(&session, UNREAD_ROWS, rows.to_string().as_bytes())?;
                 }
                 // Of statistics the bank keeps nothing of its own.
                 Request::Other(Output::Table(_)) if self.contract_of(&record)?.terms().is_statistics() => {}
@@ -259,6 +277,9 @@ impl Engine {
         fault: Fault,
         tell: bool,
     ) -> Result<(), Failure> {
+        // What a peer gives as the reason is its own text: as much of it as people read.
+        let short = |text: &str| text.chars().take(REASON_CHARS).collect::<String>();
+        let fault = Fault { culprit: short(&fault.culprit), reason: short(&fault.reason) };
         let stop = Stop::from(fault.clone());
         if tell {
             let contract = self.contract_of(&record)?;
@@ -266,11 +287,11 @@ impl Engine {
             if self.is_platform() {
                 let body = FromPlatform::Aborted(stop).encode();
                 for bank in contract.terms().banks() {
-                    self.write(step, &bank.name, &record.session, "session", "control", body.clone())?;
+                    self.write(step, &bank.name, &record.session, MessageKind::Session, "control", body.clone())?;
                 }
             } else if let Some(platform) = contract.terms().platform().filter(|platform| platform.name != me) {
                 let body = FromBank::Aborted(stop).encode();
-                self.write(step, &platform.name, &record.session, "session", "control", body)?;
+                self.write(step, &platform.name, &record.session, MessageKind::Session, "control", body)?;
             }
         }
         record.reason = Some(fault.to_string());
@@ -284,6 +305,14 @@ impl Engine {
     fn forget(&mut self, session: &str) -> Result<(), Failure> {
         self.live.remove(session);
         self.patience.remove(session);
+        let unread = self.unread_rows(session)?.unwrap_or(0);
+        if unread > 0 {
+            tracing::warn!(
+                session,
+                unread,
+                "rows of the platform did not open or held no codes of the contract's fields"
+            );
+        }
         let kept = !self.is_platform() && self.config.retention.inputs_days > 0;
         if kept { Ok(()) } else { self.store.erase_session(session) }
     }
@@ -295,6 +324,12 @@ impl Engine {
         }
         let erased = || failure::data(format!("the secrets of session {} were erased when it ended", record.session));
         self.store.secret(&record.session)?.ok_or_else(erased)
+    }
+
+    /// Bank: rows of an ended session that it holds and could not read; nothing of a session that still runs.
+    pub(super) fn unread_rows(&self, session: &str) -> Result<Option<u64>, Failure> {
+        let kept = self.store.result(session, UNREAD_ROWS)?;
+        Ok(kept.and_then(|kept| std::str::from_utf8(&kept).ok()?.parse().ok()))
     }
 
     /// What this bank put into a session: its journal, run once more.
@@ -479,6 +514,7 @@ fn generalise<M>(output: Output<M>, encode: impl FnOnce(M) -> (&'static str, Vec
         }
         Output::Record(fact) => Request::Other(Output::Record(fact)),
         Output::Stage(stage) => Request::Other(Output::Stage(stage)),
+        Output::Unread(rows) => Request::Other(Output::Unread(rows)),
         Output::Table(table) => Request::Other(Output::Table(table)),
         Output::Model(fit) => Request::Other(Output::Model(fit)),
         Output::Attested(attestation) => Request::Other(Output::Attested(attestation)),

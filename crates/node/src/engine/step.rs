@@ -1,10 +1,12 @@
 //! One step: what belongs together happens together, or not at all.
 
+use serde_json::Value;
 use tally_audit::Body;
 use tally_policy::Counted;
 
 use super::group::Outward;
 use super::{Engine, now};
+use crate::control::Reply;
 use crate::failure::{self, Failure};
 use crate::store::Letter;
 
@@ -15,6 +17,7 @@ pub(super) struct Step {
     entries: Vec<PendingEntry>,
     first: u64,
     letters: Vec<Letter>,
+    replies: Vec<Outward>,
     /// Sessions whose machines were moved: they are rebuilt from their journals if the step fails.
     touched: Vec<String>,
     /// Uses that the register in memory has counted: taken back if the step fails.
@@ -51,6 +54,11 @@ impl Step {
         self.uses.extend(counted);
     }
 
+    /// Adds an answer to a command, which leaves once the step is durable, and not at all if it is undone.
+    pub(super) fn reply(&mut self, reply: Reply, answer: Result<Value, Failure>) {
+        self.replies.push(Outward::Reply(reply, answer));
+    }
+
     /// Adds a message that leaves once the step is durable.
     pub(super) fn post(&mut self, letter: Letter) {
         self.letters.push(letter);
@@ -69,6 +77,7 @@ impl Engine {
             entries: Vec::new(),
             first: self.ledger.next(),
             letters: Vec::new(),
+            replies: Vec::new(),
             touched: Vec::new(),
             uses: Vec::new(),
         };
@@ -76,7 +85,7 @@ impl Engine {
         match done {
             Ok(value) => {
                 self.group.count_step();
-                self.group.hold_all(step.letters.into_iter().map(Outward::Letter));
+                self.group.hold_all(step.letters.into_iter().map(Outward::Letter).chain(step.replies));
                 Ok(value)
             }
             Err(failure) => {

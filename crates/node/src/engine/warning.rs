@@ -24,10 +24,10 @@ use tally_policy::{Clearance, Day, Form, Purpose, Question};
 use tally_protocol::warning::{Outcome, Reading, Severity};
 
 use super::disputes::CaseState;
-use super::{Engine, now, unless_fatal};
+use super::{Engine, go_on, now};
 use crate::control::{WarningAction, WarningOrder};
-use crate::failure::{self, Failure};
-use crate::store::{StoredWarning, WarningState};
+use crate::failure::{self, Failure, Fatal, unless_fatal};
+use crate::store::{Record, StoredWarning, WarningState};
 
 /// Label under which operators sign what they do to a warning.
 pub(crate) const WARNING_LABEL: &str = "warning-action";
@@ -74,6 +74,10 @@ pub(super) struct Issued {
     dropped: Option<String>,
 }
 
+impl Record for Issued {
+    const TYPE: &'static str = "warning-issued";
+}
+
 /// Why a warning was called back, or did not leave: a value that it rests on was wrong.
 const CORRECTED: &str = "corrected";
 
@@ -114,7 +118,7 @@ impl Engine {
     }
 
     /// Runs on schedule, and sends what waits for banks that are here.
-    pub(super) fn tick_warnings(&mut self) -> Result<(), Failure> {
+    pub(super) fn tick_warnings(&mut self) -> Result<(), Fatal> {
         if self.config.warning.rules.is_some() && due(self.warnings.last_run, self.config.warning.every_hours, now()) {
             // A run that fails is tried again at the next hour of the schedule, not at the next tick.
             self.warnings.last_run = now();
@@ -123,7 +127,7 @@ impl Engine {
         let here = |bank: &&String| self.connected.contains_key(*bank);
         for bank in self.warnings.waiting.iter().filter(here).cloned().collect::<Vec<_>>() {
             self.warnings.waiting.remove(&bank);
-            self.deliver_warnings(&bank)?;
+            go_on("warnings were not delivered", self.deliver_warnings(&bank))?;
         }
         Ok(())
     }
@@ -132,7 +136,7 @@ impl Engine {
     pub(super) fn warn_after_import(&mut self, dataset: &str) -> Result<(), Failure> {
         let watched = self.config.warning.rules.is_some() && self.is_platform();
         if watched && self.approved_rules().is_ok_and(|rules| rules.dataset == dataset) {
-            return self.run_by_itself();
+            return Ok(self.run_by_itself()?);
         }
         Ok(())
     }
@@ -143,11 +147,11 @@ impl Engine {
             return Ok(());
         }
         self.look_for_waiting()?;
-        self.run_by_itself()
+        Ok(self.run_by_itself()?)
     }
 
     /// A run that nobody has asked for: what stands in its way is for the journal.
-    fn run_by_itself(&mut self) -> Result<(), Failure> {
+    fn run_by_itself(&mut self) -> Result<(), Fatal> {
         match unless_fatal(self.run_warnings())? {
             Ok(run) => tracing::info!(issued = %run["issued"], "looked for early warnings"),
             Err(failure) => tracing::warn!(%failure, "no early warnings"),

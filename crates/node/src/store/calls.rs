@@ -5,8 +5,9 @@ use serde::de::DeserializeOwned;
 use tally_crypto::transcript::Digest;
 
 use super::Store;
+use super::record::{Record, from_bytes, to_bytes};
 use super::records::{parse, text};
-use crate::failure::{self, Failure};
+use crate::failure::Failure;
 
 impl Store {
     pub(crate) fn put_token(&self, name: &str, record: &impl Serialize) -> Result<(), Failure> {
@@ -26,7 +27,7 @@ impl Store {
         body: &Digest,
         request: &str,
         expires: i64,
-        kept: &impl Serialize,
+        kept: &impl Record,
     ) -> Result<(), Failure> {
         let sealed = self.seal_call(request, kept)?;
         let statement = "INSERT OR REPLACE INTO call (key, body, request, expires, sealed) VALUES (?1, ?2, ?3, ?4, ?5)";
@@ -34,18 +35,14 @@ impl Store {
     }
 
     /// Puts the answer to what is kept under a key.
-    pub(crate) fn answer_call(&self, key: &Digest, request: &str, kept: &impl Serialize) -> Result<(), Failure> {
+    pub(crate) fn answer_call(&self, key: &Digest, request: &str, kept: &impl Record) -> Result<(), Failure> {
         let sealed = self.seal_call(request, kept)?;
         let statement = "UPDATE call SET sealed = ?3 WHERE key = ?1 AND request = ?2";
         self.execute(statement, (key.as_bytes(), request, sealed)).map(drop)
     }
 
     /// Body, request and what is kept under a key that has not expired.
-    pub(crate) fn call<T: DeserializeOwned>(
-        &self,
-        key: &Digest,
-        now: i64,
-    ) -> Result<Option<(Digest, String, T)>, Failure> {
+    pub(crate) fn call<T: Record>(&self, key: &Digest, now: i64) -> Result<Option<(Digest, String, T)>, Failure> {
         let statement = "SELECT body, request, sealed FROM call WHERE key = ?1 AND expires > ?2";
         let row = self.rows(statement, (key.as_bytes(), now), |row| {
             Ok((Digest(row.get(0)?), row.get::<_, String>(1)?, row.get::<_, Vec<u8>>(2)?))
@@ -58,7 +55,7 @@ impl Store {
     }
 
     /// What is kept for a request to the platform.
-    pub(crate) fn call_of<T: DeserializeOwned>(&self, request: &str) -> Result<Option<T>, Failure> {
+    pub(crate) fn call_of<T: Record>(&self, request: &str) -> Result<Option<T>, Failure> {
         let sealed: Option<Vec<u8>> = self.column("SELECT sealed FROM call WHERE request = ?1", [request])?.pop();
         sealed.map(|sealed| self.open_call(request, &sealed)).transpose()
     }
@@ -73,11 +70,11 @@ impl Store {
         self.execute("DELETE FROM call WHERE expires <= ?1", [now]).map(drop)
     }
 
-    fn seal_call(&self, request: &str, kept: &impl Serialize) -> Result<Vec<u8>, Failure> {
-        self.vault.seal("call", request, &serde_json::to_vec(kept).map_err(failure::internal)?)
+    fn seal_call(&self, request: &str, kept: &impl Record) -> Result<Vec<u8>, Failure> {
+        self.vault.seal("call", request, &to_bytes(kept)?)
     }
 
-    fn open_call<T: DeserializeOwned>(&self, request: &str, sealed: &[u8]) -> Result<T, Failure> {
-        serde_json::from_slice(&self.vault.open("call", request, sealed)?).map_err(failure::internal)
+    fn open_call<T: Record>(&self, request: &str, sealed: &[u8]) -> Result<T, Failure> {
+        from_bytes("call", &self.vault.open("call", request, sealed)?)
     }
 }

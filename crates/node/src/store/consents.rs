@@ -36,7 +36,7 @@ impl Store {
         let vault = &self.vault;
         let open = |(number, digest, sealed): (u64, [u8; 32], Vec<u8>)| {
             let kept = vault.open("consent", &Digest(digest).to_string(), &sealed)?;
-            Ok((number, postcard::from_bytes(&kept).map_err(failure::internal)?))
+            Ok((number, postcard::from_bytes(&kept).map_err(failure::record)?))
         };
         rows.into_par_iter().map(open).collect()
     }
@@ -47,7 +47,7 @@ impl Store {
         let row = self.rows(statement, [digest.as_bytes()], |row| Ok((row.get(0)?, row.get::<_, Vec<u8>>(1)?)))?.pop();
         let Some((entry, sealed)) = row else { return Ok(None) };
         let kept = self.vault.open("consent", &digest.to_string(), &sealed)?;
-        Ok(Some((entry, postcard::from_bytes(&kept).map_err(failure::internal)?)))
+        Ok(Some((entry, postcard::from_bytes(&kept).map_err(failure::record)?)))
     }
 
     /// The consents that a log entry covers, in order.
@@ -70,7 +70,7 @@ impl Store {
         })?;
         let open = |(digest, sealed): ([u8; 32], Vec<u8>)| {
             let document = self.vault.open("consent_event", &Digest(digest).to_string(), &sealed)?;
-            String::from_utf8(document).map_err(failure::internal)
+            String::from_utf8(document).map_err(failure::record)
         };
         rows.into_iter().map(open).collect()
     }

@@ -40,7 +40,7 @@ impl Store {
         let rows = self.rows(statement, [grantee, dataset], |row| Ok((row.get(0)?, row.get::<_, Vec<u8>>(1)?)))?;
         let open = |(session, sealed): (String, Vec<u8>)| {
             let bytes = self.vault.open("disclosure", &format!("{session}/{grantee}"), &sealed)?;
-            serde_json::from_slice(&bytes).map_err(failure::internal)
+            serde_json::from_slice(&bytes).map_err(failure::record)
         };
         rows.into_iter().map(open).collect()
     }

@@ -11,6 +11,7 @@ mod letters;
 mod migrations;
 mod operators;
 mod outcomes;
+mod record;
 mod records;
 mod secrets;
 mod subjects;
@@ -23,6 +24,7 @@ mod witness;
 pub(crate) use disclosures::Disclosed;
 pub(crate) use letters::Letter;
 pub(crate) use operators::Operator;
+pub(crate) use record::Record;
 pub(crate) use records::OperatorRole;
 pub(crate) use records::{DatasetInfo, ModelChange, ModelRecord, ModelState, SessionRecord};
 pub(crate) use vault::Vault;
@@ -206,5 +208,5 @@ fn write_failed(error: rusqlite::Error) -> Failure {
 }
 
 fn read_failed(error: rusqlite::Error) -> Failure {
-    failure::internal(format!("the store cannot be read: {error}"))
+    failure::unread(format!("the store cannot be read ({error}): check the disk"))
 }

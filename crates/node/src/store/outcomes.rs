@@ -2,13 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use tally_crypto::transcript::Digest;
 
 use super::Store;
+use super::record::{Record, from_bytes, to_bytes};
 use super::records::text;
-use crate::failure::{self, Failure};
+use crate::failure::Failure;
 
 impl Store {
     /// Keeps an outcome under the keyed hash of its application; `tag` is that of the enterprise, `consent` what a platform
@@ -18,28 +17,27 @@ impl Store {
         name: &Digest,
         tag: &Digest,
         consent: &Digest,
-        outcome: &impl Serialize,
+        outcome: &impl Record,
     ) -> Result<(), Failure> {
-        let bytes = serde_json::to_vec(outcome).map_err(failure::internal)?;
-        let sealed = self.vault.seal("outcome", &name.to_string(), &bytes)?;
+        let sealed = self.vault.seal("outcome", &name.to_string(), &to_bytes(outcome)?)?;
         let statement = "INSERT INTO outcome (name, subject, consent, sealed) VALUES (?1, ?2, ?3, ?4)
             ON CONFLICT (name) DO UPDATE SET subject = ?2, consent = ?3, sealed = ?4";
         self.execute(statement, (name.as_bytes(), tag.as_bytes(), consent.as_bytes(), sealed)).map(drop)
     }
 
     /// The outcome of an application.
-    pub(crate) fn outcome<T: DeserializeOwned>(&self, name: &Digest) -> Result<Option<T>, Failure> {
+    pub(crate) fn outcome<T: Record>(&self, name: &Digest) -> Result<Option<T>, Failure> {
         let found = self.outcomes_where("name = ?1", [name.as_bytes()])?;
         Ok(found.into_iter().next())
     }
 
     /// All outcomes, in the order in which their applications came.
-    pub(crate) fn outcomes<T: DeserializeOwned>(&self) -> Result<Vec<T>, Failure> {
+    pub(crate) fn outcomes<T: Record>(&self) -> Result<Vec<T>, Failure> {
         self.outcomes_where("1", [])
     }
 
     /// The outcomes of an enterprise.
-    pub(crate) fn outcomes_of<T: DeserializeOwned>(&self, tag: &Digest) -> Result<Vec<T>, Failure> {
+    pub(crate) fn outcomes_of<T: Record>(&self, tag: &Digest) -> Result<Vec<T>, Failure> {
         self.outcomes_where("subject = ?1", [tag.as_bytes()])
     }
 
@@ -69,16 +67,12 @@ impl Store {
         Ok(self.column(statement, [text(requests)?])?.into_iter().collect())
     }
 
-    fn outcomes_where<T: DeserializeOwned>(
-        &self,
-        condition: &str,
-        values: impl rusqlite::Params,
-    ) -> Result<Vec<T>, Failure> {
+    fn outcomes_where<T: Record>(&self, condition: &str, values: impl rusqlite::Params) -> Result<Vec<T>, Failure> {
         let statement = format!("SELECT name, sealed FROM outcome WHERE {condition} ORDER BY rowid");
         let rows = self.rows(&statement, values, |row| Ok((Digest(row.get(0)?), row.get::<_, Vec<u8>>(1)?)))?;
         let open = |(name, sealed): (Digest, Vec<u8>)| {
             let outcome = self.vault.open("outcome", &name.to_string(), &sealed)?;
-            serde_json::from_slice(&outcome).map_err(failure::internal)
+            from_bytes("outcome", &outcome)
         };
         rows.into_iter().map(open).collect()
     }

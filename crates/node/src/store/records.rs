@@ -200,7 +200,7 @@ impl Store {
         let sealed = sealed.ok_or_else(|| {
             failure::data(format!("data set `{name}` is not here: import it with `tallystick dataset import`"))
         })?;
-        postcard::from_bytes(&self.vault.open("dataset", name, &sealed)?).map_err(failure::internal)
+        postcard::from_bytes(&self.vault.open("dataset", name, &sealed)?).map_err(failure::record)
     }
 
     /// Sets of banks over which sums of this version of the data were released, each with its session.
@@ -292,5 +292,5 @@ pub(super) fn text(value: &impl Serialize) -> Result<String, Failure> {
 
 pub(super) fn parse<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, Failure> {
     serde_json::from_str(text)
-        .map_err(|error| failure::internal(format!("the store holds a record of another version: {error}")))
+        .map_err(|error| failure::record(format!("the store holds a record of another version: {error}")))
 }

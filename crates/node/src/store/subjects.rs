@@ -1,11 +1,10 @@
 //! What the store keeps about single enterprises: scores given, objections, and certificates of what was deleted.
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use tally_crypto::sign::Envelope;
 use tally_crypto::transcript::Digest;
 
 use super::Store;
+use super::record::{Record, from_bytes, to_bytes};
 use super::records::{parse, text};
 use crate::failure::{self, Failure};
 
@@ -16,36 +15,34 @@ impl Store {
         entry: u64,
         request: &str,
         consent: &Digest,
-        kept: &impl Serialize,
+        kept: &impl Record,
     ) -> Result<(), Failure> {
-        let bytes = serde_json::to_vec(kept).map_err(failure::internal)?;
-        let sealed = self.vault.seal("score", request, &bytes)?;
+        let sealed = self.vault.seal("score", request, &to_bytes(kept)?)?;
         let statement = "INSERT OR REPLACE INTO score (entry, request, consent, sealed) VALUES (?1, ?2, ?3, ?4)";
         self.execute(statement, (entry, request, consent.as_bytes(), sealed)).map(drop)
     }
 
     /// Scores of an enterprise, by its keyed hash: request, consent, and what was kept.
-    pub(crate) fn scores_of<T: DeserializeOwned>(&self, tag: &Digest) -> Result<Vec<(String, Digest, T)>, Failure> {
+    pub(crate) fn scores_of<T: Record>(&self, tag: &Digest) -> Result<Vec<(String, Digest, T)>, Failure> {
         let statement = "SELECT request, consent, score.sealed FROM opening JOIN score USING (entry) WHERE subject = ?1 ORDER BY entry";
         let rows = self.rows(statement, [tag.as_bytes()], |row| {
             Ok((row.get::<_, String>(0)?, row.get::<_, [u8; 32]>(1)?, row.get::<_, Vec<u8>>(2)?))
         })?;
         let open = |(request, consent, sealed): (String, [u8; 32], Vec<u8>)| {
             let kept = self.vault.open("score", &request, &sealed)?;
-            Ok((request, Digest(consent), serde_json::from_slice(&kept).map_err(failure::internal)?))
+            Ok((request, Digest(consent), from_bytes("score", &kept)?))
         };
         rows.into_iter().map(open).collect()
     }
 
     /// All scores, in order: request and what was kept.
-    pub(crate) fn scores<T: DeserializeOwned>(&self) -> Result<Vec<(String, T)>, Failure> {
+    pub(crate) fn scores<T: Record>(&self) -> Result<Vec<(String, T)>, Failure> {
         let rows = self.rows("SELECT request, sealed FROM score ORDER BY entry", [], |row| {
             Ok((row.get::<_, String>(0)?, row.get::<_, Vec<u8>>(1)?))
         })?;
         let open = |(request, sealed): (String, Vec<u8>)| {
             let kept = self.vault.open("score", &request, &sealed)?;
-            let kept = serde_json::from_slice(&kept).map_err(failure::internal)?;
-            Ok((request, kept))
+            Ok((request, from_bytes("score", &kept)?))
         };
         rows.into_iter().map(open).collect()
     }
@@ -81,8 +78,8 @@ impl Store {
         let open = |(entry, sealed): (u64, Vec<u8>)| {
             let opening = self.vault.open("opening", &entry.to_string(), &sealed)?;
             let (salt, value) =
-                opening.split_first_chunk().ok_or_else(|| failure::internal("an opening is too short"))?;
-            Ok((entry, *salt, String::from_utf8(value.to_vec()).map_err(failure::internal)?))
+                opening.split_first_chunk().ok_or_else(|| failure::record("an opening is too short"))?;
+            Ok((entry, *salt, String::from_utf8(value.to_vec()).map_err(failure::record)?))
         };
         rows.into_iter().map(open).collect()
     }
@@ -100,21 +97,20 @@ impl Store {
     }
 
     /// Keeps a case under its number; `tag` is the keyed hash of the enterprise.
-    pub(crate) fn put_dispute(&self, number: u64, tag: &Digest, case: &impl Serialize) -> Result<(), Failure> {
-        let bytes = serde_json::to_vec(case).map_err(failure::internal)?;
-        let sealed = self.vault.seal("dispute", &number.to_string(), &bytes)?;
+    pub(crate) fn put_dispute(&self, number: u64, tag: &Digest, case: &impl Record) -> Result<(), Failure> {
+        let sealed = self.vault.seal("dispute", &number.to_string(), &to_bytes(case)?)?;
         let statement = "INSERT OR REPLACE INTO dispute (number, subject, sealed) VALUES (?1, ?2, ?3)";
         self.execute(statement, (number, tag.as_bytes(), sealed)).map(drop)
     }
 
     /// All cases, in order.
-    pub(crate) fn disputes<T: DeserializeOwned>(&self) -> Result<Vec<T>, Failure> {
+    pub(crate) fn disputes<T: Record>(&self) -> Result<Vec<T>, Failure> {
         let rows = self.rows("SELECT number, sealed FROM dispute ORDER BY number", [], |row| {
             Ok((row.get::<_, u64>(0)?, row.get::<_, Vec<u8>>(1)?))
         })?;
         let open = |(number, sealed): (u64, Vec<u8>)| {
             let case = self.vault.open("dispute", &number.to_string(), &sealed)?;
-            serde_json::from_slice(&case).map_err(failure::internal)
+            from_bytes("dispute", &case)
         };
         rows.into_iter().map(open).collect()
     }

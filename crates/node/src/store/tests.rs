@@ -31,7 +31,7 @@ fn calls_that_have_expired_are_found_without_reading_the_others() {
     let (_folder, store) = store();
     for expires in 0..4u8 {
         let key = Digest([expires; 32]);
-        store.put_call(&key, &key, &expires.to_string(), expires.into(), &()).unwrap();
+        store.put_call(&key, &key, &expires.to_string(), expires.into(), &0).unwrap();
     }
     store.forget_calls(1).unwrap();
     let left: Vec<i64> = store.column("SELECT expires FROM call ORDER BY expires", []).unwrap();
@@ -66,6 +66,24 @@ fn scores_are_found_by_the_openings_of_their_entries() {
         })
         .unwrap();
     assert!(plan.iter().all(|step| step.starts_with("SEARCH")), "{plan:?}");
+}
+
+impl Store {
+    /// What each table holds, as digests of its rows; of sealed values their beginning, which is drawn anew whenever one is written.
+    pub(crate) fn dump(&self) -> std::collections::BTreeMap<String, Vec<Digest>> {
+        let tables: Vec<String> =
+            self.column("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name", []).unwrap();
+        let rows = |table: &String| {
+            let names: Vec<String> = self.column("SELECT name FROM pragma_table_info(?1)", [table]).unwrap();
+            let value = |name: &String| {
+                format!("CASE typeof({name}) WHEN 'blob' THEN hex(substr({name}, 1, 64)) ELSE {name} END || '/'")
+            };
+            let row = names.iter().map(value).collect::<Vec<_>>().join(" || ");
+            let rows: Vec<Option<String>> = self.column(&format!("SELECT {row} FROM {table}"), []).unwrap();
+            rows.into_iter().map(|row| Digest::of_bytes(row.unwrap_or_default().as_bytes())).collect()
+        };
+        tables.iter().map(|table| (table.clone(), rows(table))).collect()
+    }
 }
 
 #[test]

@@ -23,9 +23,7 @@ impl Vault {
     /// Opens the value of the row `place` of `table`.
     pub(crate) fn open(&self, table: &str, place: &str, sealed: &[u8]) -> Result<Vec<u8>, Failure> {
         seal::open_at_rest(&self.key, &context(table, place), sealed).map_err(|_| {
-            failure::internal(format!(
-                "store: a row of table `{table}` does not open: restore the store from the backup"
-            ))
+            failure::unread(format!("store: a row of table `{table}` does not open: restore the store from the backup"))
         })
     }
 }

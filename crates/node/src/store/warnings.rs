@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use tally_crypto::transcript::Digest;
 
 use super::Store;
+use super::record::{Record, from_bytes, to_bytes};
 use super::records::{parse, text};
 use crate::failure::{self, Failure};
 
@@ -53,9 +54,8 @@ const COLUMNS: &str = "SELECT id, bank, rule, state, subject, consent, sealed FR
 
 impl Store {
     /// Keeps a warning, in the place of what was kept of it.
-    pub(crate) fn put_warning<T: Serialize>(&self, kept: &StoredWarning<T>) -> Result<(), Failure> {
-        let bytes = serde_json::to_vec(&kept.what).map_err(failure::internal)?;
-        let sealed = self.vault.seal("warning", &kept.id.to_string(), &bytes)?;
+    pub(crate) fn put_warning<T: Record>(&self, kept: &StoredWarning<T>) -> Result<(), Failure> {
+        let sealed = self.vault.seal("warning", &kept.id.to_string(), &to_bytes(&kept.what)?)?;
         let statement = "INSERT INTO warning (id, bank, rule, state, subject, consent, sealed) \
                          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (id) DO UPDATE \
                          SET state = excluded.state, consent = excluded.consent, sealed = excluded.sealed";
@@ -64,27 +64,27 @@ impl Store {
     }
 
     /// A warning by its name.
-    pub(crate) fn warning<T: DeserializeOwned>(&self, id: &Digest) -> Result<Option<StoredWarning<T>>, Failure> {
+    pub(crate) fn warning<T: Record>(&self, id: &Digest) -> Result<Option<StoredWarning<T>>, Failure> {
         Ok(self.warnings_where(&format!("{COLUMNS} WHERE id = ?1"), [id.as_bytes()])?.pop())
     }
 
     /// All warnings, the oldest first.
-    pub(crate) fn warnings<T: DeserializeOwned>(&self) -> Result<Vec<StoredWarning<T>>, Failure> {
+    pub(crate) fn warnings<T: Record>(&self) -> Result<Vec<StoredWarning<T>>, Failure> {
         self.warnings_where(&format!("{COLUMNS} ORDER BY rowid"), [])
     }
 
     /// Warnings that have not left for a bank, the oldest first.
-    pub(crate) fn pending_warnings<T: DeserializeOwned>(&self, bank: &str) -> Result<Vec<StoredWarning<T>>, Failure> {
+    pub(crate) fn pending_warnings<T: Record>(&self, bank: &str) -> Result<Vec<StoredWarning<T>>, Failure> {
         let statement = format!("{COLUMNS} WHERE state = ?1 AND bank = ?2 ORDER BY rowid");
         self.warnings_where(&statement, [text(&WarningState::Pending)?, bank.into()])
     }
 
     /// Warnings about an enterprise, by its keyed hash, the oldest first.
-    pub(crate) fn warnings_about<T: DeserializeOwned>(&self, tag: &Digest) -> Result<Vec<StoredWarning<T>>, Failure> {
+    pub(crate) fn warnings_about<T: Record>(&self, tag: &Digest) -> Result<Vec<StoredWarning<T>>, Failure> {
         self.warnings_where(&format!("{COLUMNS} WHERE subject = ?1 ORDER BY rowid"), [tag.as_bytes()])
     }
 
-    fn warnings_where<T: DeserializeOwned>(
+    fn warnings_where<T: Record>(
         &self,
         statement: &str,
         values: impl rusqlite::Params,
@@ -96,7 +96,7 @@ impl Store {
         })?;
         let open = |(id, bank, rule, state, subject, consent, sealed): (Digest, _, _, String, _, _, Vec<u8>)| {
             let what = self.vault.open("warning", &id.to_string(), &sealed)?;
-            let what = serde_json::from_slice(&what).map_err(failure::internal)?;
+            let what = from_bytes("warning", &what)?;
             Ok(StoredWarning { id, bank, rule, state: parse(&state)?, subject, consent, what })
         };
         rows.into_iter().map(open).collect()
@@ -149,7 +149,7 @@ impl Store {
         let sealed: Option<Vec<u8>> = self.column(statement, [source])?.pop();
         let open = |sealed: Vec<u8>| {
             let bytes = self.vault.open("warning_baseline", source, &sealed)?;
-            postcard::from_bytes(&bytes).map_err(failure::internal)
+            postcard::from_bytes(&bytes).map_err(failure::record)
         };
         sealed.map(open).transpose()
     }

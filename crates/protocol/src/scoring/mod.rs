@@ -8,12 +8,12 @@
 //! **Outputs.** Bank: score, probability and reason codes of each. Platform: nothing.
 //!
 //! **What each learns.** The platform: that this bank asks about these enterprises, for which purpose, and on which consent its
-//! caller relies, if on one. The bank: the platform's summed points of the applicant and, for each platform field, the points lost against its best bin, which
-//! are its reason codes; of boosted trees, whose parts do not add up, the bins of the fields that the trees split on. Raw
-//! values do not travel.
+//! caller relies, if on one; the application, where a consent names it. The bank: the platform's summed points of the applicant and, for each platform field, the points lost against its best bin, which
+//! are its reason codes; of boosted trees, whose parts do not add up, the bins of the fields that the trees split on; which of the
+//! fields are under an objection of the enterprise. Raw values do not travel.
 //!
 //! **Assumptions.** Semi-honest parties, an authenticated link; consent is checked and its use counted by the platform
-//! before it answers.
+//! before it answers, and the consent that it names is asked the same question by the bank before the answer counts.
 //!
 //! **Cost.** One round trip, about 150 bytes an applicant there and 200 back.
 //!
@@ -55,7 +55,8 @@ pub struct ScoreRequest {
     pub subject: String,
     /// Why the bank asks.
     pub purpose: Purpose,
-    /// The application that it asks for, by its [name](tally_policy::application_digest).
+    /// The application that it asks for, by its [digest](tally_policy::application_digest), where a consent to the bank names it; the
+    /// platform knows its number then, from the consent, and has no need of it otherwise.
     pub application: Option<Digest>,
     /// The consent that the bank's caller relies on: no score, and no use counted, under another one.
     pub consent: Option<Digest>,

@@ -271,6 +271,7 @@ impl BankSession {
         let Phase::Waiting(data) = std::mem::replace(&mut self.phase, Phase::Preparing) else {
             return Ok(Vec::new());
         };
+        self.check_cap(data.identifiers.len() as u64)?;
         let table = every_row(&data);
         self.announced.tables = PlatformHalf { tables: Vec::new() }.digest();
         self.start_training(table, Origins::default())?;
@@ -290,15 +291,20 @@ impl BankSession {
         let Phase::Opening(opening) = std::mem::replace(&mut self.phase, Phase::Preparing) else {
             return Ok(Vec::new());
         };
+        self.check_cap(announced.min(opening.data.identifiers.len() as u64))?;
         let blame = |error| Fault::new(&self.platform, error);
         let rows = open_rows(&opening.keyed, &opening.rows, announced).map_err(blame)?;
-        let opened = rows
-            .opened
-            .into_iter()
-            .map(|(row, payload)| Ok((row, decode_codes(&payload, &self.announced.bins, &self.platform)?)))
-            .collect::<Result<Vec<_>, Fault>>()?;
+        let decoded = rows.opened.into_iter().map(|(row, payload)| (row, decode_codes(&payload, &self.announced.bins)));
+        let (mut opened, mut unread) = (Vec::new(), rows.missing as u64);
+        for (row, codes) in decoded {
+            match codes {
+                Some(codes) => opened.push((row, codes)),
+                None => unread += 1,
+            }
+        }
         let transcript = opening.transcript.digest();
-        let mut outputs = vec![Output::Record(Fact::Alignment { bank: self.me.clone(), transcript })];
+        let mut outputs =
+            vec![Output::Record(Fact::Alignment { bank: self.me.clone(), transcript }), Output::Unread(unread)];
         let table = join(&opening.data, &opened, self.announced.bins.len());
         let origins = opening.origins(&opened);
         self.start_training(table, origins)?;
@@ -342,13 +348,16 @@ impl BankSession {
         vec![Output::Record(Fact::Withdrawn { bank: self.me.clone(), rows })]
     }
 
-    fn start_training(&mut self, mut table: Table, origins: Origins) -> Result<(), Fault> {
-        if table.rows() as u64 > self.contract.terms().limits.row_cap {
-            return Err(Fault::new(
-                &self.me,
-                "has more rows than `limits.row_cap` allows: propose the session with a larger one",
-            ));
+    /// Whether so many rows may take part. What is asked is how many could open, since how many did is nobody's business: whoever
+    /// offers the rows would learn from a session that stops.
+    fn check_cap(&self, rows: u64) -> Result<(), Fault> {
+        if rows <= self.contract.terms().limits.row_cap {
+            return Ok(());
         }
+        Err(Fault::new(&self.me, "has more rows than `limits.row_cap` allows: propose the session with a larger one"))
+    }
+
+    fn start_training(&mut self, mut table: Table, origins: Origins) -> Result<(), Fault> {
         let course = self.contract.terms().course(&self.announced.bins);
         table.baseline = course.bank_only(&table).map_err(|error| Fault::new(&self.me, error))?;
         let trainer = course.learner().map_err(|error| Fault::new(&self.me, error))?;

@@ -104,6 +104,10 @@ pub enum Output<M> {
     Table(Box<Table>),
     /// The fitted model, once per session.
     Model(Box<Fitted>),
+    /// So many rows that this bank holds did not open, or held no codes of the contract's fields, and count as missing: for its
+    /// operator, after the session. Nothing that others see may depend on it: whoever sealed such a row would learn whether
+    /// the bank holds it.
+    Unread(u64),
     /// Keep a statement that parties have signed in common, and put it in the log.
     Attested(Attestation),
     /// A party's message was refused; the session goes on.

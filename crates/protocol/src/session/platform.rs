@@ -478,3 +478,14 @@ fn open_round(training: &mut Training, me: &str) -> Result<Vec<Event>, Fault> {
     let spec = RoundSpec { round: training.round, request: asked.request().digest(), part: asked.part(), words };
     training.aggregator.open_round(spec).map_err(|error| Fault::new(me, error))
 }
+
+#[cfg(test)]
+impl PlatformSession {
+    /// Deviates: seals something else as the row of `identifier` for `bank`.
+    pub(super) fn seal_instead(&mut self, bank: &str, identifier: &str, payload: &[u8]) {
+        let place = self.offered.get(bank).and_then(|offered| offered.place(identifier));
+        let Phase::Aligning(banks) = &mut self.phase else { return };
+        let row = banks.get_mut(bank).zip(place).and_then(|(bank, place)| bank.payloads.get_mut(place));
+        row.into_iter().for_each(|row| *row = payload.to_vec());
+    }
+}

@@ -2,6 +2,7 @@ mod attest;
 mod models;
 mod noise;
 mod privacy;
+mod spoiled;
 mod statistics;
 mod withdrawal;
 
@@ -36,6 +37,7 @@ struct World {
     transcripts: Vec<Vec<u8>>,
     attested: BTreeMap<String, Vec<Attestation>>,
     refused: Vec<Fault>,
+    unread: BTreeMap<String, u64>,
 }
 
 #[derive(Clone)]
@@ -194,6 +196,7 @@ impl World {
             transcripts: Vec::new(),
             attested: BTreeMap::new(),
             refused: Vec::new(),
+            unread: BTreeMap::new(),
         }
     }
 
@@ -242,6 +245,7 @@ impl World {
                 }
                 Output::Evidence { transcript, .. } => self.transcripts.push(transcript),
                 Output::Attested(one) => self.attested.entry(node.into()).or_default().push(one),
+                Output::Unread(rows) => drop(self.unread.insert(node.into(), rows)),
                 Output::Table(_) => {}
             }
         }

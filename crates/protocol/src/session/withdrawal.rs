@@ -83,6 +83,12 @@ impl Offered {
         self.withdrawn.iter().filter_map(|place| self.tags.get(*place as usize).copied()).collect()
     }
 
+    /// The place of an identifier in the bank's set.
+    #[cfg(test)]
+    pub(super) fn place(&self, identifier: &str) -> Option<usize> {
+        self.places.get(identifier).map(|place| *place as usize)
+    }
+
     /// Withdraws rows: how many were not withdrawn yet, and their tags where these are known already.
     pub(super) fn withdraw(&mut self, identifiers: &[String]) -> (u64, Vec<[u8; 16]>) {
         let places: Vec<u32> = identifiers.iter().filter_map(|name| self.places.get(name).copied()).collect();

@@ -55,6 +55,7 @@ const WORDS: &[(&str, &str, &str)] = &[
     ("warning-deliver", "送达预警", "warnings delivered"),
     ("token-issue", "发放令牌", "tokens given out"),
     ("token-revoke", "收回令牌", "tokens revoked"),
+    ("align-count", "告知共有企业数", "counts of shared enterprises told"),
     ("audit-access", "审计查阅", "access by auditors and enterprises"),
 ];
 

@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use tally_audit::Body;
 use tally_crypto::transcript::{Digest, commit};
 use tally_policy::{Cleared, Condition, Purpose};
+use tally_protocol::kind::MessageKind;
 use tally_protocol::warning::{MOST, Snapshot, Warning, WarningAck, WarningOutcome, Warnings};
 
 use super::super::step::Step;
-use super::super::{Engine, random_bytes, unless_fatal};
+use super::super::{Engine, random_bytes};
 use super::{CORRECTED, Issued};
-use crate::failure::{self, Failure};
+use crate::failure::{self, Failure, unless_fatal};
 use crate::store::{StoredWarning, WarningState};
 
 impl Engine {
@@ -39,7 +40,7 @@ impl Engine {
             return Ok(());
         }
         let warnings = Cleared::join(leaving).map(|warnings| warnings.into_values().collect());
-        self.write(step, bank, "", "warning", "warning", Warnings::raised(warnings).encode())
+        self.write(step, bank, "", MessageKind::Warning, "warning", Warnings::raised(warnings).encode())
     }
 
     /// What may leave of the warnings about an enterprise: one decision, one use of its consent.
@@ -160,7 +161,14 @@ impl Engine {
         }
         for (bank, ids) in recalled {
             for part in ids.chunks(MOST) {
-                self.write(step, &bank, "", "warning", "warning", Warnings::recalled(part.to_vec()).encode())?;
+                self.write(
+                    step,
+                    &bank,
+                    "",
+                    MessageKind::Warning,
+                    "warning",
+                    Warnings::recalled(part.to_vec()).encode(),
+                )?;
             }
         }
         Ok(())

@@ -8,6 +8,7 @@ use tally_audit::Body;
 use tally_crypto::sign::Signature;
 use tally_crypto::transcript::{Digest, commit};
 use tally_policy::Question;
+use tally_protocol::kind::MessageKind;
 use tally_protocol::warning::{Outcome, Warning, WarningAck, WarningOutcome, Warnings};
 
 use super::super::step::Step;
@@ -15,7 +16,7 @@ use super::super::{Engine, now, random_bytes};
 use super::{WARNING_LABEL, action_digest};
 use crate::control::WarningAction;
 use crate::failure::{self, Failure};
-use crate::store::{StoredWarning, WarningState};
+use crate::store::{Record, StoredWarning, WarningState};
 
 /// What a bank keeps of a warning.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -24,6 +25,10 @@ struct Taken {
     taken: i64,
     #[serde(default)]
     handled: Vec<Handled>,
+}
+
+impl Record for Taken {
+    const TYPE: &'static str = "warning-taken";
 }
 
 /// What an operator did.
@@ -48,9 +53,6 @@ impl Taken {
 impl Engine {
     /// Keeps the warnings of its portfolio and acknowledges all of them alike.
     pub(in crate::engine) fn take_warnings(&mut self, step: &mut Step, peer: &str, body: &[u8]) -> Result<(), Failure> {
-        if self.is_platform() || self.config.link.platform.as_deref() != Some(peer) {
-            return Err(failure::refused(format!("{peer} is not the platform, which alone warns")));
-        }
         let (raised, recalled) = Warnings::decode(body)
             .ok_or_else(|| failure::refused(format!("{peer} sent something that is not a message of warnings")))?
             .into_parts();
@@ -75,7 +77,7 @@ impl Engine {
             }
         }
         let ack = WarningAck { warnings };
-        self.write(step, peer, "", "warning-ack", "control", ack.encode())?;
+        self.write(step, peer, "", MessageKind::WarningAck, "control", ack.encode())?;
         step.record(None, self.me(), Body::WarningAck { warnings: ack.warnings });
         Ok(())
     }
@@ -175,7 +177,7 @@ impl Engine {
                 let told = WarningOutcome { rule: kept.rule.clone(), outcome };
                 let body = Body::WarningOutcome { rule: kept.rule.clone(), outcome: outcome.to_string() };
                 step.record(None, operator, body);
-                engine.write(step, &platform, "", "warning-outcome", "control", told.encode())?;
+                engine.write(step, &platform, "", MessageKind::WarningOutcome, "control", told.encode())?;
             }
             Ok(in_short(&kept, step.now))
         })

@@ -12,9 +12,9 @@ use tally_protocol::session::PlatformColumn;
 use tally_protocol::warning::{Change, Event, Rule, Rules, Snapshot, Source};
 
 use super::super::step::Step;
-use super::super::{Engine, now, platform_column, unless_fatal};
+use super::super::{Engine, now, platform_column};
 use super::{CORRECTED, Issued, LAST_RUN};
-use crate::failure::{self, Failure};
+use crate::failure::{self, Failure, unless_fatal};
 use crate::store::{ModelState, StoredWarning, WarningState};
 
 /// Name of the column that holds the platform's points.
