@@ -17,7 +17,7 @@ use super::clearance::of_each_day;
 use super::import::unreadable;
 use super::step::Step;
 use super::{Engine, now};
-use crate::failure::{self, Failure};
+use crate::failure::{self, Failure, unless_fatal};
 use crate::store::SessionRecord;
 
 /// Lines read at a time: bounds the memory of a large import.
@@ -192,16 +192,24 @@ impl Engine {
             if record.ended() || record.clearances.is_empty() {
                 continue;
             }
-            if let Err(forbidden) = self.check_list(self.contract_of(&record)?.terms()) {
-                let fault = Fault { culprit: self.me().into(), reason: forbidden.message };
-                self.step(|engine, step| engine.abort(step, record, fault, true))?;
-                continue;
+            // One session that cannot be looked at hides no other.
+            let name = record.session.clone();
+            if let Err(failure) = unless_fatal(self.look_at(record))? {
+                tracing::error!(session = name, %failure, "what a session rests on was not looked at again");
             }
-            for (grantee, entry) in record.clearances.clone() {
-                let ended = self.ended_since(&record, &grantee, entry)?;
-                if !ended.is_empty() {
-                    self.step(|engine, step| engine.withdraw(step, &record.session, &grantee, ended))?;
-                }
+        }
+        Ok(())
+    }
+
+    fn look_at(&mut self, record: SessionRecord) -> Result<(), Failure> {
+        if let Err(forbidden) = self.check_list(self.contract_of(&record)?.terms()) {
+            let fault = Fault { culprit: self.me().into(), reason: forbidden.message };
+            return self.step(|engine, step| engine.abort(step, record, fault, true));
+        }
+        for (grantee, entry) in record.clearances.clone() {
+            let ended = self.ended_since(&record, &grantee, entry)?;
+            if !ended.is_empty() {
+                self.step(|engine, step| engine.withdraw(step, &record.session, &grantee, ended))?;
             }
         }
         Ok(())

@@ -3,6 +3,7 @@
 use serde_json::Value;
 use tally_crypto::transcript::Digest;
 use tally_policy::{Consent, Fetch, Form, Level, Purpose, application_digest};
+use tally_protocol::outcome::OutcomeReport;
 use tally_protocol::scoring::{ScoreOutcome, ScoreRequests, ScoreResponses};
 
 use super::super::*;
@@ -124,4 +125,27 @@ fn an_answer_must_come_where_it_was_asked() {
     assert_eq!(day.all.nodes["bank-1"].waiting_scores.len(), 1);
     let refused = |entry: &tally_audit::Entry| matches!(entry.body, tally_audit::Body::Refusal { .. });
     assert!(day.all.entries("bank-1", first).iter().any(refused));
+}
+
+/// Of outcomes the platform learns which are of one application, and no number of an application that a guess would find.
+#[test]
+fn outcomes_are_told_under_names_of_the_banks_own() {
+    let mut day = Day::new();
+    let told = |day: &Day| {
+        let reports = day.all.post.iter().filter(|posted| posted.kind == "outcome");
+        let reports: Vec<_> = reports.map(|posted| OutcomeReport::decode(&posted.body).unwrap()).collect();
+        reports.into_iter().map(|report| report.outcomes).collect::<Vec<_>>()
+    };
+    let first = told(&day);
+    assert_eq!((first.len(), first[0].len()), (1, 2));
+    for one in &first[0] {
+        assert!(["a-0", "a-1"].iter().all(|number| one.application != application_digest(number)));
+        assert_eq!(one.named, None);
+    }
+    // What was not taken in is told again, under the same name.
+    day.all.tell("bank-1", Command::OutcomeReport { purpose: Purpose::PostLoanMonitoring });
+    day.all.pump(|_| false);
+    let again = told(&day);
+    assert_eq!(again.len(), 2);
+    assert!(again[1].iter().all(|one| first[0].iter().any(|before| before.application == one.application)));
 }
