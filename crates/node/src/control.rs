@@ -4,14 +4,14 @@
 //! scripts all speak this; nothing else changes a running node.
 
 mod reply;
+mod socket;
 mod warning;
 
 pub(crate) use reply::{Awaited, Reply};
 pub use warning::{WarningAction, WarningOrder};
 
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -406,7 +406,7 @@ pub(crate) fn listen(socket: &Path, submit: impl Fn(Command, Reply) + Clone + Se
         return Err(failure::unavailable(format!("{}: a node is running in this directory already", socket.display())));
     }
     let cannot = |error| failure::unwritable(format!("{}: cannot listen: {error}", socket.display()));
-    let listener = bind_privately(socket).map_err(cannot)?;
+    let listener = socket::bind_privately(socket).map_err(cannot)?;
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             let submit = submit.clone();
@@ -414,23 +414,6 @@ pub(crate) fn listen(socket: &Path, submit: impl Fn(Command, Reply) + Clone + Se
         }
     });
     Ok(())
-}
-
-/// Binds in a folder that nobody else may enter, and moves the socket to its place once nobody else may write to it: between the
-/// two steps of binding and of taking rights away, a name in the directory would be open to whoever may read that.
-fn bind_privately(socket: &Path) -> std::io::Result<UnixListener> {
-    let folder = socket.with_extension("new");
-    if folder.exists() {
-        // Of a start that was cut off.
-        std::fs::remove_dir_all(&folder)?;
-    }
-    std::fs::DirBuilder::new().mode(0o700).create(&folder)?;
-    let place = folder.join("s");
-    let listener = UnixListener::bind(&place)?;
-    std::fs::set_permissions(&place, std::fs::Permissions::from_mode(0o600))?;
-    std::fs::rename(&place, socket)?;
-    std::fs::remove_dir(&folder)?;
-    Ok(listener)
 }
 
 fn converse(stream: UnixStream, submit: impl Fn(Command, Reply)) {
@@ -479,44 +462,5 @@ pub fn tell(directory: &Path, command: &Command) -> Result<Value, Failure> {
         Ok(Answer::Ok(value)) => Ok(value),
         Ok(Answer::Failed(failure)) => Err(failure),
         Err(_) => Err(failure::unavailable(format!("{}: the node stopped before it answered", directory.display()))),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicBool, Ordering};
-
-    use super::*;
-
-    /// Whoever looks at the name all the time never sees a socket that others may use.
-    #[test]
-    fn the_socket_is_its_owners_from_the_first_moment() {
-        let folder = tempfile::tempdir().unwrap();
-        let socket = folder.path().join("control.sock");
-        let (done, open) = (AtomicBool::new(false), AtomicBool::new(false));
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                while !done.load(Ordering::Relaxed) {
-                    let mode = std::fs::metadata(&socket).map_or(0, |found| found.permissions().mode());
-                    open.fetch_or(mode & 0o077 != 0, Ordering::Relaxed);
-                }
-            });
-            for _ in 0..200 {
-                drop(bind_privately(&socket).unwrap());
-            }
-            done.store(true, Ordering::Relaxed);
-        });
-        assert!(!open.into_inner());
-        assert_eq!(std::fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o600);
-    }
-
-    #[test]
-    fn a_start_that_was_cut_off_is_no_hindrance() {
-        let folder = tempfile::tempdir().unwrap();
-        let socket = folder.path().join("control.sock");
-        std::fs::create_dir(folder.path().join("control.new")).unwrap();
-        std::fs::write(folder.path().join("control.new/s"), "").unwrap();
-        let _listener = bind_privately(&socket).unwrap();
-        assert!(UnixStream::connect(&socket).is_ok() && !folder.path().join("control.new").exists());
     }
 }

@@ -35,6 +35,7 @@ mod receipts;
 mod refusals;
 mod reports;
 mod sample;
+mod score_consent;
 mod scoring;
 mod serving;
 mod sessions;

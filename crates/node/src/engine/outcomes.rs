@@ -3,6 +3,8 @@
 //! Both sides decide by their own register and list, count the use, and write into their log before anything leaves or is
 //! kept. A bank tells again what has changed since, what the platform did not take in, and what it has not answered.
 
+mod names;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -13,7 +15,7 @@ use tally_crypto::merkle::{Frontier, leaf_hash};
 use tally_crypto::transcript::{Digest, Transcript, commit};
 use tally_data::{LoanOutcome, WrongRow, read_outcomes};
 use tally_model::outcome::{LoanState, amount_band, rate_band};
-use tally_policy::{Clearance, Day, Form, Purpose, Question, application_digest};
+use tally_policy::{Clearance, Day, Form, Purpose, Question};
 use tally_protocol::kind::MessageKind;
 use tally_protocol::outcome::{self, Coded, OutcomeReceipt, OutcomeReport, Reported};
 
@@ -401,41 +403,6 @@ impl Engine {
             return self.store.outcomes_of::<Taken>(&tag)?.iter().map(shown).collect();
         }
         self.store.outcomes_of::<Recorded>(&tag)?.iter().map(shown).collect()
-    }
-
-    /// Bank: the name under which an application of its own is kept, and told: a hash under a key of this node, so that nobody
-    /// else finds a number behind it.
-    fn name_here(&self, application: &str) -> Digest {
-        self.outcome_name(self.me(), &application_digest(application))
-    }
-
-    /// What is told of an application. The platform is told which one where a consent to it rests on that, and knows it from
-    /// there; what was told under the digest of its number stays under that.
-    fn reported(&self, platform: &str, recorded: &Recorded) -> Reported {
-        let Recorded { latest, told, .. } = recorded;
-        let digest = application_digest(&latest.application);
-        let application = match told {
-            Some(told) => told.application.unwrap_or(digest),
-            None => self.name_here(&latest.application),
-        };
-        let named = Some(digest).filter(|digest| self.register.is_named(&latest.subject, platform, digest));
-        Reported { application, subject: latest.subject.clone(), named, coded: recorded.coded() }
-    }
-
-    /// Bank: what is recorded of an application by the name under which it was told.
-    fn recorded_under(&self, application: &Digest) -> Result<Option<(Digest, Recorded)>, Failure> {
-        for name in [*application, self.outcome_name(self.me(), application)] {
-            if let Some(recorded) = self.store.outcome(&name)? {
-                return Ok(Some((name, recorded)));
-            }
-        }
-        Ok(None)
-    }
-
-    /// Keyed hash of an application, by which the store finds its outcome.
-    fn outcome_name(&self, bank: &str, application: &Digest) -> Digest {
-        let key = self.keys.storage().derive("outcome", &[bank.as_bytes(), application.as_bytes()]);
-        Digest(*key.expose())
     }
 }
 

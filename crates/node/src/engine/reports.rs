@@ -7,7 +7,7 @@ use tally_model::{Fitted, Table};
 use tally_protocol::session::{Holder, PlatformHalf, Stage};
 
 use super::Engine;
-use super::sessions::Live;
+use super::sessions::{Live, UNREAD_ROWS};
 use crate::failure::{self, Failure};
 use crate::store::SessionRecord;
 
@@ -79,6 +79,12 @@ impl Engine {
             "model": record.model,
             "history": history,
         })
+    }
+
+    /// Bank: rows of an ended session that it holds and could not read; nothing of a session that still runs.
+    pub(super) fn unread_rows(&self, session: &str) -> Result<Option<u64>, Failure> {
+        let kept = self.store.result(session, UNREAD_ROWS)?;
+        Ok(kept.and_then(|kept| std::str::from_utf8(&kept).ok()?.parse().ok()))
     }
 
     pub(super) fn session_results(&self, session: &str) -> Result<Value, Failure> {

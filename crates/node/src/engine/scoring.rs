@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tally_crypto::transcript::{Digest, commit};
 use tally_model::{Fitted, Scorecard, Scoring as _};
-use tally_policy::{Cleared, Condition, Form, Purpose, Question};
+use tally_policy::{Cleared, Form, Purpose};
 use tally_protocol::kind::MessageKind;
 use tally_protocol::scoring::{
     MOST_REQUESTS, PointsLost, ScoreOutcome, ScoreRequest, ScoreRequests, ScoreResponse, ScoreResponses,
@@ -19,7 +19,8 @@ use super::calls::{Asked, Served};
 use super::clearance::Application;
 use super::group::Outward;
 use super::monitor::Seen;
-use super::serving::{Model, Side};
+use super::score_consent::form_of;
+use super::serving::Side;
 use super::step::Step;
 use super::{Engine, book, now};
 use crate::control::{Reply, ScoreOrder};
@@ -45,7 +46,7 @@ pub(super) struct Held {
     reasons: usize,
     /// Why the bank asked; not kept of scores from before this was compared with consents.
     #[serde(default)]
-    purpose: Option<Purpose>,
+    pub(super) purpose: Option<Purpose>,
     /// What monitoring needs.
     #[serde(default)]
     pub(super) seen: Seen,
@@ -324,21 +325,6 @@ impl Engine {
         Ok(())
     }
 
-    /// Whether it was this peer, in this session, that was asked; what nobody waits for any more passes, and comes to nothing.
-    fn check_asked(&self, peer: &str, session: &str, request: &str) -> Result<(), Failure> {
-        let waiting = self.waiting_scores.get(request).map(|waiting| waiting.held.session.clone());
-        let asked = match waiting {
-            Some(session) => Some(session),
-            None => self.late_call(request)?.map(|held| held.session),
-        };
-        let Some(asked) = asked else { return Ok(()) };
-        let platform = self.models.get(&asked).and_then(|model| model.contract.terms().platform());
-        if asked == session && platform.is_none_or(|platform| platform.name == peer) {
-            return Ok(());
-        }
-        Err(failure::refused(format!("{peer} answered in session {session} what it was not asked there")))
-    }
-
     /// A score that comes late is found by the opening of its request, which may have reached the end of its life meanwhile.
     fn keep_request_opening(&self, request: &str, held: &Held) -> Result<(), Failure> {
         if !self.store.openings(held.entry..=held.entry, None)?.is_empty() {
@@ -347,49 +333,6 @@ impl Engine {
         let salt =
             salt_of(request).ok_or_else(|| failure::internal("a request of this node has no name of its own"))?;
         self.store.put_opening(held.entry, &self.subject_tag(&held.subject), &salt, &held.subject)
-    }
-
-    /// The consent that the platform names must allow it here too, by the very question that the platform asks: neither node
-    /// alone can let data through. What was told `before` under a consent may be told again under that one, used up or not.
-    fn check_consent(
-        &self,
-        model: &Model,
-        held: &Held,
-        consent: Digest,
-        before: Option<Digest>,
-    ) -> Result<(), Failure> {
-        let terms = model.contract.terms();
-        let fields = self.fields_read(terms);
-        let question = Question {
-            application: held.seen.application(),
-            consent: Some(consent),
-            as_of: self.day_of_data(terms),
-            ..self.question(terms, self.me(), &fields, form_of(&model.fitted), now())?
-        };
-        // Uses are counted, and kept apart, where the answer is given.
-        let clearance = self.clearance_under(&terms.list)?.without_use();
-        let allows = |purpose| {
-            let question = Question { purpose, ..question.clone() };
-            match before {
-                None => clearance.subject(&held.subject, &question).map(drop),
-                Some(before) if before == consent => {
-                    clearance.again(&held.subject, &question).map(drop).ok_or(Condition::NoConsent)
-                }
-                Some(_) => Err(Condition::NoConsent),
-            }
-        };
-        let allowed = match held.purpose {
-            Some(purpose) => allows(purpose),
-            None => Purpose::ALL.into_iter().map(allows).reduce(Result::or).unwrap_or(Err(Condition::NoConsent)),
-        };
-        allowed.map_err(|condition| {
-            let code = condition.code();
-            let text = format!(
-                "no score ({code}): the platform answered under a consent that does not allow it by this node's register \
-                 ({condition}): import the consents anew"
-            );
-            failure::refused(text).coded(code)
-        })
     }
 
     /// Bank: the score that the platform's part completes.
@@ -477,15 +420,6 @@ impl Engine {
                 self.group.hold(Outward::Reply(waiting.reply, Err(failure::retry(text).coded("timeout"))));
             }
         }
-    }
-}
-
-/// The form in which an answer tells of the platform's fields: a scorecard's points tell of no field by itself, of trees the
-/// codes travel.
-fn form_of(fitted: &Fitted) -> Form {
-    match fitted {
-        Fitted::Scorecard(_) | Fitted::Statistics(_) => Form::Sealed,
-        Fitted::Trees(_) => Form::Binned,
     }
 }
 

@@ -326,12 +326,6 @@ impl Engine {
         self.store.secret(&record.session)?.ok_or_else(erased)
     }
 
-    /// Bank: rows of an ended session that it holds and could not read; nothing of a session that still runs.
-    pub(super) fn unread_rows(&self, session: &str) -> Result<Option<u64>, Failure> {
-        let kept = self.store.result(session, UNREAD_ROWS)?;
-        Ok(kept.and_then(|kept| std::str::from_utf8(&kept).ok()?.parse().ok()))
-    }
-
     /// What this bank put into a session: its journal, run once more.
     pub(super) fn run_again(&self, record: &SessionRecord) -> Result<DisclosedBank, Failure> {
         if self.is_platform() {

@@ -1,6 +1,7 @@
 //! Messages that went the wrong way about what their receiver keeps once ended its node, again after each restart.
 
-use super::consortium::{Day, PLATFORM, Posted};
+use super::consortium::{PLATFORM, Posted};
+use super::day::Day;
 
 /// A platform that acknowledges its own warning: whether the bank's node ended told whether the enterprise is its borrower.
 #[test]

@@ -1,36 +1,39 @@
 //! A consortium whose engines a test moves by hand.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde_json::Value;
 use tally_audit::{Entry, NamedKey, Sent, SignedReceipt};
 use tally_city::ca::Authority;
-use tally_city::{City, Options, consent_event, signed_consent, signed_list};
+use tally_city::{City, Options, signed_consent, signed_list};
 use tally_crypto::seed::Seed;
 use tally_crypto::sign::SigningKey;
 use tally_net::{Event, Incoming};
-use tally_policy::{Consent, EventKind, FieldKind, Form, Level, ListField, Purpose, SharingList};
+use tally_policy::{Consent, FieldKind, Form, Level, ListField, Purpose, SharingList};
 
 use super::super::*;
-use crate::control::{DatasetImport, ScoreOrder, WarningAction, WarningOrder};
+use crate::control::{DatasetImport, ScoreOrder};
 use crate::node_directory;
 use crate::store::OperatorRole;
+
+/// Number of the last message from one to another.
+pub(super) type Last = BTreeMap<(&'static str, &'static str), u64>;
 
 pub(super) const PLATFORM: &str = "platform";
 pub(super) const BANKS: [&str; 3] = ["bank-1", "bank-2", "bank-3"];
 const PASSPHRASE: &[u8] = b"consortium";
-const OPERATOR: &str = "chen";
+pub(super) const OPERATOR: &str = "chen";
 /// The field that rules watch, and that is objected to.
-const FIELD: &str = "court_cases_24m";
+pub(super) const FIELD: &str = "court_cases_24m";
 
 /// The nodes, and all that went between them.
 pub(super) struct Consortium {
-    folder: tempfile::TempDir,
+    pub(super) folder: tempfile::TempDir,
     pub(super) city: City,
     pub(super) nodes: BTreeMap<&'static str, Engine>,
     /// Number of the last message from one to another.
-    last: Last,
+    pub(super) last: Last,
     pub(super) post: Vec<Posted>,
 }
 
@@ -42,34 +45,6 @@ pub(super) struct Posted {
     pub(super) session: String,
     pub(super) kind: String,
     pub(super) body: Vec<u8>,
-}
-
-/// What a day in the life of the consortium leaves behind.
-pub(super) struct Day {
-    pub(super) all: Consortium,
-    pub(super) was: Was,
-}
-
-/// The same while no node runs: every test goes on from a copy of it.
-struct Left {
-    folder: tempfile::TempDir,
-    last: Last,
-    post: Vec<Posted>,
-    was: Was,
-}
-
-type Last = BTreeMap<(&'static str, &'static str), u64>;
-
-/// What happened on that day.
-#[derive(Clone)]
-pub(super) struct Was {
-    /// Sessions by what became of them.
-    pub(super) closed: String,
-    pub(super) rejected: String,
-    pub(super) running: String,
-    pub(super) proposed: String,
-    /// An applicant of bank-1 that was scored.
-    pub(super) applicant: ScoreOrder,
 }
 
 pub(super) fn operator() -> SigningKey {
@@ -98,7 +73,7 @@ fn with_outcomes(list: &mut SharingList) {
 
 impl Consortium {
     /// Nodes that are enrolled, connected and have their lists, consents and data.
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let (folder, city) = (in_memory(), city());
         city.write(&folder.path().join("inputs")).unwrap();
         let mut all = Self { folder, city, nodes: BTreeMap::new(), last: Last::new(), post: Vec::new() };
@@ -178,7 +153,7 @@ impl Consortium {
         }
     }
 
-    fn platforms(&self, day: &str) -> DatasetImport {
+    pub(super) fn platforms(&self, day: &str) -> DatasetImport {
         DatasetImport {
             name: "enterprises".into(),
             path: self.input("platform.csv"),
@@ -197,7 +172,7 @@ impl Consortium {
         Directory::new(self.folder.path().join(node))
     }
 
-    fn input(&self, file: &str) -> PathBuf {
+    pub(super) fn input(&self, file: &str) -> PathBuf {
         self.folder.path().join("inputs").join(file)
     }
 
@@ -324,7 +299,7 @@ impl Consortium {
         entries.iter().map(|bytes| Entry::decode(bytes).unwrap()).collect()
     }
 
-    fn propose(&mut self) -> (String, tally_crypto::transcript::Digest) {
+    pub(super) fn propose(&mut self) -> (String, tally_crypto::transcript::Digest) {
         let template = include_str!("../../../../../models/templates/scorecard.toml");
         let template = template.replace("evaluations = 4194304", "evaluations = 2048");
         let dictionary = std::fs::read_to_string(self.input("dictionary.json")).unwrap();
@@ -338,7 +313,7 @@ impl Consortium {
         (session, proposed["contract"].as_str().unwrap().parse().unwrap())
     }
 
-    fn approve(&mut self, node: &str, session: &str, contract: tally_crypto::transcript::Digest) {
+    pub(super) fn approve(&mut self, node: &str, session: &str, contract: tally_crypto::transcript::Digest) {
         let signature = operator().sign(APPROVAL_LABEL, contract.as_bytes());
         let operator = OPERATOR.into();
         self.tell(
@@ -348,7 +323,7 @@ impl Consortium {
     }
 
     /// A session that the platform has proposed to every bank.
-    fn proposed(&mut self) -> (String, tally_crypto::transcript::Digest) {
+    pub(super) fn proposed(&mut self) -> (String, tally_crypto::transcript::Digest) {
         let (session, contract) = self.propose();
         self.approve(PLATFORM, &session, contract);
         self.pump(|_| false);
@@ -369,25 +344,17 @@ impl Consortium {
     }
 }
 
-/// One rule over a field, whose warnings count for years: the days of these data lie in the past.
-fn rules() -> String {
-    format!(
-        "version = 1\ndataset = \"enterprises\"\n[[rule]]\nid = \"court-case-opened\"\nof = {{ field = \"{FIELD}\" }}\n\
-         when = {{ rises_by = 1.0 }}\nseverity = \"watch\"\ndays = 3660\ntext = {{ zh = \"涉诉\", en = \"a case\" }}\n"
-    )
-}
-
 /// A folder that goes with the test; fast, since nodes wait for the disk at every turn.
-fn in_memory() -> tempfile::TempDir {
+pub(super) fn in_memory() -> tempfile::TempDir {
     let memory = std::path::Path::new("/dev/shm");
     if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap()
 }
 
-fn city() -> City {
+pub(super) fn city() -> City {
     City::generate(&Options { seed: 41, enterprises: 500, banks: BANKS.len(), consent_rate: 0.9 })
 }
 
-fn copy(from: &std::path::Path, to: &std::path::Path) {
+pub(super) fn copy(from: &std::path::Path, to: &std::path::Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
         let (path, to) = (entry.as_ref().unwrap().path(), to.join(entry.unwrap().file_name()));
@@ -395,151 +362,10 @@ fn copy(from: &std::path::Path, to: &std::path::Path) {
     }
 }
 
-impl Day {
-    /// The day, once lived, and copied for every test.
-    pub(super) fn new() -> Self {
-        static LEFT: std::sync::OnceLock<Left> = std::sync::OnceLock::new();
-        let left = LEFT.get_or_init(Left::after_the_day);
-        let folder = in_memory();
-        copy(left.folder.path(), folder.path());
-        let (last, post) = (left.last.clone(), left.post.clone());
-        let mut all = Consortium { folder, city: city(), nodes: BTreeMap::new(), last, post };
-        all.open();
-        Self { all, was: left.was.clone() }
-    }
-
-    /// What went of this kind, a few of them, each of another length.
-    pub(super) fn samples(&self, kind: &str) -> Vec<Posted> {
-        let mut lengths = BTreeSet::new();
-        let mut samples: Vec<_> = self.all.post.iter().filter(|posted| posted.kind == kind).cloned().collect();
-        samples.retain(|posted| lengths.len() < 4 && lengths.insert((posted.from == PLATFORM, posted.body.len())));
-        samples
-    }
-}
-
-impl Left {
-    /// Every kind of message goes, and every table is filled.
-    fn after_the_day() -> Self {
-        let mut all = Consortium::new();
-        let (closed, contract) = all.proposed();
-        BANKS.iter().for_each(|bank| all.approve(bank, &closed, contract));
-        all.pump(|_| false);
-        assert_eq!(all.stage("bank-1", &closed), Some(tally_protocol::session::Stage::Closed));
-        let applicant = all.score_somebody();
-        all.warn();
-        all.tell_outcomes();
-        all.correct(&applicant.id);
-        all.revoke_one();
-        let (rejected, _) = all.proposed();
-        all.tell("bank-1", Command::SessionReject { session: rejected.clone(), reason: "not now".into() });
-        all.pump(|_| false);
-        let (proposed, _) = all.proposed();
-        let (running, contract) = all.proposed();
-        BANKS.iter().for_each(|bank| all.approve(bank, &running, contract));
-        let underway = |all: &Consortium| {
-            BANKS.iter().all(|bank| all.stage(bank, &running) >= Some(tally_protocol::session::Stage::Prepared))
-        };
-        all.pump(|all| underway(all));
-        assert!(underway(&all));
-        all.propose();
-        let was = Was { closed, rejected, running, proposed, applicant };
-        let Consortium { folder, last, post, .. } = all;
-        Self { folder, last, post, was }
-    }
-}
-
-impl Consortium {
-    fn score_somebody(&mut self) -> ScoreOrder {
-        let mut reader = csv::Reader::from_path(self.input("applicants-bank-1.csv")).unwrap();
-        let header = reader.headers().unwrap().clone();
-        let orders: Vec<_> = reader
-            .records()
-            .map(|record| crate::cli::applicant(&header, &record.unwrap(), 0, Purpose::LoanUnderwriting))
-            .collect();
-        let mut refusals = Vec::new();
-        let order = orders
-            .into_iter()
-            .find(|order| self.score("bank-1", order).map_err(|refusal| refusals.push(refusal)).is_ok());
-        order.unwrap_or_else(|| panic!("{refusals:?}"))
-    }
-
-    /// The watched field rises for every third enterprise, and a bank deals with a warning.
-    fn warn(&mut self) {
-        let text = rules();
-        let signature = operator().sign(RULES_LABEL, tally_protocol::warning::Rules::digest_of(&text).as_bytes());
-        let order = WarningOrder::Approve { rules: text, operator: OPERATOR.into(), signature };
-        self.tell(PLATFORM, Command::Warning(order));
-        self.tell(PLATFORM, Command::Warning(WarningOrder::Run));
-        let rows = std::fs::read_to_string(self.input("platform.csv")).unwrap();
-        let column = rows.lines().next().unwrap().split(',').position(|name| name == FIELD).unwrap();
-        let risen = |(place, line): (usize, &str)| {
-            let mut cells: Vec<_> = line.split(',').map(String::from).collect();
-            if place % 3 == 1 {
-                cells[column] = (cells[column].parse().unwrap_or(0.0) + 2.0f64).to_string();
-            }
-            cells.join(",") + "\n"
-        };
-        let path = self.write("next.csv", &rows.lines().enumerate().map(risen).collect::<String>());
-        let next = DatasetImport { path, ..self.platforms("2026-07-01") };
-        self.tell(PLATFORM, Command::DatasetImport(next));
-        self.pump(|_| false);
-        let inbox = self.tell("bank-1", Command::Warning(WarningOrder::List { all: true }));
-        let warning = inbox[0]["warning"].as_str().unwrap().parse().unwrap();
-        let action = WarningAction::Close(tally_protocol::warning::Outcome::Contacted);
-        let signature = operator().sign(WARNING_LABEL, action_digest(&warning, action).as_bytes());
-        let order = WarningOrder::Handle { warning, action, operator: OPERATOR.into(), note: None, signature };
-        self.tell("bank-1", Command::Warning(order));
-        self.pump(|_| false);
-    }
-
-    /// Two outcomes at bank-1, of which the platform takes in one.
-    fn tell_outcomes(&mut self) {
-        let loans = std::fs::read_to_string(self.input("bank-1.csv")).unwrap();
-        let customers: Vec<_> =
-            loans.lines().skip(1).take(2).map(|line| line.split(',').next().unwrap().to_owned()).collect();
-        let head = "application,id,granted,amount,rate,start,state,as_of\n";
-        let row =
-            |(place, id): (usize, &String)| format!("a-{place},{id},1,1500000.00,4.35,2026-01-05,current,2026-06-30\n");
-        let rows: String = customers.iter().enumerate().map(row).collect();
-        let path = self.write("outcomes.csv", &format!("{head}{rows}"));
-        self.tell("bank-1", Command::OutcomeImport { path });
-        for (subject, nodes) in customers.iter().zip([&[PLATFORM, "bank-1"][..], &["bank-1"][..]]) {
-            self.consent(subject, PLATFORM, nodes, |consent| {
-                consent.providers = vec!["bank-1".into()];
-                consent.purposes = vec![Purpose::PostLoanMonitoring];
-                consent.categories = vec!["loan-outcome".into()];
-            });
-        }
-        self.tell("bank-1", Command::OutcomeReport { purpose: Purpose::PostLoanMonitoring });
-        self.pump(|_| false);
-        let shown = self.tell("bank-1", Command::OutcomeShow { application: None });
-        assert_eq!(shown["refused_by_platform"]["no-consent"], 1, "{shown}");
-    }
-
-    /// An enterprise takes its consent to bank-3 back.
-    fn revoke_one(&mut self) {
-        let consents = std::fs::read_to_string(self.input("consents-bank-3.jsonl")).unwrap();
-        let envelope: tally_crypto::sign::Envelope = serde_json::from_str(consents.lines().next().unwrap()).unwrap();
-        let consent: Value = serde_json::from_slice(&envelope.unverified_payload().unwrap()).unwrap();
-        let subject = consent["subject"].as_str().unwrap();
-        let (_, line) = consent_event(&self.city, subject, "bank-3", None, EventKind::Revoke, now()).unwrap();
-        let path = self.write("event.jsonl", &format!("{line}\n"));
-        [PLATFORM, "bank-3"]
-            .iter()
-            .for_each(|node| drop(self.tell(node, Command::ConsentImport { path: path.clone() })));
-    }
-
-    /// One objection is settled by a correction, another one is open.
-    fn correct(&mut self, subject: &str) {
-        for (field, right) in [(FIELD, Some("0")), ("tax_arrears_count", None)] {
-            let reason = "wrong".to_owned();
-            let (subject, field) = (subject.to_owned(), field.to_owned());
-            let case = self.tell(PLATFORM, Command::SubjectObject { subject, field, reason: reason.clone() });
-            let case = case["case"].as_str().unwrap().to_owned();
-            if let Some(value) = right.map(Into::into) {
-                self.tell(PLATFORM, Command::SubjectSettle { case, value: Some(value), reason });
-            }
-        }
-        self.pump(|_| false);
-    }
+/// One rule over a field, whose warnings count for years: the days of these data lie in the past.
+pub(super) fn rules() -> String {
+    format!(
+        "version = 1\ndataset = \"enterprises\"\n[[rule]]\nid = \"court-case-opened\"\nof = {{ field = \"{FIELD}\" }}\n\
+         when = {{ rises_by = 1.0 }}\nseverity = \"watch\"\ndays = 3660\ntext = {{ zh = \"涉诉\", en = \"a case\" }}\n"
+    )
 }

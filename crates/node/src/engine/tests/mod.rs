@@ -3,5 +3,6 @@
 
 mod attacks;
 mod consortium;
+mod day;
 mod roles;
 mod scores;

@@ -10,7 +10,8 @@ use tally_net::Event;
 use tally_protocol::kind::MessageKind;
 use tally_protocol::session::{PartyRole, Stage};
 
-use super::consortium::{BANKS, Consortium, Day, PLATFORM, Posted};
+use super::consortium::{BANKS, Consortium, PLATFORM, Posted};
+use super::day::Day;
 
 /// What a message that is taken in leaves in any case: that it came, and under which receipt.
 const ARRIVALS: [&str; 3] = ["entry", "peer", "receipt"];

@@ -7,7 +7,8 @@ use tally_protocol::outcome::OutcomeReport;
 use tally_protocol::scoring::{ScoreOutcome, ScoreRequests, ScoreResponses};
 
 use super::super::*;
-use super::consortium::{Consortium, Day, PLATFORM, Posted};
+use super::consortium::{Consortium, PLATFORM, Posted};
+use super::day::Day;
 use crate::control::ScoreOrder;
 
 /// The platform's answer about an applicant, as `change` makes it of the honest one; what the bank's caller hears.
