@@ -22,7 +22,7 @@ use super::monitor::Seen;
 use super::score_consent::form_of;
 use super::serving::Side;
 use super::step::Step;
-use super::{Engine, book, now};
+use super::{Engine, book};
 use crate::control::{Reply, ScoreOrder};
 use crate::failure::{self, Failure};
 use crate::store::{ModelState, Record};
