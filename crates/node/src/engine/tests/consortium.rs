@@ -96,7 +96,7 @@ impl Consortium {
                 PLATFORM => (Role::Platform, "listen = \"127.0.0.1:0\""),
                 _ => (Role::Bank, "dial = \"127.0.0.1:9\"\nplatform = \"platform\""),
             };
-            node_directory::create(&directory, name, role, link, PASSPHRASE).unwrap();
+            node_directory::create(&directory, name, role, (link, Some(authority.key())), PASSPHRASE).unwrap();
             node_directory::certify(&mut authority, &directory).unwrap();
         }
         let config = self.directory(PLATFORM).config();
