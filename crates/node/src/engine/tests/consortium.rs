@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde_json::Value;
+use tally_audit::order::{Data, Decision, Order};
 use tally_audit::{Entry, NamedKey, Sent, SignedReceipt};
 use tally_city::ca::Authority;
 use tally_city::{City, Options, signed_consent, signed_list};
@@ -314,12 +315,12 @@ impl Consortium {
     }
 
     pub(super) fn approve(&mut self, node: &str, session: &str, contract: tally_crypto::transcript::Digest) {
-        let signature = operator().sign(APPROVAL_LABEL, contract.as_bytes());
-        let operator = OPERATOR.into();
-        self.tell(
-            node,
-            Command::SessionApprove { session: session.into(), operator, contract, signature, dataset: None },
-        );
+        let data = (node != PLATFORM).then(|| {
+            let datasets = self.nodes[node].store.datasets().unwrap();
+            Data { dataset: datasets[0].name.clone(), root: datasets[0].commitment }
+        });
+        let order = Order::new(node, now(), Decision::SessionApprove { contract, data }).sign(OPERATOR, &operator());
+        self.tell(node, Command::SessionApprove { session: session.into(), order });
     }
 
     /// A session that the platform has proposed to every bank.
