@@ -257,3 +257,33 @@ fn nodes_align_under_their_certificates() {
     platform.kill().unwrap();
     platform.wait().unwrap();
 }
+
+#[test]
+fn both_sides_take_identifiers_for_the_same() {
+    let two = Two::new(0..30, 0..30);
+    let codes = ["91440300708461136T", "91110000802100433B", "914403001922038216"];
+    let file = |spell: &dyn Fn(&str) -> String| {
+        codes.iter().fold("code\n".to_owned(), |file, code| file + &spell(code) + "\n")
+    };
+    std::fs::write(two.path("platform.csv"), file(&str::to_owned)).unwrap();
+    std::fs::write(two.path("bank.csv"), file(&str::to_lowercase)).unwrap();
+    let ask = |kind: &'static str| ["--trial", "--kind", kind];
+    for [platform, bank] in [["uscc", "text"], ["text", "uscc"]] {
+        for output in two.align(&ask(platform), &ask(bank)) {
+            assert_eq!(output.status.code(), Some(77), "{}", error_of(&output));
+            let error = error_of(&output);
+            assert!(error.contains("--kind uscc") && error.contains("--kind text"), "{error}");
+        }
+        assert!(!two.output("bank").exists() && !two.output("platform").exists());
+    }
+    // Nobody said what they are.
+    let output = tallystick(&["align", "--role", "bank", "--key", "code", "--trial", "--connect", "127.0.0.1:1"])
+        .args(["--input", text(&two.path("bank.csv")), "--output", text(&two.output("bank"))])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(65), "{}", error_of(&output));
+    assert!(error_of(&output).contains("3 of 3 identifiers are credit codes"), "{}", error_of(&output));
+    let finished = succeeded(&two.align(&ask("uscc"), &ask("uscc")));
+    assert_eq!(finished[1]["shared"], 3);
+    assert_eq!(finished[1]["contract"]["identifiers"], "uscc/1");
+}

@@ -12,6 +12,7 @@ mod cohorts;
 mod consents;
 mod demo;
 mod evidence;
+mod files;
 mod four_eyes;
 mod layout;
 mod left;

@@ -16,12 +16,12 @@ mod table;
 
 pub use documents::{consent_digest, consent_event, consent_id, event_of, signed_consent, signed_list};
 pub use generate::Options;
-pub use given::GivenError;
 pub use systems::{SystemsAuthority, SystemsPair};
 
 use std::path::Path;
 
 use tally_crypto::seed::Seed;
+use tally_data::{CsvForm, DataError};
 
 use table::Table;
 
@@ -51,8 +51,16 @@ impl City {
     ///
     /// # Errors
     /// Names file, row and remedy.
-    pub fn from_data(directory: &Path, banks: usize, consent_rate: f64) -> Result<Self, GivenError> {
-        given::city(directory, banks, consent_rate)
+    pub fn from_data(directory: &Path, banks: usize, consent_rate: f64, form: &CsvForm) -> Result<Self, DataError> {
+        given::city(directory, banks, consent_rate, form)
+    }
+
+    /// What each column was taken for, a line each: a number, or a category and how many values it has.
+    pub fn columns(&self) -> Vec<String> {
+        let bank = self.banks.first().map(|book| ("bank", &book.table));
+        let tables = [("platform", &self.platform)].into_iter().chain(bank);
+        let columns = tables.flat_map(|(file, table)| table.columns.iter().map(move |column| (file, column)));
+        columns.map(|(file, column)| format!("  {file}, {}: {}", column.name, column.cells.kind())).collect()
     }
 
     /// Writes what the parties would bring: `platform.csv`, `bank-N.csv`, `applicants-bank-N.csv`, `list.json`,

@@ -29,6 +29,14 @@ pub(crate) enum Cells {
 }
 
 impl Cells {
+    /// What the cells are, in words.
+    pub(crate) fn kind(&self) -> String {
+        match self {
+            Self::Numbers(_) => "number".into(),
+            Self::Codes { values, .. } => format!("category of {} values", values.len()),
+        }
+    }
+
     fn text(&self, row: usize) -> String {
         match self {
             Self::Numbers(numbers) if numbers[row].is_nan() => String::new(),

@@ -30,11 +30,13 @@ impl Dictionary {
     /// # Errors
     /// Says which key is wrong, or which field stands twice.
     pub fn parse(text: &str) -> Result<Self, String> {
+        let text = text.trim_start_matches('\u{feff}');
         let dictionary: Self = serde_json::from_str(text).map_err(|error| format!("field dictionary: {error}"))?;
         for (place, field) in dictionary.fields.iter().enumerate() {
             if dictionary.fields[..place].iter().any(|other| other.name == field.name) {
                 return Err(format!("field dictionary: field `{}` stands twice", field.name));
             }
+            field.kind.check().map_err(|reason| format!("field dictionary: field `{}` {reason}", field.name))?;
         }
         Ok(dictionary)
     }

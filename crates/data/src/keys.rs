@@ -21,6 +21,11 @@ pub enum KeyError {
     /// A character that the standard does not use.
     #[error("character {0} is not one that credit codes use")]
     Character(usize),
+    /// A number that a spreadsheet has cut.
+    #[error(
+        "the identifier is a number with an exponent: its digits are lost; format the column as text where it comes from"
+    )]
+    Exponent,
     /// The check character does not fit.
     #[error("the check character does not fit: a character was mistyped")]
     Check,
@@ -39,11 +44,22 @@ impl IdentifierKind {
         if trimmed.is_empty() {
             return Err(KeyError::Empty);
         }
+        if has_exponent(trimmed) {
+            return Err(KeyError::Exponent);
+        }
         match self {
             Self::Text => Ok(trimmed.to_owned()),
             Self::Uscc => check_code(trimmed.chars().map(narrow).collect()),
         }
     }
+}
+
+/// A number like `1.23E+17`: what spreadsheets make of long numbers.
+fn has_exponent(text: &str) -> bool {
+    let Some((digits, power)) = text.split_once("E+").or_else(|| text.split_once("e+")) else { return false };
+    let (whole, part) = digits.split_once('.').unwrap_or((digits, ""));
+    let numeric = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    !whole.is_empty() && !power.is_empty() && numeric(whole) && numeric(part) && numeric(power)
 }
 
 /// The check character of the first 17 characters of a credit code; `None` if they are not such characters.
@@ -99,5 +115,12 @@ mod tests {
         assert_eq!(canonical("9144030070846I136T"), Err(KeyError::Character(14)));
         assert_eq!(canonical("  "), Err(KeyError::Empty));
         assert_eq!(IdentifierKind::Text.canonical(" P5-1 "), Ok("P5-1".into()));
+        for text in ["1.23E+17", "9e+10", "1.23456789012346E+17"] {
+            assert_eq!(IdentifierKind::Text.canonical(text), Err(KeyError::Exponent), "{text}");
+            assert_eq!(IdentifierKind::Uscc.canonical(text), Err(KeyError::Exponent), "{text}");
+        }
+        for text in ["12E3", "E+5", "P1E+5", "1E+", "1E-5"] {
+            assert_eq!(IdentifierKind::Text.canonical(text), Ok(text.into()));
+        }
     }
 }

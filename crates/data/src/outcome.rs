@@ -1,4 +1,4 @@
-//! Outcomes of loans from a CSV file: one row an application, or one row an application and day.
+//! Outcomes of loans from a file: one row an application, or one row an application and day.
 //!
 //! A row that is wrong does not stop the others: it is named with line, column and remedy, and can be written to a file of
 //! rejects as it was, to be corrected and read again. Nothing is guessed, nothing is dropped.
@@ -6,13 +6,12 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-use csv::StringRecord;
 use serde::{Deserialize, Serialize};
 use tally_model::outcome::LoanState;
 use tally_policy::Day;
 
-use crate::csv::DataError;
 use crate::keys::IdentifierKind;
+use crate::table::{CsvForm, DataError, Encoding, Row, Rows, Table, quoted};
 
 /// Columns that a file has, in any order.
 const COLUMNS: [&str; 8] = ["application", "id", "granted", "amount", "rate", "start", "state", "as_of"];
@@ -76,108 +75,89 @@ pub struct WrongRow {
 /// Reads a file; rows of days after `today` are wrong.
 ///
 /// # Errors
-/// Fails only if the file as a whole cannot be read: no file, no header, unknown or missing columns.
-pub fn read_outcomes(path: &Path, kind: IdentifierKind, today: Day) -> Result<OutcomeFile, DataError> {
-    let refuse = |row, column: Option<&str>, reason: String| DataError {
-        file: path.into(),
-        row,
-        column: column.map(Into::into),
-        reason,
-    };
-    let mut reader = csv::ReaderBuilder::new()
-        .flexible(true)
-        .from_path(path)
-        .map_err(|error| refuse(None, None, format!("cannot read the file: {error}")))?;
-    let header = reader.headers().map_err(|error| refuse(Some(1), None, error.to_string()))?.clone();
-    let header: Vec<_> = header.iter().map(|name| name.trim_start_matches('\u{feff}').trim().to_owned()).collect();
-    for (place, name) in header.iter().enumerate() {
-        if !COLUMNS.contains(&name.as_str()) && !OPTIONAL.contains(&name.as_str()) {
-            let known = [COLUMNS.as_slice(), &OPTIONAL].concat().join(", ");
-            let reason = format!("is no column of outcomes: remove it; they are {known}");
-            return Err(refuse(Some(1), Some(name), reason));
-        }
-        if header[..place].contains(name) {
-            return Err(refuse(Some(1), Some(name), "stands twice in the header".into()));
-        }
-    }
-    let missing = COLUMNS.iter().find(|name| !header.iter().any(|known| known == *name));
-    if let Some(name) = missing {
-        return Err(refuse(Some(1), Some(name), "is missing from the header: add it".into()));
-    }
+/// Fails only if the file as a whole cannot be read: no file, no header, unknown or missing columns, text that is none.
+pub fn read_outcomes(path: &Path, form: &CsvForm, kind: IdentifierKind, today: Day) -> Result<OutcomeFile, DataError> {
+    let (header, mut rows) = open(path, form)?;
     let (mut outcomes, mut wrong) = (Vec::new(), Vec::new());
     let mut seen: HashMap<(String, Day), u64> = HashMap::new();
-    let mut record = StringRecord::new();
-    loop {
-        let line = reader.position().line();
-        let row = match reader.read_record(&mut record) {
-            Ok(false) => return Ok(OutcomeFile { outcomes, wrong }),
-            Ok(true) => {
-                let line = record.position().map_or(line, csv::Position::line);
-                (line, Row { header: &header, record: &record }.outcome(kind, today))
-            }
-            Err(error) if matches!(error.kind(), csv::ErrorKind::Utf8 { .. }) => {
-                (line, Err((None, "is not UTF-8: save the file as UTF-8".into())))
-            }
-            Err(error) => return Err(refuse(Some(line), None, format!("cannot be read: {error}"))),
-        };
-        let checked =
-            row.1.and_then(|outcome| match seen.insert((outcome.application.clone(), outcome.as_of), row.0) {
+    while let Some(row) = rows.next()? {
+        let line = row.line;
+        let checked = Loaned { header: &header, row: &row }.outcome(kind, today).and_then(|outcome| {
+            match seen.insert((outcome.application.clone(), outcome.as_of), line) {
                 None => Ok(outcome),
                 Some(earlier) => {
                     let reason = format!("the same application and day stand in line {earlier}: keep one of the two");
                     Err((Some("application"), reason))
                 }
-            });
-        match checked {
-            Ok(outcome) => outcomes.push((row.0, outcome)),
-            Err((column, reason)) => {
-                wrong.push(WrongRow { line: row.0, column: column.map(Into::into), reason });
             }
+        });
+        match checked {
+            Ok(outcome) => outcomes.push((line, outcome)),
+            Err((column, reason)) => wrong.push(WrongRow { line, column: column.map(Into::into), reason }),
         }
     }
+    Ok(OutcomeFile { outcomes, wrong })
 }
 
-/// Writes the named lines of a file, as they are, below its header and with the reason in a last column.
-///
-/// # Errors
-/// Fails if either file cannot be read or written.
-pub fn write_rejects(input: &Path, wrong: &[WrongRow], output: &Path) -> std::io::Result<()> {
-    let wrong: BTreeMap<u64, &WrongRow> = wrong.iter().map(|row| (row.line, row)).collect();
-    let mut reader = csv::ReaderBuilder::new().flexible(true).has_headers(false).from_path(input)?;
-    let mut writer = csv::WriterBuilder::new().flexible(true).from_path(output)?;
-    let (mut record, mut named) = (csv::ByteRecord::new(), false);
-    while reader.read_byte_record(&mut record)? {
-        let line = record.position().map_or(0, csv::Position::line);
-        if line == 1 {
-            // A file of rejects that is read again has the column already.
-            named = record.iter().any(|name| name == b"reason");
-            if !named {
-                record.push_field(b"reason");
-            }
-            writer.write_byte_record(&record)?;
-        } else if let Some(row) = wrong.get(&line) {
-            if !named {
-                record.push_field(row.reason.as_bytes());
-            }
-            writer.write_byte_record(&record)?;
+/// The header, checked, and the rows with all columns.
+fn open(path: &Path, form: &CsvForm) -> Result<(Vec<String>, Rows), DataError> {
+    let table = Table::open(path, form)?;
+    let header = table.header().to_vec();
+    for name in header.iter().filter(|name| !name.is_empty()) {
+        if !COLUMNS.contains(&name.as_str()) && !OPTIONAL.contains(&name.as_str()) {
+            let known = [COLUMNS.as_slice(), &OPTIONAL].concat().join(", ");
+            let reason = format!("is no column of outcomes: remove it; they are {known}");
+            return Err(table.wrong(table.header_line(), Some(name), reason));
         }
     }
-    writer.flush()
+    let missing = COLUMNS.iter().find(|name| table.place(name).is_none());
+    if let Some(name) = missing {
+        return Err(table.wrong(table.header_line(), Some(name), "is missing from the header: add it"));
+    }
+    let everything: Vec<_> = (0..header.len()).collect();
+    Ok((header, table.rows(&everything)?))
+}
+
+/// Writes the named lines of a file, as they are, below its header and with the reason in a last column; in the same form.
+///
+/// # Errors
+/// Passes on what keeps the one file from being read or the other from being written.
+pub fn write_rejects(input: &Path, form: &CsvForm, wrong: &[WrongRow], output: &Path) -> std::io::Result<()> {
+    let wrong: BTreeMap<u64, &WrongRow> = wrong.iter().map(|row| (row.line, row)).collect();
+    let (header, mut rows) = open(input, form).map_err(std::io::Error::other)?;
+    // A file of rejects that is read again has the column already.
+    let named = header.iter().any(|name| name == "reason");
+    let reason = |reason: &str| if named { Vec::new() } else { vec![reason.to_owned()] };
+    let mut writer = csv::WriterBuilder::new().flexible(true).delimiter(form.delimiter).from_writer(Vec::new());
+    writer.write_record(header.iter().cloned().chain(reason("reason")))?;
+    while let Some(row) = rows.next().map_err(std::io::Error::other)? {
+        if let Some(wrong) = wrong.get(&row.line) {
+            let values: Vec<_> = row.all().map(str::to_owned).collect();
+            writer.write_record(values.into_iter().chain(reason(&wrong.reason)))?;
+        }
+    }
+    let text = writer.into_inner().map_err(|error| std::io::Error::other(error.to_string()))?;
+    match form.encoding {
+        Encoding::Utf8 => std::fs::write(output, text),
+        Encoding::Gb18030 => {
+            let text = String::from_utf8(text).map_err(std::io::Error::other)?;
+            std::fs::write(output, encoding_rs::GB18030.encode(&text).0)
+        }
+    }
 }
 
 /// Which column is wrong, and why.
 type Wrong = (Option<&'static str>, String);
 
-struct Row<'a> {
+/// A row of the file, by the names of its columns.
+struct Loaned<'a> {
     header: &'a [String],
-    record: &'a StringRecord,
+    row: &'a Row<'a>,
 }
 
-impl Row<'_> {
+impl Loaned<'_> {
     fn outcome(&self, kind: IdentifierKind, today: Day) -> Result<LoanOutcome, Wrong> {
-        let (values, names) = (self.record.len(), self.header.len());
-        if values != names {
-            let reason = format!("has {values} values, the header has {names}: quote values that hold commas");
+        if let Some(reason) = self.row.uneven() {
             return Err((None, reason));
         }
         let application = self.text("application");
@@ -206,7 +186,10 @@ impl Row<'_> {
     fn loan(&self, as_of: Day) -> Result<Loan, Wrong> {
         let amount = cents(self.text("amount")).ok_or((
             Some("amount"),
-            "is not an amount in yuan above 0 with at most two decimals: write it as 1500000.00".to_owned(),
+            format!(
+                "{} is not an amount in yuan above 0 with at most two decimals: write it as 1500000.00",
+                quoted(self.text("amount"))
+            ),
         ))?;
         let rate: Option<f64> = self.text("rate").parse().ok().filter(|rate| (0.0..=100.0).contains(rate));
         let rate = rate.ok_or((Some("rate"), "is not a yearly rate in percent: write 4.35 for 4.35 %".to_owned()))?;
@@ -232,7 +215,7 @@ impl Row<'_> {
 
     fn text(&self, name: &str) -> &str {
         let place = self.header.iter().position(|known| known == name);
-        place.and_then(|place| self.record.get(place)).unwrap_or_default().trim()
+        place.map_or("", |place| self.row.cell(place))
     }
 
     fn day(&self, name: &'static str) -> Result<Day, Wrong> {
@@ -255,13 +238,17 @@ fn cents(text: &str) -> Option<i64> {
 mod tests {
     use super::*;
 
+    fn plain() -> CsvForm {
+        CsvForm::default()
+    }
+
     const HEAD: &str = "application,id,granted,amount,rate,start,state,as_of\n";
 
     fn read(text: &[u8]) -> Result<OutcomeFile, DataError> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("outcomes.csv");
         std::fs::write(&path, text).unwrap();
-        read_outcomes(&path, IdentifierKind::Text, "2026-07-01".parse().unwrap())
+        read_outcomes(&path, &plain(), IdentifierKind::Text, "2026-07-01".parse().unwrap())
     }
 
     #[test]
@@ -307,12 +294,11 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_text_are_wrong_rows() {
+    fn bytes_that_are_no_text_are_a_mistake_of_the_file() {
         let mut text = HEAD.as_bytes().to_vec();
-        text.extend(b"a-1,\xff\xfe,0,,,,,2026-02-01\na-2,e2,0,,,,,2026-02-01\n");
-        let file = read(&text).unwrap();
-        assert_eq!((file.outcomes.len(), file.wrong.len()), (1, 1));
-        assert_eq!(file.wrong[0].line, 2);
+        text.extend(b"a-2,e2,0,,,,,2026-02-01\na-1,\xff\xfe,0,,,,,2026-02-01\n");
+        let error = read(&text).unwrap_err();
+        assert_eq!((error.row, error.column.as_deref()), (Some(3), Some("id")), "{error}");
     }
 
     #[test]
@@ -321,7 +307,7 @@ mod tests {
             (&b"application,id\n"[..], "granted"),
             (b"application,id,granted,amount,rate,start,state,as_of,colour\n", "colour"),
             (b"application,id,id,granted,amount,rate,start,state,as_of\n", "twice"),
-            (b"", "application"),
+            (b"", "empty"),
         ] {
             let error = read(text).unwrap_err().to_string();
             assert!(error.contains(word), "{error}");
@@ -333,8 +319,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let [input, output] = ["in.csv", "out.csv"].map(|name| folder.path().join(name));
         std::fs::write(&input, format!("{HEAD}a-1,e1,0,,,,,2026-02-01\n\"b,1\",e2,2,,,,,2026-02-01\n")).unwrap();
-        let file = read_outcomes(&input, IdentifierKind::Text, "2026-07-01".parse().unwrap()).unwrap();
-        write_rejects(&input, &file.wrong, &output).unwrap();
+        let file = read_outcomes(&input, &plain(), IdentifierKind::Text, "2026-07-01".parse().unwrap()).unwrap();
+        write_rejects(&input, &plain(), &file.wrong, &output).unwrap();
         let text = std::fs::read_to_string(&output).unwrap();
         let lines: Vec<_> = text.lines().collect();
         assert_eq!(lines.len(), 2, "{text}");

@@ -221,6 +221,9 @@ pub enum Command {
     OutcomeImport {
         /// The file.
         path: PathBuf,
+        /// How it is written, if it is CSV.
+        #[serde(default)]
+        form: tally_data::CsvForm,
     },
     /// Counts outcomes, or shows that of one application.
     OutcomeShow {
@@ -243,6 +246,11 @@ pub enum Command {
     Score(ScoreOrder),
     /// Scores rows of a file.
     ScoreBatch(BatchOrder),
+    /// Names of the bank's own fields that a model reads.
+    ScoreFields {
+        /// The model, by its digest or session; the champion if absent.
+        model: Option<String>,
+    },
     /// An operator's signature under a token of the scoring service.
     TokenIssue {
         /// What the token allows.
@@ -308,6 +316,9 @@ pub struct DatasetImport {
     /// Values that do not fit the dictionary count as missing, and are counted, instead of refusing the file.
     #[serde(default)]
     pub misfits_missing: bool,
+    /// How the file is written, if it is CSV.
+    #[serde(default)]
+    pub form: tally_data::CsvForm,
 }
 
 /// Commitments of the log to open; what is `None` does not matter.

@@ -24,6 +24,7 @@ mod demo;
 mod directory;
 mod engine;
 pub mod failure;
+mod given_file;
 mod http;
 mod keys;
 mod log;

@@ -39,6 +39,7 @@ pub(crate) fn create(
     check_name(name).map_err(failure::usage)?;
     let toml = config_text(name, role, link, ca_key);
     Config::parse(&toml).map_err(failure::usage)?;
+    check_length(directory)?;
     if directory.config().exists() || directory.store().exists() {
         let text = format!("{}: there is a node here already: choose another directory", directory.path().display());
         return Err(failure::unwritable(text));
@@ -62,6 +63,24 @@ pub(crate) fn create(
     Store::create(&directory.store())?;
     // Last, so that a directory without it is known to be unfinished.
     std::fs::write(directory.config(), toml).map_err(cannot)
+}
+
+/// Bytes of a socket's path that the system takes.
+const MOST_BYTES: usize = 107;
+
+/// The control socket lies in the directory, and its path must not be too long.
+fn check_length(directory: &Directory) -> Result<(), Failure> {
+    let socket = std::path::absolute(directory.path()).map_err(failure::unwritable)?.join("control.sock");
+    let bytes = socket.as_os_str().len();
+    if bytes <= MOST_BYTES {
+        return Ok(());
+    }
+    Err(failure::usage(format!(
+        "{}: a node's socket lies in its directory, and the system takes at most {MOST_BYTES} bytes of its path ({}), this \
+         one has {bytes}: choose a shorter path",
+        directory.path().display(),
+        socket.display()
+    )))
 }
 
 /// Has a trial authority answer the directory's request and puts the certificate there.

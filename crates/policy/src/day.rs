@@ -70,7 +70,8 @@ impl std::str::FromStr for Day {
     type Err = NotADay;
 
     fn from_str(text: &str) -> Result<Self, NotADay> {
-        let wrong = || NotADay(text.into());
+        // A message shows one short field at most.
+        let wrong = || NotADay(text.chars().take(40).collect());
         let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit()).then(|| part.parse().ok()).flatten();
         let parts: Vec<&str> = text.split('-').collect();
         let [year, month, day] = parts[..] else { return Err(wrong()) };

@@ -27,7 +27,8 @@ pub use consent::{CONSENT_TYPE, Consent, Days, Fetch, Mode, Notice, Onward, Sign
 pub use day::Day;
 pub use event::{ConsentEvent, EVENT_TYPE, EventKind, VerifiedEvent};
 pub use list::{
-    FieldKind, Form, HistoryError, LIST_TYPE, Level, ListError, ListField, ListHistory, SharingList, SignedList,
+    FieldKind, Form, HistoryError, LIST_TYPE, Level, ListError, ListField, ListHistory, MOST_CATEGORIES, SharingList,
+    SignedList,
 };
 pub use purpose::Purpose;
 pub use register::{Counted, Happened, Mark, Register, Standing, State, application_digest};

@@ -27,6 +27,10 @@ use crate::{Condition, Day, Purpose};
 /// Media type of a list's payload.
 pub const LIST_TYPE: &str = "application/vnd.tallystick.sharing-list+json";
 
+/// Most values of a category: enough for the industries of GB/T 4754 (about 1,400) and the counties of GB/T 2260 (about
+/// 3,000). More would be names rather than kinds, and nearly every cell of a sum would be folded into another.
+pub const MOST_CATEGORIES: usize = 4096;
+
 /// Sensitivity of a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Level {
@@ -173,6 +177,25 @@ impl Level {
 }
 
 impl FieldKind {
+    /// A category's values are there, differ, and are no more than [`MOST_CATEGORIES`].
+    ///
+    /// # Errors
+    /// Says what is wrong, with the number of values and the most that there may be.
+    pub fn check(&self) -> Result<(), String> {
+        let Self::Category { values } = self else { return Ok(()) };
+        let distinct: BTreeSet<_> = values.iter().collect();
+        if values.is_empty() || distinct.len() < values.len() || values.iter().any(String::is_empty) {
+            return Err("its values must be present, distinct and not empty".into());
+        }
+        if values.len() > MOST_CATEGORIES {
+            return Err(format!(
+                "has {} values, at most {MOST_CATEGORIES} are possible: group them into fewer kinds",
+                values.len()
+            ));
+        }
+        Ok(())
+    }
+
     /// The values of a category, in code order; none for numbers.
     pub fn values(&self) -> &[String] {
         match self {
@@ -224,13 +247,7 @@ impl ListField {
         if self.owner.is_empty() || self.category.is_empty() {
             return wrong("has no owner or no category: name both");
         }
-        let values = self.kind.values();
-        let distinct: BTreeSet<_> = values.iter().collect();
-        let category = matches!(self.kind, FieldKind::Category { .. });
-        if category && (values.is_empty() || distinct.len() < values.len() || values.iter().any(String::is_empty)) {
-            return wrong("its values must be present, distinct and not empty");
-        }
-        Ok(())
+        self.kind.check()
     }
 }
 

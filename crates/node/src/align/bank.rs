@@ -96,6 +96,7 @@ impl Side<'_> {
             key: self.identity.key.verify_key(),
             identifiers,
             set,
+            spelling: self.arguments.spelling(),
             cardinality: self.arguments.cardinality.then_some(self.arguments.floor),
             nonce,
             resume: standing.as_ref().zip(saved.as_ref()).map(|((_, digest), run)| (*digest, run.finished)),
@@ -135,6 +136,11 @@ impl Side<'_> {
         self.identity.check_peer(&contract.platform.name, &contract.platform.key)?;
         let own = &contract.bank;
         let refuse = |what: &str| Err(failure::refused(format!("the contract is refused: {what}")));
+        if let Some(theirs) = contract.identifiers {
+            self.arguments.spelling().check(&self.identity.name, theirs, &contract.platform.name)?;
+        } else {
+            return refuse("it does not say what identifiers are");
+        }
         if contract.version != 1 || finished != 0 {
             return refuse("it is not of version 1, or goes on with a run that this side does not know");
         }

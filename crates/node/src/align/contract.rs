@@ -38,6 +38,42 @@ pub(super) struct AlignContract {
     pub(super) rows: u64,
     /// Salted commitment to the bank's identifiers.
     pub(super) bank_set: Digest,
+    /// What identifiers are and how they were spelled alike; contracts of earlier versions did not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) identifiers: Option<Spelling>,
+}
+
+/// What identifiers are, and how both sides spell them before they are compared. The number is that of the rule: a rule that
+/// changes gets another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Spelling {
+    /// Unified Social Credit Codes: trimmed, half width, upper case, check character right.
+    #[serde(rename = "uscc/1")]
+    Uscc,
+    /// Text, trimmed.
+    #[serde(rename = "text/1")]
+    Text,
+}
+
+impl std::fmt::Display for Spelling {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Uscc => "credit codes (--kind uscc)",
+            Self::Text => "text (--kind text)",
+        })
+    }
+}
+
+impl Spelling {
+    /// Both sides must spell alike.
+    pub(super) fn check(self, own: &str, theirs: Self, other: &str) -> Result<(), Failure> {
+        if self == theirs {
+            return Ok(());
+        }
+        Err(failure::refused(format!(
+            "{own} takes identifiers as {self}, {other} as {theirs}: nothing would match; give both sides the same --kind"
+        )))
+    }
 }
 
 /// What the greeting and the contract have settled.

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use rayon::prelude::*;
 use serde::Serialize;
-use tally_data::{IdentifierKind, KeyError};
+use tally_data::{CsvForm, IdentifierKind, KeyError, Table, quoted};
 use tally_protocol::alignment::Identifiers;
 
 use crate::cli::Language;
@@ -37,8 +37,6 @@ pub(super) struct InputReport {
     blank: Found,
     /// Rows whose identifier is malformed.
     malformed: Found,
-    /// Rows that are not UTF-8.
-    not_utf8: Found,
     /// Why the first malformed one is.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
@@ -78,50 +76,55 @@ impl InputReport {
         parts.extend(self.duplicates.in_words(word("repeated, taken once: lines", "重复，只计一次：行")));
         parts.extend(self.blank.in_words(word("blank: lines", "空白：行")));
         parts.extend(self.malformed.in_words(word("malformed: lines", "格式错误：行")));
-        parts.extend(self.not_utf8.in_words(word("not UTF-8: lines", "非 UTF-8：行")));
         parts.join(" · ")
     }
 
     fn bad(&self) -> u64 {
-        self.blank.count + self.malformed.count + self.not_utf8.count
+        self.blank.count + self.malformed.count
     }
 }
 
-/// Reads the identifiers in column `key` of a CSV file.
+/// Reads the identifiers in column `key` of a file. Where nobody says what they are they are text, and a file of credit
+/// codes is not taken: as text, codes that are spelled otherwise at the other side would not match.
 ///
 /// # Errors
 /// Names the file, the lines and the remedy.
-pub(super) fn read(path: &Path, key: &str, kind: IdentifierKind, skip_bad: bool) -> Result<Input, Failure> {
+pub(super) fn read(
+    path: &Path,
+    form: &CsvForm,
+    key: &str,
+    kind: Option<IdentifierKind>,
+    skip_bad: bool,
+) -> Result<Input, Failure> {
     let wrong = |reason: String| failure::data(format!("{}: {reason}", path.display()));
-    let mut file = csv::ReaderBuilder::new()
-        .flexible(true)
-        .buffer_capacity(1 << 18)
-        .from_path(path)
-        .map_err(|error| wrong(format!("cannot read the file: {error}")))?;
-    let header = file.byte_headers().map_err(|error| wrong(format!("cannot be read: {error}")))?;
-    let column = find(header, key).map_err(wrong)?;
+    let table = Table::open(path, form).map_err(failure::data)?;
+    let column = table.place(key).ok_or_else(|| unknown(&table, key))?;
+    let mut rows = table.rows(&[column]).map_err(failure::data)?;
     let mut report = InputReport::default();
     let (mut identifiers, mut lines) = (Identifiers::default(), Vec::new());
-    let mut record = csv::ByteRecord::new();
-    while file.read_byte_record(&mut record).map_err(|error| wrong(format!("cannot be read: {error}")))? {
+    let mut codes = 0;
+    while let Some(row) = rows.next().map_err(failure::data)? {
         report.rows += 1;
-        // A record's own position lies before the empty lines that were skipped.
-        let line = record.position().map_or(0, csv::Position::line).max(file.position().line() - 1);
-        let Ok(text) = std::str::from_utf8(record.get(column).unwrap_or_default()) else {
-            report.not_utf8.add(line);
-            continue;
-        };
-        match kind.canonical(text) {
+        match kind.unwrap_or(IdentifierKind::Text).canonical(row.cell(0)) {
             Ok(identifier) => {
+                codes += u64::from(kind.is_none() && IdentifierKind::Uscc.canonical(&identifier).is_ok());
                 identifiers.push(&identifier);
-                lines.push(u32::try_from(line).unwrap_or(u32::MAX));
+                lines.push(u32::try_from(row.line).unwrap_or(u32::MAX));
             }
-            Err(KeyError::Empty) => report.blank.add(line),
+            Err(KeyError::Empty) => report.blank.add(row.line),
             Err(error) => {
-                report.malformed.add(line);
+                report.malformed.add(row.line);
                 report.reason.get_or_insert(error.to_string());
             }
         }
+    }
+    if codes > 0 && codes * 10 >= report.rows * 9 {
+        let reason = format!(
+            "{codes} of {} identifiers are credit codes: say --kind uscc on both sides, so that they are checked and spelled \
+             alike, or --kind text to take them as they stand",
+            report.rows
+        );
+        return Err(wrong(reason));
     }
     if report.bad() > 0 && !skip_bad {
         let reason = report.reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
@@ -136,13 +139,10 @@ pub(super) fn read(path: &Path, key: &str, kind: IdentifierKind, skip_bad: bool)
     Ok(Input { identifiers, report })
 }
 
-fn find(header: &csv::ByteRecord, key: &str) -> Result<usize, String> {
-    let name = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim_start_matches('\u{feff}').trim().to_owned();
-    let names: Vec<_> = header.iter().map(name).collect();
-    names.iter().position(|name| name == key).ok_or_else(|| {
-        let known = names.join(", ");
-        format!("has no column `{key}` in its header: name one of `{known}` with --key")
-    })
+fn unknown(table: &Table, key: &str) -> Failure {
+    let known: Vec<_> = table.header().iter().take(20).map(|name| quoted(name)).collect();
+    let reason = format!("has no column {} in its header: name one of {} with --key", quoted(key), known.join(", "));
+    failure::data(table.wrong(table.header_line(), None, reason))
 }
 
 /// Leaves out what stood before. Identifiers are compared by a keyed hash first, so that memory stays small.
@@ -189,25 +189,44 @@ mod tests {
         (folder, path)
     }
 
+    fn taken(path: &Path, key: &str, kind: Option<IdentifierKind>, skip_bad: bool) -> Result<Input, Failure> {
+        read(path, &CsvForm::default(), key, kind, skip_bad)
+    }
+
+    #[test]
+    fn a_file_of_credit_codes_is_not_taken_for_text_unless_somebody_says_so() {
+        let (_folder, path) = file(b"code,x\n91440300708461136t,\xbf\xcd\n91110000802100433B,\n");
+        let refused = taken(&path, "code", None, false).err().unwrap();
+        assert!(
+            refused.message.contains("2 of 2 identifiers are credit codes") && refused.message.contains("--kind uscc")
+        );
+        let input = taken(&path, "code", Some(IdentifierKind::Text), false).unwrap();
+        assert_eq!(input.identifiers.get(0), b"91440300708461136t");
+        let (_folder, path) = file(b"code,x,x\na,1,2\n");
+        assert!(taken(&path, "code", None, false).err().unwrap().message.contains("twice"));
+        let (_folder, path) = file(b"code\na\nb\n\xff\xfe\n");
+        assert!(taken(&path, "code", None, true).err().unwrap().message.contains("row 4"));
+    }
+
     #[test]
     fn what_is_found_is_reported_with_its_lines() {
-        let (_folder, path) = file(b"\xef\xbb\xbfid,x\na,1\nb,2\na,3\n,4\n\xff\xfe,5\nc,6\n");
-        let refused = read(&path, "id", IdentifierKind::Text, false).err().unwrap();
-        for word in ["1 blank: lines (5)", "1 not UTF-8: lines (6)", "--skip-bad", "in.csv"] {
+        let (_folder, path) = file(b"\xef\xbb\xbfid,x\na,1\nb,2\na,3\n,4\n1.23E+17,5\nc,6\n");
+        let refused = taken(&path, "id", Some(IdentifierKind::Text), false).err().unwrap();
+        for word in ["1 blank: lines (5)", "1 malformed: lines (6)", "exponent", "--skip-bad", "in.csv"] {
             assert!(refused.message.contains(word), "{refused}");
         }
-        let input = read(&path, "id", IdentifierKind::Text, true).unwrap();
+        let input = taken(&path, "id", Some(IdentifierKind::Text), true).unwrap();
         assert_eq!(input.identifiers.iter().collect::<Vec<_>>(), [b"a", b"b", b"c"]);
         assert_eq!((input.report.rows, input.report.distinct, &input.report.duplicates.lines), (6, 3, &vec![4]));
-        assert!(read(&path, "code", IdentifierKind::Text, true).err().unwrap().message.contains("id, x"));
+        assert!(taken(&path, "code", None, true).err().unwrap().message.contains("`id`, `x`"));
     }
 
     #[test]
     fn credit_codes_are_checked_and_spelled_alike() {
         let (_folder, path) = file("code\n91440300708461136T\n９1440300708461136t\n91440300708461136A\n".as_bytes());
-        let refused = read(&path, "code", IdentifierKind::Uscc, false).err().unwrap();
+        let refused = taken(&path, "code", Some(IdentifierKind::Uscc), false).err().unwrap();
         assert!(refused.message.contains("1 malformed: lines (4)") && refused.message.contains("check character"));
-        let input = read(&path, "code", IdentifierKind::Uscc, true).unwrap();
+        let input = taken(&path, "code", Some(IdentifierKind::Uscc), true).unwrap();
         assert_eq!((input.identifiers.len(), input.report.duplicates.count), (1, 1));
     }
 }

@@ -31,7 +31,7 @@ use clap::{Args, ValueEnum};
 use tally_data::IdentifierKind;
 use tally_protocol::alignment::Engine;
 
-use crate::cli::{Language, Printed};
+use crate::cli::{CsvArguments, Language, Printed};
 use crate::failure::{self, Failure};
 
 /// Find the enterprises that two parties share: tags for both, matches for the bank alone.
@@ -44,15 +44,18 @@ pub(crate) struct AlignArguments {
     /// Which side this is.
     #[arg(long, value_enum)]
     role: Role,
-    /// CSV file with a header.
+    /// CSV file with a header, or Parquet.
     #[arg(long, value_name = "FILE")]
     input: PathBuf,
+    #[command(flatten)]
+    csv: CsvArguments,
     /// Column of the identifier.
     #[arg(long, value_name = "COLUMN")]
     key: String,
-    /// What identifiers are: credit codes are checked, text is taken as it stands.
-    #[arg(long, value_enum, default_value = "text")]
-    kind: Kind,
+    /// What identifiers are, at both sides: credit codes are checked and spelled alike, text is taken as it stands. Text, where
+    /// nothing is said; then a file of credit codes is not taken.
+    #[arg(long, value_enum)]
+    kind: Option<Kind>,
     /// Wait here for the other side.
     #[arg(long, value_name = "HOST:PORT", conflicts_with = "connect", required_unless_present = "connect")]
     listen: Option<String>,
@@ -111,8 +114,8 @@ pub(crate) struct AlignArguments {
 
 const EXAMPLE: &str = "\
 Two terminals, five minutes:
-  tallystick align --role platform --input city.csv --key code --listen 0.0.0.0:7444 --output tags.csv --trial
-  tallystick align --role bank --input loans.csv --key code --connect platform.example:7444 --output shared.csv --trial";
+  tallystick align --role platform --input city.csv --key code --kind uscc --listen 0.0.0.0:7444 --output tags.csv --trial
+  tallystick align --role bank --input loans.csv --key code --kind uscc --connect platform.example:7444 --output shared.csv --trial";
 
 /// The two sides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -164,15 +167,27 @@ impl AlignArguments {
         if self.cache.is_some() && (self.role == Role::Bank || self.engine == Some(EngineName::Vole)) {
             return Err(failure::usage("--cache keeps a platform's evaluations of 2HashDH: leave it out here"));
         }
+        if let Some(output) = &self.output {
+            crate::given_file::not_the_input(&self.input, &output::files(output))?;
+        }
         let voice = output::Voice::new(language, json);
         let passphrase = identity::passphrase(&self)?;
         let work = self.work.as_ref().map(|folder| work::Work::open(folder, &passphrase)).transpose()?;
         let identity = identity::Identity::open(&self, passphrase, work.as_ref())?;
-        let input = input::read(&self.input, &self.key, self.kind.into(), self.skip_bad)?;
+        let kind = self.kind.map(Into::into);
+        let input = input::read(&self.input, &self.csv.form(), &self.key, kind, self.skip_bad)?;
         voice.say(&input.report.in_words(language));
         match self.role {
             Role::Platform => platform::run(&self, &identity, input, work, &voice),
             Role::Bank => bank::run(&self, &identity, input, work, &voice),
+        }
+    }
+
+    /// What identifiers are at this side.
+    fn spelling(&self) -> contract::Spelling {
+        match self.kind {
+            Some(Kind::Uscc) => contract::Spelling::Uscc,
+            Some(Kind::Text) | None => contract::Spelling::Text,
         }
     }
 

@@ -97,6 +97,11 @@ fn write_field(out: &mut impl std::io::Write, field: &[u8]) -> std::io::Result<(
     out.write_all(b"\"")
 }
 
+/// What is written for an output.
+pub(super) fn files(output: &Path) -> [PathBuf; 3] {
+    [output.to_owned(), beside(output, "partial"), beside(output, "receipt.json")]
+}
+
 fn beside(path: &Path, extension: &str) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".");

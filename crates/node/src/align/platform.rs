@@ -97,7 +97,8 @@ impl Side<'_> {
     /// Greets the bank, draws up the contract and waits for its signature; or goes on with the one that stands.
     fn agree(&mut self, input: &Input, work: Option<&Work>) -> Result<Agreed, Failure> {
         let hello = self.conversation.hear::<FromBank>()?;
-        let FromBank::Hello { version, name, key, identifiers, set, cardinality, nonce: bank_nonce, resume } = hello
+        let FromBank::Hello { version, name, key, identifiers, set, spelling, cardinality, nonce: bank_nonce, resume } =
+            hello
         else {
             return Err(unforeseen());
         };
@@ -105,6 +106,7 @@ impl Side<'_> {
             return Err(failure::refused(format!("the other side speaks version {version}, this one {VERSION}")));
         }
         self.identity.check_peer(&name, &key)?;
+        self.arguments.spelling().check(&self.identity.name, spelling, &name)?;
         let nonce = *Seed::from_os().map_err(failure::internal)?.expose();
         let saved = work.map(Work::resume).transpose()?.flatten();
         if let Some(mut run) = saved {
@@ -174,6 +176,7 @@ impl Side<'_> {
             evaluations: identifiers.max(1),
             rows: if self.arguments.exact { own } else { rung(own) },
             bank_set,
+            identifiers: Some(self.arguments.spelling()),
         })
     }
 

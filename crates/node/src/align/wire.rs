@@ -8,12 +8,13 @@ use tally_crypto::transcript::Digest;
 use tally_net::direct::Direct;
 use tally_protocol::alignment::{ToBank, ToPlatform};
 
+use super::contract::Spelling;
 use super::identity::Identity;
 use super::{AlignArguments, output::Voice};
 use crate::failure::{self, Failure};
 
 /// Version of this conversation.
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 
 /// Tags in one message: 1 MiB.
 pub(super) const TAGS_PER_MESSAGE: usize = 1 << 16;
@@ -33,6 +34,8 @@ pub(super) enum FromBank {
         identifiers: u64,
         /// Salted commitment to them.
         set: Digest,
+        /// What its identifiers are.
+        spelling: Spelling,
         /// Whether it asks for the number alone, and the floor it expects.
         cardinality: Option<u64>,
         /// Fresh randomness of this attempt.

@@ -1,6 +1,6 @@
 //! `tallystick score batch`: a file of applicants in, a file of scores out.
 //!
-//! Rows go to the node a few hundred at a time, two orders under way at once. What is finished is kept beside the output; the
+//! The whole file is read before anything is written or asked, so that a file that is wrong leaves nothing behind. Rows go to the node a few hundred at a time, two orders under way at once. What is finished is kept beside the output; the
 //! same command after a kill of this program or of either node goes on with it, and asks about no row twice.
 
 mod applicants;
@@ -14,12 +14,13 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
+use tally_data::CsvForm;
 use tally_policy::Purpose;
 
 use crate::control::{self, BatchApplicant, BatchOrder, Command};
 use crate::failure::{self, Failure};
 use applicants::Read;
-pub(crate) use applicants::csv_value;
+pub(crate) use applicants::value;
 use scores::{Line, Run, Scores};
 
 /// Rows of one order.
@@ -38,6 +39,7 @@ const PAUSES: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(1
 pub(crate) struct Batch {
     pub(crate) node: PathBuf,
     pub(crate) input: PathBuf,
+    pub(crate) form: CsvForm,
     pub(crate) output: PathBuf,
     pub(crate) purpose: Purpose,
     pub(crate) model: Option<String>,
@@ -63,13 +65,21 @@ impl Batch {
     /// # Errors
     /// Names the file or the node that stops it; what is finished is kept.
     pub(crate) fn run(&self) -> Result<Value, Failure> {
+        crate::given_file::not_the_input(&self.input, &scores::files(&self.output))?;
+        let fields = self.fields()?;
+        let count = applicants::check(&self.input, &self.form, &fields)?;
+        let mut rows = applicants::open(&self.input, &self.form, &fields)?;
         let (mut scores, run) = Scores::begin(&self.output, self.new_run()?)?;
         let before = scores.done;
-        let mut rows = (0..).zip(applicants::open(&self.input)?).skip(usize::try_from(before).map_err(failure::data)?);
+        for _ in 0..before {
+            rows.next().map_err(failure::data)?;
+        }
+        let mut numbers = before..;
         let progress = progress();
         let (began, mut tally, mut under_way) = (Instant::now(), Tally::default(), VecDeque::new());
         loop {
-            let part: Vec<_> = rows.by_ref().take(ORDER).collect();
+            let part: Vec<_> =
+                rows.take(ORDER)?.into_iter().map(|row| (numbers.next().unwrap_or_default(), row)).collect();
             let more = !part.is_empty();
             if more {
                 under_way.push_back(self.send(&run, part));
@@ -85,14 +95,37 @@ impl Batch {
             }
         }
         progress.finish_and_clear();
+        if before + tally.scored + tally.without != count {
+            let reason = "has other rows than when it was checked: leave it alone while it is scored";
+            return Err(failure::data(format!("{}: {reason}", self.input.display())));
+        }
         scores.finish()?;
         Ok(json!({
             "scored": tally.scored,
             "without_score": tally.without,
             "finished_before": before,
+            "rows": count,
+            "columns_ignored": rows.ignored,
+            "fields_absent": rows.absent,
             "seconds": began.elapsed().as_secs_f64(),
             "output": self.output,
         }))
+    }
+
+    /// Names of the bank's fields of the model.
+    fn fields(&self) -> Result<Vec<String>, Failure> {
+        let order = Command::ScoreFields { model: self.model.clone() };
+        let deadline = Instant::now() + PATIENCE;
+        let [mut pause, longest] = PAUSES;
+        loop {
+            match control::tell(&self.node, &order) {
+                Err(failure) if failure.kind == failure::FailureKind::Unavailable && Instant::now() < deadline => {
+                    std::thread::sleep(pause.min(deadline.saturating_duration_since(Instant::now())));
+                    pause = longest.min(2 * pause);
+                }
+                told => return serde_json::from_value(told?).map_err(failure::internal),
+            }
+        }
     }
 
     fn new_run(&self) -> Result<Run, Failure> {

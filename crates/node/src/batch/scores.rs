@@ -15,7 +15,6 @@ use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::parser::parse_message_type;
 use serde::{Deserialize, Serialize};
 
-use super::applicants::is_parquet;
 use crate::failure::{self, Failure};
 
 /// Columns of the output.
@@ -65,14 +64,12 @@ impl Scores {
     /// # Errors
     /// Names the file that cannot be written, or that belongs to another run.
     pub(super) fn begin(output: &Path, run: Run) -> Result<(Self, Run), Failure> {
-        let cannot = |path: &Path| {
-            let path = path.display().to_string();
-            move |error: std::io::Error| failure::unwritable(format!("{path}: {error}"))
-        };
         let (named, partial) = (beside(output, "batch"), beside(output, "partial"));
         let before = std::fs::read(&named).ok().and_then(|text| serde_json::from_slice::<Run>(&text).ok());
         let run = match before {
             Some(before) if (Run { batch: run.batch.clone(), ..before.clone() }) == run => before,
+            // Nothing was finished, so nothing is lost.
+            Some(_) if whole_lines(&partial).is_ok_and(|lines| lines == 0) => new_run(&named, &partial, run)?,
             Some(_) => {
                 let text = format!(
                     "{}: an unfinished run over another input, purpose, model or number of reasons is there: finish it, or \
@@ -82,12 +79,7 @@ impl Scores {
                 );
                 return Err(failure::data(text));
             }
-            None => {
-                File::create(&partial).map_err(cannot(&partial))?;
-                let text = serde_json::to_vec(&run).map_err(failure::internal)?;
-                std::fs::write(&named, text).map_err(cannot(&named))?;
-                run
-            }
+            None => new_run(&named, &partial, run)?,
         };
         let done = whole_lines(&partial).map_err(cannot(&partial))?;
         let file = OpenOptions::new().append(true).open(&partial).map_err(cannot(&partial))?;
@@ -120,6 +112,27 @@ impl Scores {
         let _ = std::fs::remove_file(named);
         Ok(())
     }
+}
+
+/// What a run over `output` writes.
+pub(super) fn files(output: &Path) -> [PathBuf; 4] {
+    [output.to_owned(), beside(output, "partial"), beside(output, "batch"), beside(output, "new")]
+}
+
+fn new_run(named: &Path, partial: &Path, run: Run) -> Result<Run, Failure> {
+    File::create(partial).map_err(cannot(partial))?;
+    let text = serde_json::to_vec(&run).map_err(failure::internal)?;
+    std::fs::write(named, text).map_err(cannot(named))?;
+    Ok(run)
+}
+
+fn cannot(path: &Path) -> impl Fn(std::io::Error) -> Failure {
+    let path = path.display().to_string();
+    move |error| failure::unwritable(format!("{path}: {error}"))
+}
+
+fn is_parquet(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("parquet"))
 }
 
 fn beside(output: &Path, ending: &str) -> PathBuf {

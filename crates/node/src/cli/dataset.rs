@@ -6,18 +6,18 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use tally_crypto::transcript::Digest;
-use tally_data::RowOpening;
+use tally_data::{Dictionary, RowOpening};
 use tally_policy::Day;
 
 use super::node::{absolute, read_text};
-use super::{Language, NodeArgument, Printed, words};
+use super::{CsvArguments, Language, NodeArgument, Printed, words};
 use crate::control::{Command, DatasetImport};
 use crate::failure::{self, Failure};
 
 /// `tallystick dataset …`.
 #[derive(Subcommand)]
 pub(super) enum DatasetVerb {
-    /// Read a data set from a CSV file.
+    /// Read a data set from a CSV or Parquet file.
     Import(DatasetArguments),
     /// Show the registry: data sets, their fields and owners, and their quality per department.
     Show {
@@ -52,8 +52,10 @@ pub(super) enum DatasetVerb {
 pub(super) struct DatasetArguments {
     #[command(flatten)]
     node: NodeArgument,
-    /// The CSV file, with a header.
+    /// The file: CSV with a header, or Parquet.
     file: PathBuf,
+    #[command(flatten)]
+    csv: CsvArguments,
     /// Name to keep it under.
     #[arg(long, default_value = "loans")]
     name: String,
@@ -129,7 +131,7 @@ impl DatasetArguments {
         let order = DatasetImport {
             name: self.name,
             path: absolute(&self.file)?,
-            dictionary: self.dictionary.as_deref().map(read_text).transpose()?,
+            dictionary: self.dictionary.as_deref().map(dictionary).transpose()?,
             label: self.label,
             identifier: self.identifier,
             cohort: self.cohort,
@@ -137,10 +139,18 @@ impl DatasetArguments {
             map: map.collect::<Result<BTreeMap<_, _>, Failure>>()?,
             as_of: self.as_of,
             misfits_missing: self.misfits == MisfitsArgument::Missing,
+            form: self.csv.form(),
         };
         let value = self.node.tell(&Command::DatasetImport(order))?;
         Ok(Printed { text: in_words(&value, language), value, holds: true })
     }
+}
+
+/// The text of a dictionary that can be read.
+fn dictionary(file: &Path) -> Result<String, Failure> {
+    let text = read_text(file)?;
+    Dictionary::parse(&text).map_err(|reason| failure::data(format!("{}: {reason}", file.display())))?;
+    Ok(text)
 }
 
 /// What `dataset open` writes.
@@ -210,8 +220,12 @@ fn in_words(info: &Value, language: Language) -> String {
     }
     for field in info["fields"].as_array().into_iter().flatten() {
         lines.push(format!(
-            "  - {:<28} {:<4} {:<20} {} {}, {} {}",
+            "  - {:<28} {:<16} {:<4} {:<20} {} {}, {} {}",
             text(&field["name"]),
+            match field["values"].as_u64() {
+                None | Some(0) => label("数值", "number").to_owned(),
+                Some(values) => format!("{} ({values})", label("类别", "category")),
+            },
             text(&field["level"]),
             text(&field["owner"]),
             label("缺失", "missing"),

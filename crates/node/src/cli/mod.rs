@@ -2,6 +2,7 @@
 
 mod audit;
 mod consortium;
+mod csv_form;
 mod dataset;
 mod disclosure;
 mod export;
@@ -22,8 +23,9 @@ mod words;
 
 pub(crate) use audit::audit;
 pub(crate) use consortium::{issue, today};
+pub(crate) use csv_form::CsvArguments;
 pub(crate) use order::sign;
-pub(crate) use session::{applicant, approve, score_in_words};
+pub(crate) use session::{approve, score_in_words};
 
 use std::path::PathBuf;
 use std::process::ExitCode;

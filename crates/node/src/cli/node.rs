@@ -107,5 +107,5 @@ pub(super) fn absolute(path: &Path) -> Result<PathBuf, Failure> {
 
 /// A text file given to a verb.
 pub(super) fn read_text(path: &Path) -> Result<String, Failure> {
-    std::fs::read_to_string(path).map_err(|error| failure::data(format!("{}: {error}", path.display())))
+    crate::given_file::text(path)
 }

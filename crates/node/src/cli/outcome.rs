@@ -6,20 +6,23 @@ use clap::Subcommand;
 use tally_policy::Purpose;
 
 use super::node::absolute;
-use super::{NodeArgument, Printed, words};
+use super::{CsvArguments, NodeArgument, Printed, words};
 use crate::control::Command;
 use crate::failure::{self, Failure};
+use crate::given_file::not_the_input;
 
 /// `tallystick outcome …`.
 #[derive(Subcommand)]
 pub(super) enum OutcomeVerb {
-    /// Bank: read outcomes from a CSV file with the columns application, id, granted, amount, rate, start, state, as_of and, if
+    /// Bank: read outcomes from a file with the columns application, id, granted, amount, rate, start, state, as_of and, if
     /// known, request (the score's name). Wrong rows are named and left out.
     Import {
         #[command(flatten)]
         node: NodeArgument,
-        /// The file.
+        /// The file, CSV or Parquet.
         file: PathBuf,
+        #[command(flatten)]
+        csv: CsvArguments,
         /// Write wrong rows there, as they are, to be corrected and read again.
         #[arg(long, value_name = "FILE")]
         rejects: Option<PathBuf>,
@@ -45,13 +48,16 @@ pub(super) enum OutcomeVerb {
 impl OutcomeVerb {
     pub(super) fn run(self) -> Result<Printed, Failure> {
         match self {
-            Self::Import { node, file, rejects } => {
-                let file = absolute(&file)?;
-                let value = node.tell(&Command::OutcomeImport { path: file.clone() })?;
+            Self::Import { node, file, csv, rejects } => {
+                let (file, form) = (absolute(&file)?, csv.form());
+                if let Some(rejects) = &rejects {
+                    not_the_input(&file, std::slice::from_ref(rejects))?;
+                }
+                let value = node.tell(&Command::OutcomeImport { path: file.clone(), form })?;
                 let wrong: Vec<tally_data::WrongRow> =
                     serde_json::from_value(value["wrong"].clone()).map_err(failure::internal)?;
                 if let Some(rejects) = rejects.filter(|_| !wrong.is_empty()) {
-                    tally_data::write_rejects(&file, &wrong, &rejects)
+                    tally_data::write_rejects(&file, &form, &wrong, &rejects)
                         .map_err(|error| failure::unwritable(format!("{}: {error}", rejects.display())))?;
                 }
                 Ok(Printed { holds: wrong.is_empty(), ..words::plain(value) })

@@ -9,8 +9,8 @@ use tally_protocol::aggregation::{NoiseTerms, epsilon};
 use tally_protocol::session::{Contract, Fallback, Holder, SealedContract};
 
 use super::node::read_text;
-use super::{Language, NodeArgument, Printed, disclosure, words};
-use crate::batch::{Batch, csv_value};
+use super::{CsvArguments, Language, NodeArgument, Printed, disclosure, words};
+use crate::batch::Batch;
 use crate::control::{Command, ScoreOrder};
 use crate::failure::{self, Failure};
 use crate::secret;
@@ -365,9 +365,12 @@ pub(super) enum ScoreVerb {
     Batch {
         #[command(flatten)]
         node: NodeArgument,
-        /// Applicants: columns `id`, `application` if there is one, and the bank's own fields; Parquet by the ending .parquet.
+        /// Applicants, CSV or Parquet: columns `id`, `application` if there is one, and the bank's own fields; others are not
+        /// read.
         #[arg(long, value_name = "FILE")]
         input: PathBuf,
+        #[command(flatten)]
+        csv: CsvArguments,
         /// Where the scores go; Parquet by the ending .parquet.
         #[arg(long, value_name = "FILE")]
         output: PathBuf,
@@ -397,11 +400,13 @@ impl ScoreVerb {
                 let value = node.tell(&Command::Score(order))?;
                 Ok(Printed { text: score_in_words(&value, language), value, holds: true })
             }
-            Self::Batch { node, input, output, purpose, model, reasons } => {
+            Self::Batch { node, input, csv, output, purpose, model, reasons } => {
                 let purpose = serde_json::from_value(json!(purpose)).map_err(|_| {
                     failure::usage(format!("`{purpose}` is not a purpose: loan-underwriting, pre-screening, …"))
                 })?;
-                Batch { node: node.node, input, output, purpose, model, reasons }.run().map(words::plain)
+                Batch { node: node.node, input, form: csv.form(), output, purpose, model, reasons }
+                    .run()
+                    .map(words::plain)
             }
         }
     }
@@ -418,21 +423,4 @@ pub(crate) fn score_in_words(score: &Value, language: Language) -> String {
         .collect();
     let probability = score["probability"].as_f64().unwrap_or_default() * 100.0;
     format!("{}  {probability:.2} %  {}", score["score"], reasons.join("; "))
-}
-
-/// An applicant from a row of a CSV file.
-pub(crate) fn applicant(
-    header: &csv::StringRecord,
-    record: &csv::StringRecord,
-    id: usize,
-    purpose: tally_policy::Purpose,
-) -> ScoreOrder {
-    let fields = header
-        .iter()
-        .zip(record)
-        .enumerate()
-        .filter(|(position, _)| *position != id)
-        .map(|(_, (name, text))| (name.to_owned(), csv_value(text)))
-        .collect();
-    ScoreOrder { session: None, id: record[id].to_owned(), purpose, application: None, fields, reasons: 3 }
 }

@@ -7,12 +7,13 @@ use tally_audit::NamedKey;
 use tally_city::ca::Authority;
 use tally_city::{City, Options};
 use tally_crypto::sign::Envelope;
-use tally_data::Dictionary;
+use tally_data::{CsvForm, Dictionary, Table};
 use tally_model::text::Text;
 use tally_policy::{Purpose, SharingList};
 
 use super::DemoArguments;
 use super::stages::Stages;
+use crate::batch::value;
 use crate::control::ScoreOrder;
 use crate::failure::{self, Failure};
 
@@ -33,7 +34,8 @@ impl Inputs {
         let banks = arguments.banks as usize;
         let folder = root.join("inputs");
         let city = match &arguments.data {
-            Some(data) => City::from_data(data, banks, arguments.consent_rate.unwrap_or(1.0)).map_err(failure::data)?,
+            Some(data) => City::from_data(data, banks, arguments.consent_rate.unwrap_or(1.0), &arguments.csv.form())
+                .map_err(failure::data)?,
             None => City::generate(&Options {
                 seed: arguments.seed,
                 enterprises: arguments.enterprises,
@@ -43,7 +45,7 @@ impl Inputs {
         };
         city.write(&folder).map_err(failure::unwritable)?;
         let description = match &arguments.data {
-            Some(data) => data.display().to_string(),
+            Some(data) => format!("{}\n{}", data.display(), city.columns().join("\n")),
             None => format!("synthetic city of {} enterprises, seed {}", arguments.enterprises, arguments.seed),
         };
         Ok(Self { folder, banks: arguments.banks, credit_codes: arguments.data.is_none(), description })
@@ -91,16 +93,23 @@ impl Inputs {
 
     /// The applicants of a bank.
     pub(super) fn applicants(&self, bank: &str) -> Result<Vec<ScoreOrder>, Failure> {
-        let mut reader =
-            csv::Reader::from_path(self.file(&format!("applicants-{bank}.csv"))).map_err(failure::internal)?;
-        let header = reader.headers().map_err(failure::internal)?.clone();
-        let id = header.iter().position(|column| column == "id").unwrap_or(0);
-        reader
-            .records()
-            .map(|record| {
-                let record = record.map_err(failure::internal)?;
-                Ok(crate::cli::applicant(&header, &record, id, Purpose::LoanUnderwriting))
-            })
-            .collect()
+        let file = self.file(&format!("applicants-{bank}.csv"));
+        let table = Table::open(&file, &CsvForm::default()).map_err(failure::internal)?;
+        let header = table.header().to_vec();
+        let id = table.place("id").unwrap_or(0);
+        let mut rows = table.rows(&(0..header.len()).collect::<Vec<_>>()).map_err(failure::internal)?;
+        let mut orders = Vec::new();
+        while let Some(row) = rows.next().map_err(failure::internal)? {
+            let fields = header.iter().enumerate().filter(|(place, _)| *place != id);
+            orders.push(ScoreOrder {
+                session: None,
+                id: row.cell(id).to_owned(),
+                purpose: Purpose::LoanUnderwriting,
+                application: None,
+                fields: fields.map(|(place, name)| (name.clone(), value(row.cell(place)))).collect(),
+                reasons: 3,
+            });
+        }
+        Ok(orders)
     }
 }

@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::Value;
 
-use crate::cli::Language;
+use crate::cli::{CsvArguments, Language};
 use crate::control::Command;
 use crate::failure::{self, Failure};
 
@@ -42,6 +42,8 @@ pub(crate) struct DemoArguments {
     /// Use platform.csv and bank.csv of this directory instead of the synthetic city.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    #[command(flatten)]
+    csv: CsvArguments,
     /// Share of enterprises that consent; 0.85 in the city, 1 with --data.
     #[arg(long)]
     consent_rate: Option<f64>,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use serde_json::Value;
 use tally_crypto::sign::Envelope;
-use tally_data::{Dataset, Dictionary, IdentifierKind, ReadOptions, read_csv};
+use tally_data::{Dataset, Dictionary, IdentifierKind, ReadOptions, load};
 use tally_model::Fitted;
 use tally_policy::{Authority, SharingList, verify_all};
 use tally_protocol::session::{BankData, PlatformData, SealedContract, ideal};
@@ -52,8 +52,7 @@ fn differs(pooled: &Fitted, fit: &Fitted) -> Option<String> {
 }
 
 fn pooled_platform(inputs: &Inputs, contract: &SealedContract) -> Result<PlatformData, Failure> {
-    let table =
-        read_csv(&inputs.file("platform.csv"), &options(inputs, None, None)?).map_err(failure::internal)?.dataset;
+    let table = load(&inputs.file("platform.csv"), &options(inputs, None, None)?).map_err(failure::internal)?.dataset;
     let cleared = inputs.banks().into_iter().map(|bank| {
         let rows = consented_rows(inputs, &bank, &table)?;
         Ok((bank, rows))
@@ -65,7 +64,7 @@ fn pooled_banks(inputs: &Inputs, contract: &SealedContract) -> Result<BTreeMap<S
     let dictionary = Dictionary::parse(&inputs.dictionary_text()?).map_err(failure::internal)?;
     let bank_data = |bank: String| {
         let options = options(inputs, Some("y"), Some(&dictionary))?;
-        let table = read_csv(&inputs.file(&format!("{bank}.csv")), &options).map_err(failure::internal)?.dataset;
+        let table = load(&inputs.file(&format!("{bank}.csv")), &options).map_err(failure::internal)?.dataset;
         let taking_part: HashSet<_> = sampled(&table, contract.terms())?.rows.into_iter().collect();
         let consented = consented_rows(inputs, &bank, &table)?;
         let rows: Vec<_> = consented.into_iter().filter(|row| taking_part.contains(row)).collect();
@@ -94,6 +93,7 @@ fn options(inputs: &Inputs, label: Option<&str>, dictionary: Option<&Dictionary>
         dictionary,
         map: BTreeMap::new(),
         misfits: tally_data::Misfits::Refuse,
+        form: tally_data::CsvForm::default(),
         name: "pooled".into(),
         as_of: "2026-06-30".into(),
     })

@@ -161,6 +161,7 @@ impl Stages {
                 credit_codes: inputs.credit_codes,
                 map: std::collections::BTreeMap::new(),
                 misfits_missing: false,
+                form: tally_data::CsvForm::default(),
                 as_of: "2026-06-30".into(),
             }))?;
         }

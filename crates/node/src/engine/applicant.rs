@@ -1,6 +1,7 @@
 //! The bank's own fields of an applicant, as the model reads them.
 
 use serde_json::Value;
+use tally_data::some_of;
 use tally_protocol::session::{Contract, FieldTerms, Holder};
 
 use crate::control::ScoreOrder;
@@ -19,27 +20,27 @@ pub(super) fn own_codes(
     }
     let code = |(place, terms): (usize, &FieldTerms)| {
         let code = match order.fields.get(&terms.name).unwrap_or(&Value::Null) {
-            Value::Null => Some(0),
+            Value::Null => Ok(0),
             value if terms.categories.is_empty() => number(value).map(|number| code_of(place, number)),
-            value => category_code(&terms.categories, value),
+            value => category_code(&terms.categories, value)
+                .ok_or_else(|| format!("expected {}, or null", some_of(&terms.categories))),
         };
-        code.ok_or_else(|| {
-            let expected = if terms.categories.is_empty() { "a number".into() } else { terms.categories.join(", ") };
-            failure::data(format!("field `{}` of the applicant: expected {expected}, or null", terms.name))
+        code.map_err(|reason| {
+            failure::data(format!("field `{}` of the applicant: {reason}", terms.name))
                 .about(format!("fields.{}", terms.name))
         })
     };
     terms.fields_of(Holder::Banks).enumerate().map(code).collect()
 }
 
-/// A number, or text that is one, as files have it.
-fn number(value: &Value) -> Option<f64> {
+/// A number, or text that is one, as files have it; else what to write.
+fn number(value: &Value) -> Result<f64, String> {
     let number = match value {
         Value::Number(number) => number.as_f64(),
-        Value::String(text) => text.trim().parse().ok(),
+        Value::String(text) if !text.trim().is_empty() => return tally_data::number(text.trim()),
         _ => None,
     };
-    number.filter(|number| number.is_finite())
+    number.filter(|number| number.is_finite()).ok_or_else(|| "expected a number, or null".into())
 }
 
 fn category_code(categories: &[String], value: &Value) -> Option<u16> {
@@ -71,7 +72,7 @@ mod tests {
             (json!(""), None),
             (json!(true), None),
         ] {
-            assert_eq!(number(&value), expected, "{value}");
+            assert_eq!(number(&value).ok(), expected, "{value}");
         }
         let categories = ["01", "1", "2.50"].map(String::from);
         for (value, expected) in [

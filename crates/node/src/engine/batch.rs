@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tally_crypto::transcript::Digest;
+use tally_protocol::session::Holder;
 
 use super::Engine;
 use super::calls::{Key, Served, code_of};
@@ -20,6 +21,18 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const CALLER: &str = "score batch";
 
 impl Engine {
+    /// Names of the bank's own fields that a model reads.
+    pub(super) fn fields_scored(&self, model: Option<&str>) -> Result<Value, Failure> {
+        if self.is_platform() {
+            return Err(failure::usage("applicants are scored at a bank's node"));
+        }
+        let session = self.choose_model(model)?;
+        let model = self.models.get(&session);
+        let model = model.ok_or_else(|| failure::unavailable("the node is about to load this model: try again"))?;
+        let fields = model.contract.terms().fields_of(Holder::Banks).map(|field| field.name.as_str());
+        Ok(json!(fields.collect::<Vec<_>>()))
+    }
+
     /// Begins the rows of an order; the answer, in their order, follows when the last of them is there.
     pub(super) fn begin_batch(&mut self, order: BatchOrder, reply: Reply) -> Result<(), Failure> {
         if self.is_platform() {
@@ -79,6 +92,10 @@ fn told(mut answer: Awaited) -> Value {
             let told = answer.get_mut("replayed").map(Value::take).unwrap_or(answer);
             json!({ "ok": told })
         }
-        Err(failure) => json!({ "failed": failure }),
+        Err(failure) => {
+            // Every row without a score has a code.
+            let code = code_of(&failure).to_owned();
+            json!({ "failed": failure.coded(&code) })
+        }
     }
 }

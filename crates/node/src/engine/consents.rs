@@ -1,7 +1,6 @@
 //! Consents and what happens to them: read from files, kept, counted, brought to bear on running sessions.
 
 use std::collections::BTreeSet;
-use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 
 use rayon::prelude::*;
@@ -14,10 +13,10 @@ use tally_policy::{Authority, EVENT_TYPE, Form, KeptConsent, State, VerifiedCons
 use tally_protocol::session::Fault;
 
 use super::clearance::of_each_day;
-use super::import::unreadable;
 use super::step::Step;
 use super::{Engine, now};
 use crate::failure::{self, Failure, unless_fatal};
+use crate::given_file::Lines;
 use crate::store::SessionRecord;
 
 /// Lines read at a time: bounds the memory of a large import.
@@ -29,6 +28,8 @@ struct Intake<'a> {
     /// The log entry that covers its consents.
     entry: u64,
     lines: usize,
+    /// Where in the file the lines at hand stand.
+    numbers: Vec<usize>,
     consents: u64,
     events: u64,
     root: Frontier,
@@ -36,7 +37,7 @@ struct Intake<'a> {
 
 impl Intake<'_> {
     fn refuse(&self, place: usize, reason: &str) -> Failure {
-        let line = self.lines + place + 1;
+        let line = self.numbers.get(place).copied().unwrap_or_default();
         failure::refused(format!("{}, line {line}: {reason}; nothing was imported", self.path.display()))
     }
 }
@@ -56,20 +57,19 @@ impl Engine {
         let me = self.me().to_owned();
         let load = |count, root| Body::ConsentLoad { count, root };
         let entry = step.record(None, &me, load(0, Digest::default()));
-        let mut intake = Intake { path, entry, lines: 0, consents: 0, events: 0, root: Frontier::default() };
-        let mut lines = BufReader::new(std::fs::File::open(path).map_err(|error| unreadable(path, &error))?).lines();
+        let mut intake =
+            Intake { path, entry, lines: 0, numbers: Vec::new(), consents: 0, events: 0, root: Frontier::default() };
+        let mut lines = Lines::open(path)?;
         loop {
-            let chunk: Vec<_> = lines
-                .by_ref()
-                .take(LINES_AT_A_TIME)
-                .collect::<Result<_, _>>()
-                .map_err(|error| unreadable(path, &error))?;
+            let chunk = lines.take(LINES_AT_A_TIME)?;
             // Consents are verified many at a time, and an event may follow its consent in the same file.
-            for lines in chunk.chunk_by(|one, other| is_event(one) == is_event(other)) {
+            for lines in chunk.chunk_by(|one, other| is_event(&one.1) == is_event(&other.1)) {
+                let (numbers, lines): (_, Vec<String>) = lines.iter().cloned().unzip();
+                intake.numbers = numbers;
                 if is_event(&lines[0]) {
-                    self.take_events(step, lines, &mut intake)?;
+                    self.take_events(step, &lines, &mut intake)?;
                 } else {
-                    self.take_consents(step.now, lines, &mut intake)?;
+                    self.take_consents(step.now, &lines, &mut intake)?;
                 }
                 intake.lines += lines.len();
             }

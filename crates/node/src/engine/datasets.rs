@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use tally_data::{
-    Dictionary, Duty, FieldDefinition, IdentifierKind, Loaded, Misfits, ReadOptions, by_department, read_csv,
+    Dictionary, Duty, FieldDefinition, IdentifierKind, Loaded, Misfits, ReadOptions, by_department, load,
 };
 use tally_model::text::Text;
 use tally_policy::{Day, Level, SignedList};
@@ -17,7 +17,13 @@ use crate::store::DatasetInfo;
 
 impl Engine {
     pub(super) fn import_dataset(&mut self, order: &DatasetImport) -> Result<Value, Failure> {
-        day(&order.as_of)?;
+        let as_of = day(&order.as_of)?;
+        // Clocks are UTC here: today is what has begun anywhere.
+        let today = Day::of(now() + Day::MILLISECONDS / 2);
+        if as_of > today {
+            let text = format!("--as-of {as_of} is later than {today}, today: name the day that the data are of");
+            return Err(failure::usage(text));
+        }
         let options = ReadOptions {
             name: order.name.clone(),
             as_of: order.as_of.clone(),
@@ -28,8 +34,9 @@ impl Engine {
             dictionary: self.dictionary_for(order)?,
             map: order.map.clone(),
             misfits: if order.misfits_missing { Misfits::Missing } else { Misfits::Refuse },
+            form: order.form,
         };
-        let Loaded { dataset, fields } = read_csv(&order.path, &options).map_err(failure::data)?;
+        let Loaded { dataset, fields } = load(&order.path, &options).map_err(failure::data)?;
         let info = DatasetInfo {
             name: order.name.clone(),
             as_of: order.as_of.clone(),
@@ -79,6 +86,8 @@ impl Engine {
                 "level": listed(&field.name).map(|listed| listed.level),
                 "missing": quality.missing(info.rows),
                 "misfits": quality.misfits,
+                "taken_for": if field.kind.values().is_empty() { "number" } else { "category" },
+                "values": field.kind.values().len(),
             })
         });
         let duty = |name: &str| {

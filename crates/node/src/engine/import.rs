@@ -1,10 +1,8 @@
 //! What a node begins with: its log's first entry.
 
-use std::path::Path;
-
 use super::step::Step;
 use super::{Engine, book};
-use crate::failure::{self, Failure};
+use crate::failure::Failure;
 
 impl Engine {
     /// The log's first entry.
@@ -14,8 +12,4 @@ impl Engine {
         step.record(None, &me, book::genesis(self.config.node.role, vkey));
         Ok(())
     }
-}
-
-pub(super) fn unreadable(path: &Path, error: &std::io::Error) -> Failure {
-    failure::data(format!("{}: cannot read the file: {error}", path.display()))
 }

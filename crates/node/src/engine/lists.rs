@@ -8,7 +8,6 @@ use tally_policy::list::difference;
 use tally_policy::{Clearance, Day, Form, SharingList, SignedList};
 use tally_protocol::session::{Contract, Holder, ListReference};
 
-use super::import::unreadable;
 use super::{Engine, now};
 use crate::failure::{self, Failure};
 
@@ -16,7 +15,7 @@ impl Engine {
     /// Takes in a newer version, or one that is here already.
     pub(super) fn import_list(&mut self, path: &Path) -> Result<Value, Failure> {
         let wrong = |error: &dyn std::fmt::Display| failure::refused(format!("{}: {error}", path.display()));
-        let text = std::fs::read_to_string(path).map_err(|error| unreadable(path, &error))?;
+        let text = crate::given_file::text(path)?;
         let envelope: Envelope = serde_json::from_str(&text)
             .map_err(|error| failure::data(format!("{}: not a signed sharing list: {error}", path.display())))?;
         let list = SharingList::open(&envelope, &self.registry.list_authority_keys()).map_err(|error| wrong(&error))?;

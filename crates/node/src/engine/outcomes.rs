@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tally_audit::Body;
 use tally_crypto::merkle::{Frontier, leaf_hash};
 use tally_crypto::transcript::{Digest, Transcript, commit};
-use tally_data::{LoanOutcome, WrongRow, read_outcomes};
+use tally_data::{CsvForm, LoanOutcome, WrongRow, read_outcomes};
 use tally_model::outcome::{LoanState, amount_band, rate_band};
 use tally_policy::{Clearance, Day, Form, Purpose, Question};
 use tally_protocol::kind::MessageKind;
@@ -79,13 +79,13 @@ struct Decided {
 
 impl Engine {
     /// Bank: reads outcomes from a file. Wrong rows are named and left out; the others are taken in together.
-    pub(super) fn import_outcomes(&mut self, path: &Path) -> Result<Value, Failure> {
+    pub(super) fn import_outcomes(&mut self, path: &Path, form: &CsvForm) -> Result<Value, Failure> {
         if self.is_platform() {
             return Err(failure::usage("outcomes are imported at the bank that gave the loans"));
         }
         // Clocks are UTC here: today is what has begun anywhere.
         let today = Day::of(now() + Day::MILLISECONDS / 2);
-        let file = read_outcomes(path, self.identifier_kind()?, today).map_err(failure::data)?;
+        let file = read_outcomes(path, form, self.identifier_kind()?, today).map_err(failure::data)?;
         let mut wrong = file.wrong;
         let rows = file.outcomes.len() + wrong.len();
         let counts = self.step(|engine, step| engine.take_in_outcomes(step, file.outcomes, &mut wrong))?;

@@ -18,10 +18,13 @@ use tally_crypto::sign::{Envelope, Predicate, Signature, SigningKey, Statement, 
 use tally_crypto::transcript::Digest;
 use tally_model::SumRequest;
 
+use tally_policy::MOST_CATEGORIES;
+
 use super::{Contract, Fact, Holder, PartyRole, SealedContract};
 
-/// Most bins of a platform field without order: a code of its own for every enterprise would turn counts into a list of them.
-const MOST_CATEGORIES: u16 = 64;
+/// Most bins of a number: a code of its own for every enterprise would turn counts into a list of them. A category has the
+/// values that the contract names.
+const MOST_BINS: usize = 64;
 
 /// All sums that a session released. Its subjects are the sums, in the order of the rounds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -114,12 +117,21 @@ pub(super) struct Announced {
 impl Announced {
     /// The announced bins fit the contract's fields.
     pub(super) fn check(&self, terms: &Contract) -> Result<(), String> {
-        let most = terms.model.bins.max(MOST_CATEGORIES);
-        let possible = self.bins.iter().all(|bins| (1..=most).contains(bins));
-        if self.bins.len() == terms.fields_of(Holder::Platform).count() && possible {
-            return Ok(());
+        let (announced, fields) = (self.bins.len(), terms.fields_of(Holder::Platform).count());
+        if announced != fields {
+            return Err(format!("announced bins of {announced} fields, the contract has {fields}"));
         }
-        Err("announced bins that do not fit the contract's fields".into())
+        for (field, bins) in terms.fields_of(Holder::Platform).zip(&self.bins) {
+            let bins = usize::from(*bins);
+            let most = match field.categories.len() {
+                0 => usize::from(terms.model.bins).max(MOST_BINS),
+                values => values.min(MOST_CATEGORIES),
+            };
+            if !(1..=most).contains(&bins) {
+                return Err(format!("announced {bins} bins of field `{}`, at most {most} are possible", field.name));
+            }
+        }
+        Ok(())
     }
 }
 

@@ -11,7 +11,7 @@ use tally_crypto::transcript::Digest;
 use tally_model::release::MAX_BANKS;
 use tally_model::text::Text;
 use tally_policy::disclosure::Verdict;
-use tally_policy::{Day, Form, Level, Purpose};
+use tally_policy::{Day, Form, Level, MOST_CATEGORIES, Purpose};
 
 use super::model_terms::ModelTerms;
 use super::sample::SampleTerms;
@@ -317,6 +317,12 @@ impl Contract {
             "names must be present and distinct",
         )?;
         term("fields", self.fields_of(Holder::Banks).next().is_some(), "the banks bring at least one field")?;
+        let many = self.fields.iter().find(|field| field.categories.len() > MOST_CATEGORIES);
+        many.map_or(Ok(()), |field| {
+            let (name, values) = (&field.name, field.categories.len());
+            let reason = format!("field `{name}` has {values} values, at most {MOST_CATEGORIES} are possible");
+            Err(ContractError::Term { term: "fields", reason })
+        })?;
         let offers = self.fields_of(Holder::Platform).next().is_some();
         let reason = "the platform brings at least one field, and to statistics none";
         term("fields", offers != self.is_statistics(), reason)?;

@@ -7,13 +7,14 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tally_audit::order::Decision;
 use tally_city::SystemsAuthority;
+use tally_data::{CsvForm, Table};
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use super::relay;
 use crate::api::{Scope, TokenTerms};
-use crate::batch::csv_value;
+use crate::batch::value;
 use crate::config::Config;
 use crate::control::Command;
 use crate::demo::{Node, OPERATOR};
@@ -127,13 +128,15 @@ fn client(authority: &SystemsAuthority) -> Result<ClientConfig, Failure> {
 
 /// A call for every borrower of the bank's book.
 fn applicants(book: &Path) -> Result<Vec<Value>, Failure> {
-    let mut reader = csv::Reader::from_path(book).map_err(failure::internal)?;
-    let header = reader.headers().map_err(failure::internal)?.clone();
-    let call = |record: Result<csv::StringRecord, csv::Error>| {
-        let record = record.map_err(failure::internal)?;
-        let values = header.iter().zip(&record).filter(|(name, text)| !matches!(*name, "id" | "y") && !text.is_empty());
-        let fields: serde_json::Map<_, _> = values.map(|(name, text)| (name.to_owned(), csv_value(text))).collect();
-        Ok(json!({ "applicant": &record[0], "purpose": "loan-underwriting", "fields": fields }))
-    };
-    reader.records().map(call).collect()
+    let table = Table::open(book, &CsvForm::default()).map_err(failure::internal)?;
+    let header = table.header().to_vec();
+    let mut rows = table.rows(&(0..header.len()).collect::<Vec<_>>()).map_err(failure::internal)?;
+    let mut calls = Vec::new();
+    while let Some(row) = rows.next().map_err(failure::internal)? {
+        let values = header.iter().enumerate().map(|(place, name)| (name.as_str(), row.cell(place)));
+        let values = values.filter(|(name, text)| !matches!(*name, "id" | "y") && !text.is_empty());
+        let fields: serde_json::Map<_, _> = values.map(|(name, text)| (name.to_owned(), value(text))).collect();
+        calls.push(json!({ "applicant": row.cell(0), "purpose": "loan-underwriting", "fields": fields }));
+    }
+    Ok(calls)
 }

@@ -1,15 +1,15 @@
-//! CSV files in: a header, one row an enterprise, with cohorts one a day of observation of it. Every mistake names file, row, column and remedy, never the identifier.
+//! Files to data sets: a header, one row an enterprise, with cohorts one a day of observation of it. Every mistake names file, row, column and remedy, never the identifier.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use csv::StringRecord;
 use tally_policy::Day;
 
 use crate::dataset::{DataColumn, Dataset, Values};
 use crate::dictionary::{Dictionary, FieldKind};
 use crate::keys::IdentifierKind;
 use crate::quality::FieldQuality;
+use crate::table::{CsvForm, DataError, Table, number, quoted, some_of};
 
 /// How to read a file.
 #[derive(Clone, Debug)]
@@ -32,6 +32,8 @@ pub struct ReadOptions {
     pub map: BTreeMap<String, String>,
     /// What happens to values that do not fit the dictionary.
     pub misfits: Misfits,
+    /// How it is written, if it is CSV.
+    pub form: CsvForm,
 }
 
 /// What happens to a value that is not a number, or none of its category's values. Identifiers and labels always have to fit.
@@ -53,56 +55,33 @@ pub struct Loaded {
     pub fields: Vec<FieldQuality>,
 }
 
-/// What is wrong with a file.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{}{}: {reason}", .file.display(), place(*.row, .column.as_deref()))]
-pub struct DataError {
-    /// The file.
-    pub file: PathBuf,
-    /// Line, from 1; the header is line 1.
-    pub row: Option<u64>,
-    /// Column name in the file.
-    pub column: Option<String>,
-    /// What is wrong, and the remedy.
-    pub reason: String,
-}
-
-fn place(row: Option<u64>, column: Option<&str>) -> String {
-    let row = row.map(|row| format!(", row {row}")).unwrap_or_default();
-    let column = column.map(|column| format!(", column `{column}`")).unwrap_or_default();
-    row + &column
-}
-
-/// Reads a file.
+/// Reads a file, CSV or Parquet.
 ///
 /// # Errors
 /// Names the first thing that is wrong; nothing is kept then.
-pub fn read_csv(path: &Path, options: &ReadOptions) -> Result<Loaded, DataError> {
-    let reader = Reader { path, options };
-    let mut file = csv::ReaderBuilder::new()
-        .flexible(true)
-        .from_path(path)
-        .map_err(|error| reader.wrong(None, None, format!("cannot read the file: {error}")))?;
-    let header = file.headers().map_err(|error| reader.unreadable(&error))?.clone();
-    let roles = reader.roles(&header)?;
-    let as_of = options.as_of.parse().map_err(|error| reader.wrong(None, None, format!("its own day: {error}")))?;
-    let identifier = roles.iter().position(|role| *role == Role::Identifier).and_then(|place| header.get(place));
+pub fn load(path: &Path, options: &ReadOptions) -> Result<Loaded, DataError> {
+    let as_of = options.as_of.parse();
+    let as_of = as_of.map_err(|error| DataError::new(path, None, None, format!("its own day: {error}")))?;
+    let table = Table::open(path, &options.form)?;
+    let roles = Header { table: &table, options }.roles()?;
+    let names = table.header().to_vec();
+    let asked: Vec<usize> = (0..names.len()).filter(|column| roles[*column] != Role::Index).collect();
+    let identifier = roles.iter().position(|role| *role == Role::Identifier).map(|place| names[place].clone());
+    let mut file = table.rows(&asked)?;
     let mut rows = Rows::new(options, as_of);
-    let mut record = StringRecord::new();
-    while file.read_record(&mut record).map_err(|error| reader.unreadable(&error))? {
-        let line = record.position().map_or(0, csv::Position::line);
-        if record.len() != header.len() {
-            let reason =
-                format!("has {} values, the header has {}: quote values that hold commas", record.len(), header.len());
-            return Err(reader.wrong(Some(line), None, reason));
+    while let Some(row) = file.next()? {
+        let line = row.line;
+        if let Some(reason) = row.uneven() {
+            return Err(DataError::new(path, Some(line), None, reason));
         }
-        for ((role, name), text) in roles.iter().zip(&header).zip(&record) {
-            rows.take(*role, text, options).map_err(|reason| reader.wrong(Some(line), Some(name), reason))?;
+        for (place, column) in asked.iter().enumerate() {
+            let taken = rows.take(roles[*column], row.cell(place), options);
+            taken.map_err(|reason| DataError::new(path, Some(line), Some(&names[*column]), reason))?;
         }
-        rows.distinct(line).map_err(|reason| reader.wrong(Some(line), identifier, reason))?;
+        rows.distinct(line).map_err(|reason| DataError::new(path, Some(line), identifier.as_deref(), reason))?;
     }
     if rows.identifiers.is_empty() {
-        return Err(reader.wrong(None, None, "there are no rows below the header".into()));
+        return Err(file.wrong(None, None, "there are no rows below the header"));
     }
     Ok(rows.finish(options))
 }
@@ -114,56 +93,52 @@ enum Role {
     Cohort,
     Label,
     Field(usize),
+    /// A column without a name, such as a delimiter at the end of every line makes: it holds nothing.
+    Nameless,
+    /// The row numbers that pandas writes beside a table.
+    Index,
 }
 
-struct Reader<'a> {
-    path: &'a Path,
+struct Header<'a> {
+    table: &'a Table,
     options: &'a ReadOptions,
 }
 
-impl Reader<'_> {
-    fn wrong(&self, row: Option<u64>, column: Option<&str>, reason: String) -> DataError {
-        DataError { file: self.path.into(), row, column: column.map(Into::into), reason }
-    }
-
-    fn unreadable(&self, error: &csv::Error) -> DataError {
-        let row = error.position().map(csv::Position::line);
-        match error.kind() {
-            csv::ErrorKind::Utf8 { .. } => self.wrong(row, None, "is not UTF-8: save the file as UTF-8".into()),
-            _ => self.wrong(row, None, format!("cannot be read: {error}")),
-        }
-    }
-
-    fn roles(&self, header: &StringRecord) -> Result<Vec<Role>, DataError> {
-        let wrong = |column: Option<&str>, reason: String| self.wrong(Some(1), column, reason);
+impl Header<'_> {
+    fn roles(&self) -> Result<Vec<Role>, DataError> {
+        let wrong = |column: Option<&str>, reason: &str| self.table.wrong(self.table.header_line(), column, reason);
         let mut roles = Vec::new();
-        for (place, name) in header.iter().enumerate() {
-            let name = if place == 0 { name.trim_start_matches('\u{feff}') } else { name }.trim();
+        for name in self.table.header() {
             let role = self.role(name).ok_or_else(|| {
-                let known = "is not in the dictionary or list: remove it, or map it to a field with --map COLUMN=FIELD";
-                wrong(Some(name), known.into())
+                wrong(
+                    Some(name),
+                    "is not in the dictionary or list: remove it, or map it to a field with --map COLUMN=FIELD",
+                )
             })?;
-            if roles.contains(&role) {
-                return Err(wrong(Some(name), "stands twice in the header".into()));
+            if roles.contains(&role) && !matches!(role, Role::Nameless | Role::Index) {
+                return Err(wrong(
+                    Some(name),
+                    "is mapped to a field that has a column already, so it stands twice in the header",
+                ));
             }
             roles.push(role);
         }
         let missing = |role: Role| !roles.contains(&role);
         if missing(Role::Identifier) {
-            let reason = "is missing from the header: name the identifier's column with --identifier".into();
+            let reason = "is missing from the header: name the identifier's column with --identifier";
             return Err(wrong(Some(&self.options.identifier), reason));
         }
         if let Some(cohort) = self.options.cohort.as_deref().filter(|_| missing(Role::Cohort)) {
-            return Err(wrong(Some(cohort), "is missing from the header: name the day's column with --cohort".into()));
+            return Err(wrong(Some(cohort), "is missing from the header: name the day's column with --cohort"));
         }
         if let Some(label) = self.options.label.as_deref().filter(|_| missing(Role::Label)) {
-            return Err(wrong(Some(label), "the label is missing from the header".into()));
+            return Err(wrong(Some(label), "the label is missing from the header"));
         }
         for (place, field) in self.options.dictionary.fields.iter().enumerate() {
             if missing(Role::Field(place)) {
                 let reason =
                     "the field is missing from the header: add it, or map a column to it with --map COLUMN=FIELD";
-                return Err(wrong(Some(&field.name), reason.into()));
+                return Err(wrong(Some(&field.name), reason));
             }
         }
         Ok(roles)
@@ -171,6 +146,9 @@ impl Reader<'_> {
 
     fn role(&self, name: &str) -> Option<Role> {
         let name = self.options.map.get(name).map_or(name, String::as_str);
+        if name.is_empty() {
+            return Some(Role::Nameless);
+        }
         if name == self.options.identifier {
             return Some(Role::Identifier);
         }
@@ -180,7 +158,8 @@ impl Reader<'_> {
         if self.options.label.as_deref() == Some(name) {
             return Some(Role::Label);
         }
-        self.options.dictionary.fields.iter().position(|field| field.name == name).map(Role::Field)
+        let field = self.options.dictionary.fields.iter().position(|field| field.name == name).map(Role::Field);
+        field.or(name.starts_with("__index_level_").then_some(Role::Index))
     }
 }
 
@@ -192,6 +171,8 @@ struct Rows {
     seen: HashMap<(String, Option<Day>), u64>,
     label: Vec<u8>,
     columns: Vec<Values>,
+    /// Codes of the values of each category, none of numbers.
+    codes: Vec<HashMap<String, u16>>,
     fields: Vec<FieldQuality>,
 }
 
@@ -201,8 +182,13 @@ impl Rows {
             FieldKind::Numeric => Values::Numeric(Vec::new()),
             FieldKind::Category { values } => Values::Category { codes: Vec::new(), values: values.clone() },
         });
+        let codes = options.dictionary.fields.iter().map(|field| match &field.kind {
+            FieldKind::Numeric => HashMap::new(),
+            FieldKind::Category { values } => values.iter().cloned().zip(1..).collect(),
+        });
         let fields = options.dictionary.fields.iter();
         Self {
+            codes: codes.collect(),
             as_of,
             identifiers: Vec::new(),
             cohorts: Vec::new(),
@@ -236,6 +222,10 @@ impl Rows {
                 _ => return Err("a label is 0 (good) or 1 (bad)".into()),
             }),
             Role::Field(place) => self.take_value(place, text, options.misfits)?,
+            Role::Nameless if !text.is_empty() => {
+                return Err("holds a value in a column without a name: name the column, or remove it".into());
+            }
+            Role::Nameless | Role::Index => {}
         }
         Ok(())
     }
@@ -273,9 +263,9 @@ impl Rows {
                 }
             },
             Values::Category { codes, values } => {
-                let code = if text.is_empty() { Some(0) } else { category(values, text) };
+                let code = if text.is_empty() { Some(0) } else { self.codes[place].get(text).copied() };
                 if code.is_none() {
-                    misfit(format!("`{text}` is not one of: {}", values.join(", ")))?;
+                    misfit(format!("{} is not one of: {}", quoted(text), some_of(values)))?;
                 }
                 codes.push(code.unwrap_or(0));
             }
@@ -299,18 +289,6 @@ impl Rows {
     }
 }
 
-fn number(text: &str) -> Result<f64, String> {
-    if text.is_empty() {
-        return Ok(f64::NAN);
-    }
-    let value: f64 = text.parse().map_err(|_| "is not a number; leave it empty where it is missing".to_owned())?;
-    if value.is_finite() { Ok(value) } else { Err("is not a finite number; leave it empty where it is missing".into()) }
-}
-
-fn category(values: &[String], text: &str) -> Option<u16> {
-    u16::try_from(values.iter().position(|value| value == text)? + 1).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -332,6 +310,7 @@ mod tests {
             },
             map: BTreeMap::from([("betrag".into(), "amount".into())]),
             misfits: Misfits::Refuse,
+            form: CsvForm::default(),
         }
     }
 
@@ -343,7 +322,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("bank.csv");
         std::fs::write(&path, text).unwrap();
-        read_csv(&path, options)
+        load(&path, options)
     }
 
     #[test]
@@ -407,9 +386,9 @@ mod tests {
             (b"id,y,amount,collateral\na,0,1,none\nb,0,1,none\na,1,1,none\n", Some(4), Some("id"), "row 2"),
             (b"id,y,amount,collateral\na,0,1\n", Some(2), None, "3 values"),
             (b"id,y,amount,collateral\n,0,1,none\n", Some(2), Some("id"), "empty"),
-            (b"id,y,amount,collateral\na,0,1,\xff\xfe\n", Some(2), None, "UTF-8"),
+            (b"id,y,amount,collateral\na,0,1,\xff\xfe\n", Some(2), Some("collateral"), "UTF-8"),
             (b"id,y,amount,collateral\n", None, None, "no rows"),
-            (b"", Some(1), Some("id"), "--identifier"),
+            (b"", None, None, "empty"),
         ] {
             let error = read(text).unwrap_err();
             assert_eq!((error.row, error.column.as_deref()), (row, column), "{error}");
