@@ -75,7 +75,7 @@ impl Given {
         let header = table.header().to_vec();
         let mut read = table.rows(&(0..header.len()).collect::<Vec<_>>())?;
         let (mut rows, mut lines) = (Vec::new(), Vec::new());
-        while let Some(row) = read.next()? {
+        while let Some(row) = read.next_row()? {
             if let Some(reason) = row.uneven() {
                 return Err(DataError::new(path, Some(row.line), None, reason));
             }

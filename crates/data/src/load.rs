@@ -69,7 +69,7 @@ pub fn load(path: &Path, options: &ReadOptions) -> Result<Loaded, DataError> {
     let identifier = roles.iter().position(|role| *role == Role::Identifier).map(|place| names[place].clone());
     let mut file = table.rows(&asked)?;
     let mut rows = Rows::new(options, as_of);
-    while let Some(row) = file.next()? {
+    while let Some(row) = file.next_row()? {
         let line = row.line;
         if let Some(reason) = row.uneven() {
             return Err(DataError::new(path, Some(line), None, reason));

@@ -80,7 +80,7 @@ pub fn read_outcomes(path: &Path, form: &CsvForm, kind: IdentifierKind, today: D
     let (header, mut rows) = open(path, form)?;
     let (mut outcomes, mut wrong) = (Vec::new(), Vec::new());
     let mut seen: HashMap<(String, Day), u64> = HashMap::new();
-    while let Some(row) = rows.next()? {
+    while let Some(row) = rows.next_row()? {
         let line = row.line;
         let checked = Loaned { header: &header, row: &row }.outcome(kind, today).and_then(|outcome| {
             match seen.insert((outcome.application.clone(), outcome.as_of), line) {
@@ -130,7 +130,7 @@ pub fn write_rejects(input: &Path, form: &CsvForm, wrong: &[WrongRow], output: &
     let reason = |reason: &str| if named { Vec::new() } else { vec![reason.to_owned()] };
     let mut writer = csv::WriterBuilder::new().flexible(true).delimiter(form.delimiter).from_writer(Vec::new());
     writer.write_record(header.iter().cloned().chain(reason("reason")))?;
-    while let Some(row) = rows.next().map_err(std::io::Error::other)? {
+    while let Some(row) = rows.next_row().map_err(std::io::Error::other)? {
         if let Some(wrong) = wrong.get(&row.line) {
             let values: Vec<_> = row.all().map(str::to_owned).collect();
             writer.write_record(values.into_iter().chain(reason(&wrong.reason)))?;

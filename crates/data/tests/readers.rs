@@ -74,13 +74,13 @@ fn read_all(path: &Path, form: &CsvForm) {
         for asked in [(0..columns).collect::<Vec<_>>(), (0..columns.min(1)).collect()] {
             let Ok(mut rows) = Table::open(path, form).and_then(|table| table.rows(&asked)) else { continue };
             let mut line = 0;
-            while let Ok(Some(row)) = rows.next() {
+            while let Ok(Some(row)) = rows.next_row() {
                 assert!(row.line > line, "lines rise");
                 line = row.line;
                 let shown: usize = (0..asked.len()).map(|place| row.cell(place).len()).sum();
                 assert!(shown <= 1 << 26, "cells are bounded");
             }
-            assert!(matches!(rows.next(), Ok(None)), "an end is an end");
+            assert!(matches!(rows.next_row(), Ok(None)), "an end is an end");
         }
     }
     let dictionary = r#"{"fields":[{"name":"amount","title":{"zh":"","en":""},"kind":"numeric"},

@@ -212,7 +212,8 @@ impl Config {
             let text = format!("{}: {error}: make a node directory with `tallystick init`", path.display());
             Failure::new(FailureKind::Config, text)
         })?;
-        Self::parse(&text).map_err(|reason| Failure::new(FailureKind::Config, format!("{}: {reason}", path.display())))
+        Self::parse(text.trim_start_matches('\u{feff}'))
+            .map_err(|reason| Failure::new(FailureKind::Config, format!("{}: {reason}", path.display())))
     }
 
     /// Parses the text of a file.

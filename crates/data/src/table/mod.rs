@@ -182,8 +182,7 @@ impl Rows {
     ///
     /// # Errors
     /// Says what is wrong with the file, and where.
-    #[expect(clippy::should_implement_trait, reason = "a row borrows from its file")]
-    pub fn next(&mut self) -> Result<Option<Row<'_>>, DataError> {
+    pub fn next_row(&mut self) -> Result<Option<Row<'_>>, DataError> {
         if self.over {
             return Ok(None);
         }

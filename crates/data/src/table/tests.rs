@@ -14,10 +14,10 @@ fn all(path: &Path, form: &CsvForm) -> Result<Vec<(u64, Vec<String>)>, DataError
     let asked: Vec<_> = (0..table.header().len()).collect();
     let mut rows = table.rows(&asked)?;
     let mut found = Vec::new();
-    while let Some(row) = rows.next()? {
+    while let Some(row) = rows.next_row()? {
         found.push((row.line, row.all().map(str::to_owned).collect()));
     }
-    assert!(rows.next().unwrap().is_none(), "the end stays the end");
+    assert!(rows.next_row().unwrap().is_none(), "the end stays the end");
     Ok(found)
 }
 
@@ -64,11 +64,11 @@ fn a_quote_that_is_not_closed_is_named_by_its_line() {
 fn a_value_that_nobody_asks_for_may_hold_line_breaks() {
     let (_folder, path) = file("in.csv", b"id,memo,x\na,\"two\nlines, with a comma\nand three\",1\nb,\xff,2\n");
     let mut rows = Table::open(&path, &CsvForm::default()).unwrap().rows(&[0, 2]).unwrap();
-    let first = rows.next().unwrap().unwrap();
+    let first = rows.next_row().unwrap().unwrap();
     assert_eq!((first.line, first.cell(0), first.cell(1), first.uneven()), (2, "a", "1", None));
-    let second = rows.next().unwrap().unwrap();
+    let second = rows.next_row().unwrap().unwrap();
     assert_eq!((second.line, second.cell(1)), (5, "2"));
-    assert!(rows.next().unwrap().is_none());
+    assert!(rows.next_row().unwrap().is_none());
 }
 
 #[test]
@@ -218,7 +218,7 @@ fn what_nobody_asks_for_is_not_looked_at_and_what_is_asked_for_has_a_type() {
     let open = || Table::open(&seed("nested.parquet"), &CsvForm::default()).unwrap();
     assert_eq!(open().header(), ["id", "l", "s", "t"]);
     let mut rows = open().rows(&[0]).unwrap();
-    assert_eq!(rows.next().unwrap().unwrap().cell(0), "a");
+    assert_eq!(rows.next_row().unwrap().unwrap().cell(0), "a");
     for (place, name, word) in [(1, "l", "lists"), (2, "s", "nested"), (3, "t", "timestamp")] {
         let error = open().rows(&[0, place]).err().unwrap();
         assert_eq!(error.column.as_deref(), Some(name));
@@ -240,7 +240,7 @@ fn a_broken_parquet_file_ends_the_reading() {
     let error = all(&path, &CsvForm::default()).unwrap_err();
     assert!(error.reason.contains("row group 1") && error.reason.contains("GZIP"), "{error}");
     let mut rows = Table::open(&path, &CsvForm::default()).unwrap().rows(&[0, 1, 2, 3]).unwrap();
-    assert!(rows.next().is_err() && rows.next().unwrap().is_none());
+    assert!(rows.next_row().is_err() && rows.next_row().unwrap().is_none());
 }
 
 #[test]

@@ -103,7 +103,7 @@ pub(super) fn read(
     let mut report = InputReport::default();
     let (mut identifiers, mut lines) = (Identifiers::default(), Vec::new());
     let mut codes = 0;
-    while let Some(row) = rows.next().map_err(failure::data)? {
+    while let Some(row) = rows.next_row().map_err(failure::data)? {
         report.rows += 1;
         match kind.unwrap_or(IdentifierKind::Text).canonical(row.cell(0)) {
             Ok(identifier) => {

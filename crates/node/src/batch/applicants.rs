@@ -69,7 +69,7 @@ pub(super) fn open(path: &Path, form: &CsvForm, fields: &[String]) -> Result<App
 pub(super) fn check(path: &Path, form: &CsvForm, fields: &[String]) -> Result<u64, Failure> {
     let mut rows = open(path, form, fields)?.rows;
     let mut count = 0;
-    while rows.next().map_err(failure::data)?.is_some() {
+    while rows.next_row().map_err(failure::data)?.is_some() {
         count += 1;
     }
     Ok(count)
@@ -78,7 +78,7 @@ pub(super) fn check(path: &Path, form: &CsvForm, fields: &[String]) -> Result<u6
 impl Applicants {
     /// The next row.
     pub(super) fn next(&mut self) -> Result<Option<Read>, DataError> {
-        let Some(row) = self.rows.next()? else { return Ok(None) };
+        let Some(row) = self.rows.next_row()? else { return Ok(None) };
         let id = row.cell(0).to_owned();
         let applicant = match row.uneven() {
             Some(reason) => Err(format!("the row {reason}")),

@@ -99,7 +99,7 @@ impl Inputs {
         let id = table.place("id").unwrap_or(0);
         let mut rows = table.rows(&(0..header.len()).collect::<Vec<_>>()).map_err(failure::internal)?;
         let mut orders = Vec::new();
-        while let Some(row) = rows.next().map_err(failure::internal)? {
+        while let Some(row) = rows.next_row().map_err(failure::internal)? {
             let fields = header.iter().enumerate().filter(|(place, _)| *place != id);
             orders.push(ScoreOrder {
                 session: None,

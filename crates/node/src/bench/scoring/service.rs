@@ -132,7 +132,7 @@ fn applicants(book: &Path) -> Result<Vec<Value>, Failure> {
     let header = table.header().to_vec();
     let mut rows = table.rows(&(0..header.len()).collect::<Vec<_>>()).map_err(failure::internal)?;
     let mut calls = Vec::new();
-    while let Some(row) = rows.next().map_err(failure::internal)? {
+    while let Some(row) = rows.next_row().map_err(failure::internal)? {
         let values = header.iter().enumerate().map(|(place, name)| (name.as_str(), row.cell(place)));
         let values = values.filter(|(name, text)| !matches!(*name, "id" | "y") && !text.is_empty());
         let fields: serde_json::Map<_, _> = values.map(|(name, text)| (name.to_owned(), value(text))).collect();
