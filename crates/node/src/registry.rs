@@ -22,7 +22,7 @@ pub(crate) fn read(directory: &Directory, config: &Config) -> Result<Registry, F
     let wrong = |error: String| failure::misconfigured(format!("{}: {error}", path.display()));
     let text =
         std::fs::read_to_string(&path).map_err(|error| wrong(format!("{error}: copy it from the consortium")))?;
-    let registry = Registry::parse(&text).map_err(|error| wrong(error.to_string()))?;
+    let registry = Registry::parse(text.trim_start_matches('\u{feff}')).map_err(|error| wrong(error.to_string()))?;
     let pinned = match config.files.ca_key {
         Some(key) => key,
         None => pin(&directory.consortium_key(), &registry.ca_key)?,
