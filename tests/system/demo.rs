@@ -135,6 +135,52 @@ fn three_banks_stop_without_one_and_say_why() {
     assert!(error.contains("bank-2: did not answer") && error.contains("3 are needed"), "{error}");
 }
 
+/// A table of three thousand loans: one number at the bank, one at the platform.
+fn made_table(
+    root: &std::path::Path,
+    name: &str,
+    ratio: impl Fn(usize) -> f64,
+    rate: impl Fn(usize) -> usize,
+) -> std::path::PathBuf {
+    let folder = root.join(name);
+    std::fs::create_dir(&folder).unwrap();
+    let mix = |row: usize, by: usize| (row * by + row / 7) % 1000;
+    let rows = 0..3000usize;
+    let bank = rows.clone().map(|row| {
+        let bad = usize::from(mix(row, 7919) < rate(row));
+        format!("E{row:05},{bad},{}\n", ratio(row))
+    });
+    let platform = rows.map(|row| format!("E{row:05},{}\n", mix(row, 6007)));
+    std::fs::write(folder.join("bank.csv"), format!("id,y,ratio\n{}", bank.collect::<String>())).unwrap();
+    std::fs::write(folder.join("platform.csv"), format!("id,w\n{}", platform.collect::<String>())).unwrap();
+    folder
+}
+
+#[test]
+fn cut_points_hold_whatever_the_numbers_are() {
+    let root = tempfile::tempdir().unwrap();
+    let joint = |name: &str, ratio: &dyn Fn(usize) -> f64, rate: &dyn Fn(usize) -> usize| {
+        let folder = made_table(root.path(), name, ratio, rate);
+        let output = run(&["demo", "--data", text(&folder), "--json"]);
+        assert!(output.status.success(), "{name}: {}", error_of(&output));
+        let report = last_object(&output);
+        assert_eq!(report["by_sorting"]["differences"], serde_json::json!([]), "{name}");
+        let field = report["by_sorting"]["fields"].as_array().unwrap().iter().find(|field| field["name"] == "ratio");
+        (report["joint"]["auc"].as_f64().unwrap(), field.unwrap()["fine_iv"]["found"].as_f64().unwrap())
+    };
+    let uniform = |row: usize| 0.55 + 0.4 * ((row * 1361) % 3000) as f64 / 3000.0;
+    let rate = |row: usize| (900.0 - 900.0 * uniform(row)) as usize;
+    let (clean, _) = joint("clean", &uniform, &rate);
+    let (outlier, _) = joint("outlier", &|row| if row == 1234 { 1.0 } else { uniform(row) }, &rate);
+    assert!(clean > 0.6 && (clean - outlier).abs() < 0.002, "{clean} {outlier}");
+    let two = |row: usize| row % 2 == 0;
+    let steep = |row: usize| if two(row) { 50 } else { 400 };
+    let thirds = joint("thirds", &|row| if two(row) { 1.0 / 3.0 } else { 2.0 / 3.0 }, &steep);
+    let quarters = joint("quarters", &|row| if two(row) { 0.25 } else { 0.75 }, &steep);
+    assert_eq!(thirds, quarters);
+    assert!(thirds.1 > 1.0);
+}
+
 #[test]
 fn real_data_reach_the_joined_reference() {
     let Some(data) = std::env::var_os("TALLYSTICK_DATA").map(std::path::PathBuf::from) else {

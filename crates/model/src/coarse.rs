@@ -78,6 +78,8 @@ pub(crate) struct Classed {
     pub(crate) iv: f64,
     /// Information value before classes were joined.
     pub(crate) fine_iv: f64,
+    /// Several bins were joined to one class: no two classes satisfy the terms.
+    pub(crate) is_whole: bool,
 }
 
 /// Joins the codes of a field into classes, from good and bad rows per code.
@@ -98,8 +100,12 @@ pub(crate) fn classed(
     let place = |code: usize| shown.partition_point(|first| *first < code);
     let joinable = place(bins.start)..place(bins.end);
     let classes = match plan {
-        Some(plan) => classes(&shown_good, &shown_bad, joinable, order, plan, smoothing),
+        Some(plan) => classes(&shown_good, &shown_bad, joinable.clone(), order, plan, smoothing),
         None => (0..shown.len()).map(|place| u16::try_from(place).unwrap_or(u16::MAX)).collect(),
+    };
+    let is_whole = {
+        let joined = &classes[joinable];
+        joined.len() > 1 && joined.iter().all(|class| *class == joined[0])
     };
     let count = classes.iter().max().map_or(0, |last| usize::from(*last) + 1);
     let (mut goods, mut bads) = (vec![0; count], vec![0; count]);
@@ -112,7 +118,7 @@ pub(crate) fn classed(
     let class = |code: usize| counted_in.get(code).and_then(|first| classes.get(place(*first))).copied().unwrap_or(0);
     let classes: Vec<u16> = (0..good.len()).map(class).collect();
     let woe = classes.iter().map(|class| woes.get(usize::from(*class)).copied().unwrap_or(0.0)).collect();
-    Classed { classes, woe, iv, fine_iv }
+    Classed { classes, woe, iv, fine_iv, is_whole }
 }
 
 /// The coarse class of every shown code: codes before `bins` first, one by one, then the joined bins (categories in order of

@@ -6,6 +6,7 @@ use crate::judge::{Segmented, SwapLines};
 use crate::metrics::{Histogram, Placements, ScoreCells};
 use crate::request::{Comparison, FieldBins, Kind, LinearModel, Model, RangeField, ScoreGrid, SumRequest};
 use crate::rows::{Column, Table};
+use crate::spans::SpanField;
 
 /// Why rows cannot answer a request.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -49,6 +50,7 @@ pub fn contribution(request: &SumRequest, table: &Table) -> Result<Vec<i64>, Con
     let mut words = vec![0i64; request.words()];
     match &request.kind {
         Kind::Ranges(fields) => ranges(fields, table, &chosen, &mut words)?,
+        Kind::Spans(fields) => spans(fields, table, &chosen, &mut words)?,
         Kind::Counts(fields) => counts(fields, table, &chosen, &mut words)?,
         Kind::Moments(model) => moments(model, request.scale_bits, table, &chosen, &mut words)?,
         Kind::Histogram(asked) => boosted::histogram(asked, request.scale_bits, table, &chosen, &mut words)?,
@@ -137,6 +139,16 @@ fn ranges(fields: &[RangeField], table: &Table, rows: &[usize], words: &mut [i64
     Ok(())
 }
 
+fn spans(fields: &[SpanField], table: &Table, rows: &[usize], words: &mut [i64]) -> Result<(), ContributionError> {
+    let mut rest = words;
+    for asked in fields {
+        let (own, after) = std::mem::take(&mut rest).split_at_mut(asked.words());
+        asked.add(table, rows, own)?;
+        rest = after;
+    }
+    Ok(())
+}
+
 fn counts(fields: &[FieldBins], table: &Table, rows: &[usize], words: &mut [i64]) -> Result<(), ContributionError> {
     let mut offset = 0;
     for (field, bins) in fields.iter().enumerate() {
@@ -220,6 +232,7 @@ pub(crate) fn judge(
         Kind::Swap(lines) => lines.add(rows, words),
         Kind::Segments(asked) => asked.add(&rows.collect::<Vec<_>>(), table, words)?,
         Kind::Ranges(_)
+        | Kind::Spans(_)
         | Kind::Counts(_)
         | Kind::Moments(_)
         | Kind::Histogram(_)

@@ -9,6 +9,7 @@ use crate::judge::Validation;
 use crate::metrics::Figures;
 use crate::plan::ReasonBasis;
 use crate::points::points;
+use crate::quantiles::CoarseCuts;
 use crate::request::{FieldBins, LinearModel, RowTerms, Term};
 use crate::rows::Table;
 use crate::selection::DropReason;
@@ -72,6 +73,9 @@ pub struct FieldFit {
     pub iv: f64,
     /// Information value of the fine classes.
     pub fine_iv: f64,
+    /// What is to be said where its bins stayed coarse.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub coarse: Option<CoarseCuts>,
     /// Why the field is not in the model.
     pub dropped: Option<DropReason>,
     /// Coefficient of its WOE in the log-odds of bad.
@@ -171,6 +175,26 @@ impl FieldFit {
     /// The code of a number; 0 where the cuts are not known here.
     pub fn code(&self, value: f64) -> u16 {
         self.bins.code(value)
+    }
+
+    /// True for a code whose class has no training row, such as that of a missing value where none was missing: nothing is known
+    /// of it.
+    pub fn is_unseen(&self, code: u16) -> bool {
+        let class = |code: usize| self.classes.get(code);
+        let own = class(usize::from(code));
+        let rows = |other: usize| if class(other) == own { self.good[other] + self.bad[other] } else { 0 };
+        !self.counted_in.is_empty() && own.is_some() && (0..self.good.len()).map(rows).sum::<i64>() == 0
+    }
+
+    /// Gives every code of which nothing is known the evidence of the worst class.
+    pub(crate) fn unseen_as_worst(&mut self) {
+        let (unseen, seen): (Vec<_>, Vec<_>) = (0..self.woe.len()).partition(|code| self.is_unseen(*code as u16));
+        // Log-odds of bad rise with the WOE where the coefficient speaks against the evidence.
+        let rising = self.coefficient.is_some_and(|coefficient| coefficient > 0.0);
+        let worse = |one: f64, other: f64| if rising { one.max(other) } else { one.min(other) };
+        if let Some(worst) = seen.into_iter().map(|code| self.woe[code]).reduce(worse) {
+            unseen.into_iter().for_each(|code| self.woe[code] = worst);
+        }
     }
 }
 

@@ -13,7 +13,8 @@ use crate::golden::Scoring;
 use crate::judge::Validation;
 use crate::metrics::{Cell, Figures};
 use crate::plan::{Plan, PlanError};
-use crate::request::Sums;
+use crate::quantiles::{Bins, CoarseCuts};
+use crate::request::{FieldBins, Sums};
 use crate::rows::Table;
 use crate::statistics::{Statistics, StatisticsPlan, Tabulator};
 use crate::trainer::{Ask, TrainError, Trainer};
@@ -87,6 +88,37 @@ impl Course {
             Self::Trees(plan) => Learner::Trees(Box::new(Booster::new(plan)?)),
             Self::Statistics(plan) => Learner::Statistics(Box::new(Tabulator::new(plan)?)),
         })
+    }
+
+    /// Its trainer over known bins, one a field of the plan: nothing is sought, all else is as planned.
+    ///
+    /// # Errors
+    /// Refuses a plan out of bounds; statistics have no bins.
+    pub fn learner_of_bins(self, bins: Vec<FieldBins>) -> Result<Learner, PlanError> {
+        Ok(match self {
+            Self::Scorecard(plan) => Learner::Scorecard(Box::new(Trainer::of_bins(plan, bins)?)),
+            Self::Trees(plan) => Learner::Trees(Box::new(Booster::of_bins(plan, bins)?)),
+            Self::Statistics(_) => return Err(PlanError("bins: statistics have none")),
+        })
+    }
+
+    /// Values of each field that have bins of their own, where its cut points are sought; `None` for a field whose bins are given.
+    pub fn sought(&self) -> Vec<Option<&[f64]>> {
+        let sought = |known| if let Bins::Sought(special) = known { Some(special) } else { None };
+        match self {
+            Self::Scorecard(plan) => plan.fields.iter().map(|field| sought(field.known_bins())).collect(),
+            Self::Trees(plan) => plan.fields.iter().map(|field| sought(field.source.known_bins())).collect(),
+            Self::Statistics(_) => Vec::new(),
+        }
+    }
+
+    /// Equal-frequency bins of a number.
+    pub fn bins(&self) -> u16 {
+        match self {
+            Self::Scorecard(plan) => plan.bins,
+            Self::Trees(plan) => plan.bins,
+            Self::Statistics(_) => 0,
+        }
     }
 
     /// Log-odds of bad of every row under a bank's own model, fitted by the bank's library on its own fields.
@@ -189,6 +221,29 @@ impl Fitted {
             Self::Scorecard(fit) => [cell(fit.train_rows, fit.train_bad), cell(fit.holdout_rows, fit.holdout_bad)],
             Self::Trees(fit) => [cell(fit.train_rows, fit.train_bad), cell(fit.holdout_rows, fit.holdout_bad)],
             Self::Statistics(_) => [Cell::default(); 2],
+        }
+    }
+
+    /// The bins of every field of the plan.
+    pub fn bins(&self) -> Vec<FieldBins> {
+        match self {
+            Self::Scorecard(fit) => fit.fields.iter().map(|field| field.bins.clone()).collect(),
+            Self::Trees(fit) => fit.forest.bins().to_vec(),
+            Self::Statistics(_) => Vec::new(),
+        }
+    }
+
+    /// Fields whose bins stayed coarse.
+    pub fn coarse(&self) -> Vec<(&str, CoarseCuts)> {
+        let coarse = |name, coarse: Option<CoarseCuts>| Some((name, coarse?));
+        match self {
+            Self::Scorecard(fit) => {
+                fit.fields.iter().filter_map(|field| coarse(field.name.as_str(), field.coarse)).collect()
+            }
+            Self::Trees(fit) => {
+                fit.fields.iter().filter_map(|field| coarse(field.name.as_str(), field.coarse)).collect()
+            }
+            Self::Statistics(_) => Vec::new(),
         }
     }
 

@@ -35,6 +35,7 @@ mod request;
 mod rows;
 mod selection;
 mod significance;
+mod spans;
 pub mod statistics;
 #[cfg(test)]
 mod tests;
@@ -53,11 +54,13 @@ pub use judge::{
 };
 pub use learner::{Course, Fitted, Learner};
 pub use plain::Plain;
-pub use plan::{FieldPlan, FieldSource, Plan, PlanError, ReasonBasis};
+pub use plan::{FieldPlan, FieldSource, Plan, PlanError, ReasonBasis, Unseen};
 pub use points::Scale;
+pub use quantiles::{CoarseCuts, CutSearch};
 pub use request::{
     Comparison, FieldBins, Kind, LinearModel, Model, RangeField, RowSet, RowTerms, ScoreGrid, SumRequest, Sums,
 };
 pub use rows::{Column, Table, is_holdout, row_key};
 pub use selection::{DropReason, SelectionPlan, Steps};
+pub use spans::{Piece, Span, SpanField};
 pub use trainer::{Ask, TrainError, Trainer};

@@ -7,7 +7,7 @@ use tally_crypto::transcript::Digest;
 
 use crate::coarse::{CoarsePlan, Order};
 use crate::judge::Judging;
-use crate::quantiles::Bins;
+use crate::quantiles::{Bins, CutSearch, Terms};
 use crate::request::{FieldBins, RowTerms};
 use crate::selection::{SelectionPlan, Steps};
 
@@ -19,6 +19,9 @@ pub struct Plan {
     pub fields: Vec<FieldPlan>,
     /// Equal-frequency bins of a number: the fine classes.
     pub bins: u16,
+    /// How cut points are sought.
+    #[serde(default, skip_serializing_if = "CutSearch::is_first")]
+    pub search: CutSearch,
     /// Which fine classes are joined; none if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub coarse: Option<CoarsePlan>,
@@ -45,6 +48,9 @@ pub struct Plan {
     /// What rows bring to the fit besides their label.
     #[serde(default, skip_serializing_if = "RowTerms::is_plain")]
     pub rows: RowTerms,
+    /// What becomes of an applicant's value of a kind that no training row had; [`Unseen::Neutral`] if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unseen: Option<Unseen>,
     /// Public randomness of the session.
     pub seed: Digest,
     /// Sums carry noise: so many Newton steps are taken, none is taken back, and counts below zero count as zero.
@@ -126,6 +132,19 @@ pub enum ReasonBasis {
     Mean,
 }
 
+/// What becomes of an applicant's value of a kind that no training row had: missing where none was missing, a special value that
+/// nobody had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Unseen {
+    /// It has the points of the field's worst class: to leave a value out never gains points.
+    Worst,
+    /// It has the points of even evidence, more than a bad value has.
+    Neutral,
+    /// The applicant is not scored.
+    Refuse,
+}
+
 /// How a field's values reach the table.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -155,6 +174,11 @@ const MAX_FIELDS: usize = 400;
 const MAX_CUTS: usize = 101;
 
 impl Plan {
+    /// How bins are sought.
+    pub(crate) fn search(&self) -> Terms {
+        Terms { search: self.search, bins: self.bins, min_rows: self.min_rows, noisy: self.newton_steps.is_some() }
+    }
+
     /// No sum of the plan has a larger [sensitivity](crate::SumRequest::sensitivity): a row moves each word of the widest
     /// one by less than `2^62 / row cap`, since that is how its scale is chosen, and by half a unit of rounding.
     pub fn largest_sensitivity(&self) -> f64 {

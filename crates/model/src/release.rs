@@ -39,7 +39,12 @@
 //! Behind every combination of the groups of an axis, of those it was divided from and of those that divide it further, then
 //! stand enough banks, or none.
 
+mod apart;
+
+pub use self::apart::Behind;
+use self::apart::{behind, groups_with_the_last_apart};
 use crate::request::{Kind, SumRequest};
+use crate::spans::SpanField;
 
 /// One histogram inside a sum: cells in order, each of the same number of words.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +61,9 @@ pub struct Axis {
     pub known: Vec<Vec<usize>>,
     /// First cells of the parts that groups are made of, in order; none if nothing may be shown.
     pub parts: Vec<usize>,
+    /// Whether the last cell never makes up for too few banks behind the cells before it, if these can make groups without: a later
+    /// sum shows the rows of the last cell by themselves.
+    pub last_apart: bool,
 }
 
 /// Bits of a lane: sums of indicators over fewer than 2^10 banks do not run into the next lane.
@@ -73,6 +81,7 @@ impl SumRequest {
                 .iter()
                 .flat_map(|field| field.parents.iter().map(|_| Axis::folded(1 << field.refine, 1)))
                 .collect(),
+            Kind::Spans(fields) => fields.iter().flat_map(SpanField::axes).collect(),
             Kind::Counts(fields) => fields.iter().map(|bins| Axis::folded(bins.codes(), 2)).collect(),
             Kind::Scores { grid, alone, .. } => {
                 vec![Axis::folded(grid.cells as usize, 2); if *alone { 1 } else { 2 }]
@@ -89,7 +98,15 @@ impl SumRequest {
 impl Axis {
     /// Cells of so many counts, which may be counted with their neighbours.
     fn folded(cells: usize, counts: usize) -> Self {
-        Self { cells, sides: 1, words: counts, counts, known: Vec::new(), parts: (0..cells).collect() }
+        Self {
+            cells,
+            sides: 1,
+            words: counts,
+            counts,
+            known: Vec::new(),
+            parts: (0..cells).collect(),
+            last_apart: false,
+        }
     }
 
     /// Cells of so many words, of which the last ones count rows.
@@ -184,24 +201,28 @@ fn indicators(axes: &[Axis]) -> usize {
 pub struct Fold {
     /// Per axis: the first cell of every group, in order; none if the axis is withheld.
     groups: Vec<Vec<usize>>,
+    /// Per axis and cell: how many banks have rows there, which the indicators tell everyone; none where nobody was asked.
+    behind: Vec<Vec<Behind>>,
 }
 
 impl Fold {
     /// Every cell by itself: for rows of one holder, who hides nothing from himself.
     pub fn none(axes: &[Axis]) -> Self {
-        Self { groups: axes.iter().map(|axis| (0..axis.cells).collect()).collect() }
+        Self { groups: axes.iter().map(|axis| (0..axis.cells).collect()).collect(), behind: Vec::new() }
     }
 
     /// The finest groups, from the first cell on, that are safe: behind each stand `least` banks or none at all, on every
     /// side.
     pub fn new(axes: &[Axis], contributors: &[u32], least: u32) -> Self {
         let mut rest = contributors;
-        let groups = axes.iter().map(|axis| {
+        let mut fold = Self { groups: Vec::new(), behind: Vec::new() };
+        for axis in axes {
             let (own, after) = rest.split_at(axis.indicators().min(rest.len()));
             rest = after;
-            groups(axis, own, least)
-        });
-        Self { groups: groups.collect() }
+            fold.behind.push((0..axis.cells).map(|cell| behind(axis, own, least, cell)).collect());
+            fold.groups.push(groups(axis, own, least));
+        }
+        fold
     }
 
     /// Counts every cell in the first one of its group; what is withheld becomes zero.
@@ -232,6 +253,11 @@ impl Fold {
     /// The first cell of every group of an axis, in order; empty if the axis is withheld.
     pub fn groups(&self, axis: usize) -> &[usize] {
         self.groups.get(axis).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// How many banks have rows in a cell of an axis; `None` where no indicators were asked.
+    pub fn behind(&self, axis: usize, cell: usize) -> Option<Behind> {
+        self.behind.get(axis)?.get(cell).copied()
     }
 
     /// For every cell of an axis, the cell that it is counted in; `None` if the axis is withheld.
@@ -267,26 +293,42 @@ fn groups(axis: &Axis, contributors: &[u32], least: u32) -> Vec<usize> {
     if !axis.known.is_empty() {
         return if tells_only_of_enough(axis, contributors, least) { axis.parts.clone() } else { Vec::new() };
     }
+    if axis.last_apart
+        && let Some(groups) = groups_with_the_last_apart(axis, contributors, least)
+    {
+        return groups;
+    }
+    groups_of(axis, contributors, least, axis.cells)
+}
+
+/// The groups of the first so many cells.
+fn groups_of(axis: &Axis, contributors: &[u32], least: u32, cells: usize) -> Vec<usize> {
     let mut groups = Vec::new();
     let mut open = Run::new(axis, contributors, least, 0);
-    for (cell, end) in axis.ends().into_iter().enumerate() {
+    for (cell, end) in axis.ends().into_iter().take(cells).enumerate() {
         open.take(cell);
         if end && open.is_safe() {
             groups.push(open.first);
             open = Run::new(axis, contributors, least, cell + 1);
         }
     }
-    // What is left at the end goes to the groups before it.
-    while open.first < axis.cells {
-        let Some(first) = groups.pop() else { return Vec::new() };
-        open = Run::new(axis, contributors, least, first);
-        (first..axis.cells).for_each(|cell| open.take(cell));
+    join_rest(axis, contributors, least, &mut groups, open.first..cells);
+    groups
+}
+
+/// What is left at the end goes to the groups before it; without any that makes it safe, none is left.
+fn join_rest(axis: &Axis, contributors: &[u32], least: u32, groups: &mut Vec<usize>, rest: std::ops::Range<usize>) {
+    if rest.is_empty() {
+        return;
+    }
+    while let Some(first) = groups.pop() {
+        let mut open = Run::new(axis, contributors, least, first);
+        (first..rest.end).for_each(|cell| open.take(cell));
         if open.is_safe() {
             groups.push(first);
-            break;
+            return;
         }
     }
-    groups
 }
 
 /// Whether every combination of the parts and of what is known has a cell with enough banks, or no cell with rows: it has where
@@ -443,4 +485,4 @@ fn fullest(axis: &Axis, contributors: &[u32], first: usize, cell: usize) -> u32 
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

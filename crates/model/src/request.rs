@@ -11,6 +11,7 @@ use crate::judge::{Segmented, SwapLines};
 use crate::metrics::ScoreCells;
 use crate::release::Fold;
 use crate::rows::Table;
+use crate::spans::SpanField;
 use crate::statistics::Tabulation;
 
 /// One sum over rows that a trainer asks for.
@@ -40,6 +41,8 @@ pub enum RowSet {
 pub enum Kind {
     /// Rows per range of each field: one pass of the quantile search.
     Ranges(Vec<RangeField>),
+    /// Rows per cell of spans of each field: one pass of the search that divides what it knows.
+    Spans(Vec<SpanField>),
     /// Good and bad rows per bin of every field: `good, bad` for code 0, 1, ….
     Counts(Vec<FieldBins>),
     /// Loss, gradient and upper triangle of the Hessian of the logistic loss.
@@ -205,6 +208,7 @@ impl SumRequest {
     pub fn words(&self) -> usize {
         match &self.kind {
             Kind::Ranges(fields) => fields.iter().map(RangeField::words).sum(),
+            Kind::Spans(fields) => fields.iter().map(SpanField::words).sum(),
             Kind::Counts(fields) => fields.iter().map(|bins| 2 * bins.codes()).sum(),
             Kind::Moments(model) => model.moment_words(),
             Kind::Scores { grid, alone, .. } => grid.cells as usize * if *alone { 2 } else { 4 },
@@ -221,7 +225,12 @@ impl SumRequest {
     pub fn counts<'a>(&self, words: &'a mut [i64]) -> impl Iterator<Item = &'a mut i64> + use<'a> {
         // Of every so many words, these are counts.
         let (every, counts) = match &self.kind {
-            Kind::Ranges(_) | Kind::Counts(_) | Kind::Scores { .. } | Kind::Swap(_) | Kind::Segments(_) => (1, 0..1),
+            Kind::Ranges(_)
+            | Kind::Spans(_)
+            | Kind::Counts(_)
+            | Kind::Scores { .. }
+            | Kind::Swap(_)
+            | Kind::Segments(_) => (1, 0..1),
             Kind::Histogram(_) => (3, 2..3),
             Kind::Loss(_) => (3, 1..3),
             Kind::Statistics(asked) => (asked.width(), asked.amounts()..asked.width()),
@@ -235,6 +244,7 @@ impl SumRequest {
     pub fn sensitivity(&self) -> f64 {
         match &self.kind {
             Kind::Ranges(fields) => (fields.len() as f64).sqrt(),
+            Kind::Spans(fields) => (fields.len() as f64).sqrt(),
             Kind::Counts(fields) => (fields.len() as f64).sqrt(),
             // With the banks' own models it has no bound.
             Kind::Scores { alone, .. } => {

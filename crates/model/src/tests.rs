@@ -11,6 +11,7 @@ pub(crate) fn plan(fields: Vec<FieldPlan>) -> Plan {
     Plan {
         fields,
         bins: 10,
+        search: CutSearch::Nested,
         coarse: None,
         smoothing: 0.5,
         min_iv: 0.02,
@@ -23,6 +24,7 @@ pub(crate) fn plan(fields: Vec<FieldPlan>) -> Plan {
         base_odds: 50.0,
         reasons: ReasonBasis::Maximum,
         rows: RowTerms::default(),
+        unseen: None,
         seed: Digest::default(),
         newton_steps: None,
         judging: Judging::default(),
@@ -182,6 +184,31 @@ fn quantiles_of_pooled_counts_are_those_of_the_values() {
     let moved = codes(cuts).iter().zip(codes(&exact)).filter(|(left, right)| **left != *right).count();
     // A range with fewer than `min_rows` rows is not looked into, at each of nine cuts.
     assert!(moved < 9 * 5, "{moved} of {} rows lie in another bin", train.len());
+}
+
+/// A value that no training row lacked: to leave it out must not gain points.
+#[test]
+fn what_no_training_row_had_is_worth_what_the_contract_says() {
+    let table = table(3000, 8);
+    let of = |unseen| {
+        let plan = Plan { unseen, ..three_fields() };
+        fit(&plan, &split(&table, 3), |_| names(3))
+    };
+    let (worst, neutral, before) = (of(Some(Unseen::Worst)), of(Some(Unseen::Neutral)), of(None));
+    assert_eq!(neutral, before);
+    for (place, field) in worst.fields.iter().enumerate() {
+        // Only the second field is never missing.
+        assert_eq!(field.is_unseen(0), place == 1, "{}", field.name);
+        let least = field.points[1..].iter().min().unwrap();
+        if place == 1 {
+            assert_eq!((field.points[0], before.fields[place].points[0]), (*least, 0));
+            assert!(*least < 0);
+        }
+        // All else is as it was.
+        assert_eq!(field.points[1..], before.fields[place].points[1..]);
+        assert_eq!(field.coefficient, before.fields[place].coefficient);
+    }
+    assert_eq!(worst.joint, before.joint);
 }
 
 #[test]

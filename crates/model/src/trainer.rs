@@ -1,7 +1,7 @@
 //! The trainer of a scorecard: a deterministic state machine over released sums.
 //!
 //! ```text
-//! Ranges x 3 (quantiles) -> Counts (classes, WOE, IV) -> Moments … (selection, Newton) -> Scores … (judge) -> Done
+//! Spans … (quantiles) -> Counts (classes, WOE, IV) -> Moments … (selection, Newton) -> Scores … (judge) -> Done
 //! ```
 
 use tally_crypto::transcript::Digest;
@@ -10,9 +10,9 @@ use crate::coarse::classed;
 use crate::fit::{FieldFit, Fit, RoundRecord};
 use crate::judge::{Judge, Validation};
 use crate::logistic::Progress;
-use crate::plan::{FieldPlan, Plan, PlanError};
+use crate::plan::{FieldPlan, Plan, PlanError, Unseen};
 use crate::points::Scale;
-use crate::quantiles::BinSearch;
+use crate::quantiles::{BinSearch, CoarseCuts};
 use crate::request::{FieldBins, Kind, LinearModel, Model, RowSet, RowTerms, SumRequest, Sums, Term};
 use crate::selection::{Candidate, Coefficient, DropReason, Fitting};
 use crate::significance::two_sided;
@@ -69,8 +69,14 @@ pub struct Trainer {
 
 #[derive(Clone, Debug)]
 enum Step {
-    Quantiles(BinSearch),
-    Counts(Vec<FieldBins>),
+    Quantiles {
+        search: BinSearch,
+        asked: Kind,
+    },
+    Counts {
+        bins: Vec<FieldBins>,
+        coarse: Vec<Option<CoarseCuts>>,
+    },
     /// The model holds a column for every field above the least information value.
     Fitting {
         model: LinearModel,
@@ -91,18 +97,30 @@ impl Trainer {
     /// Refuses a plan out of bounds.
     pub fn new(plan: Plan) -> Result<Self, PlanError> {
         plan.check()?;
-        let search = BinSearch::new(plan.fields.iter().map(FieldPlan::known_bins), plan.bins, plan.min_rows);
-        let (fields, rounds) = (Vec::new(), Vec::new());
-        let mut trainer = Self { step: Step::Quantiles(search), fields, rounds, train: (0, 0), intercept: None, plan };
-        trainer.settle_quantiles();
-        Ok(trainer)
+        let search = BinSearch::new(plan.fields.iter().map(FieldPlan::known_bins), plan.search());
+        Ok(Self::at(sought(search), plan))
+    }
+
+    /// A trainer of the plan's scorecard over known bins, one a field: nothing is sought, all else is as planned.
+    ///
+    /// # Errors
+    /// Refuses a plan out of bounds.
+    pub fn of_bins(plan: Plan, bins: Vec<FieldBins>) -> Result<Self, PlanError> {
+        plan.check()?;
+        let known = bins.len() == plan.fields.len();
+        let coarse = vec![None; bins.len()];
+        if known { Ok(Self::at(Step::Counts { bins, coarse }, plan)) } else { Err(PlanError("bins: one a field")) }
+    }
+
+    fn at(step: Step, plan: Plan) -> Self {
+        Self { step, fields: Vec::new(), rounds: Vec::new(), train: (0, 0), intercept: None, plan }
     }
 
     /// What is wanted next; the same until an answer comes.
     pub fn next(&self) -> Ask {
         let (rows, scale_bits, kind) = match &self.step {
-            Step::Quantiles(search) => (RowSet::Train, 0, Kind::Ranges(search.ask())),
-            Step::Counts(bins) => (RowSet::Train, 0, Kind::Counts(bins.clone())),
+            Step::Quantiles { asked, .. } => (RowSet::Train, 0, asked.clone()),
+            Step::Counts { bins, .. } => (RowSet::Train, 0, Kind::Counts(bins.clone())),
             Step::Fitting { model, fitting } => {
                 let mut model = model.clone();
                 fitting.place(&mut model);
@@ -137,11 +155,11 @@ impl Trainer {
             return Ok(());
         }
         match request.kind {
-            Kind::Ranges(asked) => {
-                if let Step::Quantiles(search) = &mut self.step {
-                    search.answer(&asked, &sums);
+            Kind::Ranges(_) | Kind::Spans(_) => {
+                if let Step::Quantiles { search, .. } = &mut self.step {
+                    search.answer(&request.kind, &sums);
+                    self.step = sought(search.clone());
                 }
-                self.settle_quantiles();
                 Ok(())
             }
             Kind::Counts(bins) => self.select(&bins, &sums),
@@ -157,16 +175,8 @@ impl Trainer {
         }
     }
 
-    /// Goes on to counting once no quantile is open.
-    fn settle_quantiles(&mut self) {
-        if let Step::Quantiles(search) = &self.step
-            && search.ask().is_empty()
-        {
-            self.step = Step::Counts(search.bins());
-        }
-    }
-
     fn select(&mut self, bins: &[FieldBins], sums: &Sums) -> Result<(), TrainError> {
+        let coarse = if let Step::Counts { coarse, .. } = &self.step { coarse.clone() } else { Vec::new() };
         let mut counts = sums.values.chunks_exact(2);
         for (axis, (plan, bins)) in self.plan.fields.iter().zip(bins).enumerate() {
             let cells: Vec<_> = counts.by_ref().take(bins.codes()).collect();
@@ -183,8 +193,12 @@ impl Trainer {
                 Some(DropReason::Apart)
             } else if counted_in.is_empty() {
                 Some(DropReason::FewBanks)
+            } else if classed.iv >= terms.min_iv {
+                None
+            } else if classed.is_whole && classed.fine_iv >= terms.min_iv && !terms.search.is_first() {
+                Some(DropReason::Classes { fine_iv: classed.fine_iv })
             } else {
-                (classed.iv < terms.min_iv).then_some(DropReason::InformationValue { least: terms.min_iv })
+                Some(DropReason::InformationValue { least: terms.min_iv })
             };
             self.fields.push(FieldFit {
                 name: plan.name.clone(),
@@ -196,6 +210,7 @@ impl Trainer {
                 woe: classed.woe,
                 iv: classed.iv,
                 fine_iv: classed.fine_iv,
+                coarse: coarse.get(axis).copied().flatten(),
                 dropped,
                 coefficient: None,
                 standard_error: None,
@@ -249,6 +264,12 @@ impl Trainer {
             term.coefficient = coefficient.unwrap_or(0.0);
             coefficient.is_some()
         });
+        if self.plan.unseen == Some(Unseen::Worst) {
+            for term in &mut model.terms {
+                self.fields[term.field].unseen_as_worst();
+                term.woe.clone_from(&self.fields[term.field].woe);
+            }
+        }
         model.intercept = result.intercept.value;
         model.rows = RowTerms::default();
         self.intercept = Some(result.intercept);
@@ -290,6 +311,14 @@ impl Trainer {
             validation,
             rounds: std::mem::take(&mut self.rounds),
         }
+    }
+}
+
+/// Goes on to counting once no quantile is open.
+fn sought(search: BinSearch) -> Step {
+    match search.ask() {
+        Some(asked) => Step::Quantiles { search, asked },
+        None => Step::Counts { bins: search.bins(), coarse: search.coarse() },
     }
 }
 

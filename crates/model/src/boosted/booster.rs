@@ -12,9 +12,9 @@ use crate::baseline::BaselineError;
 use crate::fit::RoundRecord;
 use crate::judge::{Judge, Judging, Validation};
 use crate::plan::{FieldSource, PlanError};
-use crate::quantiles::BinSearch;
+use crate::quantiles::{BinSearch, CoarseCuts};
 use crate::release::Fold;
-use crate::request::{Kind, Model, RowSet, SumRequest, Sums};
+use crate::request::{FieldBins, Kind, Model, RowSet, SumRequest, Sums};
 use crate::rows::Table;
 use crate::trainer::{Ask, TrainError, record, scale_of};
 
@@ -27,12 +27,14 @@ pub struct Booster {
     losses: Vec<f64>,
     /// Good and bad rows that trees are grown on.
     train: (i64, i64),
+    /// Fields whose bins stayed coarse, by place.
+    coarse: Vec<Option<CoarseCuts>>,
     rounds: Vec<RoundRecord>,
 }
 
 #[derive(Clone, Debug)]
 enum Step {
-    Bins(BinSearch),
+    Bins { search: BinSearch, asked: Kind },
     Base,
     Grow(Box<Grower>),
     Loss,
@@ -47,17 +49,31 @@ impl Booster {
     /// Refuses a plan out of bounds.
     pub fn new(plan: BoostedPlan) -> Result<Self, PlanError> {
         plan.check()?;
-        let search =
-            BinSearch::new(plan.fields.iter().map(|field| field.source.known_bins()), plan.bins, plan.min_rows);
+        let search = BinSearch::new(plan.fields.iter().map(|field| field.source.known_bins()), plan.search());
         let mut booster = Self {
-            step: Step::Bins(search),
+            step: Step::Base,
             forest: Arc::new(Forest::new(Vec::new(), 0.0)),
             losses: Vec::new(),
             train: (0, 0),
+            coarse: Vec::new(),
             rounds: Vec::new(),
             plan,
         };
-        booster.settle_bins();
+        booster.seek(search);
+        Ok(booster)
+    }
+
+    /// A trainer of the plan's forest over known bins, one a field: nothing is sought, all else is as planned.
+    ///
+    /// # Errors
+    /// Refuses a plan out of bounds.
+    pub fn of_bins(plan: BoostedPlan, bins: Vec<FieldBins>) -> Result<Self, PlanError> {
+        if bins.len() != plan.fields.len() {
+            return Err(PlanError("bins: one a field"));
+        }
+        let mut booster = Self::new(plan)?;
+        booster.forest = Arc::new(Forest::new(bins, 0.0));
+        booster.step = Step::Base;
         Ok(booster)
     }
 
@@ -65,7 +81,7 @@ impl Booster {
     pub fn next(&self) -> Ask<BoostedFit> {
         let forest = Arc::clone(&self.forest);
         let (rows, scale_bits, kind) = match &self.step {
-            Step::Bins(search) => (RowSet::Train, 0, Kind::Ranges(search.ask())),
+            Step::Bins { asked, .. } => (RowSet::Train, 0, asked.clone()),
             Step::Base => (RowSet::Train, self.loss_bits(), Kind::Loss(Loss { forest, draws: self.plan.grown_on() })),
             Step::Grow(grower) => {
                 let (tree, nodes) = grower.asked();
@@ -103,9 +119,10 @@ impl Booster {
         }
         self.rounds.push(round);
         match (&mut self.step, &request.kind) {
-            (Step::Bins(search), Kind::Ranges(asked)) => {
+            (Step::Bins { search, .. }, asked) => {
                 search.answer(asked, &sums);
-                self.settle_bins();
+                let search = search.clone();
+                self.seek(search);
             }
             (Step::Base, _) => self.set_base(sums.values[1], sums.values[2])?,
             (Step::Grow(grower), Kind::Histogram(asked)) => {
@@ -133,12 +150,14 @@ impl Booster {
     }
 
     /// Goes on to the base rate once all bins are known.
-    fn settle_bins(&mut self) {
-        if let Step::Bins(search) = &self.step
-            && search.ask().is_empty()
-        {
-            self.forest = Arc::new(Forest::new(search.bins(), 0.0));
-            self.step = Step::Base;
+    fn seek(&mut self, search: BinSearch) {
+        match search.ask() {
+            Some(asked) => self.step = Step::Bins { search, asked },
+            None => {
+                self.forest = Arc::new(Forest::new(search.bins(), 0.0));
+                self.coarse = search.coarse();
+                self.step = Step::Base;
+            }
         }
     }
 
@@ -228,6 +247,9 @@ impl Booster {
                 fields[split.field as usize].splits += 1;
                 fields[split.field as usize].gain += split.gain;
             }
+        }
+        for (field, coarse) in fields.iter_mut().zip(std::mem::take(&mut self.coarse)) {
+            field.coarse = coarse;
         }
         let holdout = validation.holdout();
         BoostedFit {

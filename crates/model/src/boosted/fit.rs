@@ -12,6 +12,7 @@ use crate::fit::RoundRecord;
 use crate::golden::Scoring;
 use crate::judge::Validation;
 use crate::metrics::Figures;
+use crate::quantiles::CoarseCuts;
 use crate::request::FieldBins;
 use crate::rows::Table;
 
@@ -55,6 +56,9 @@ pub struct BoostedField {
     pub splits: u32,
     /// Sum of their gains.
     pub gain: f64,
+    /// What is to be said where its bins stayed coarse.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub coarse: Option<CoarseCuts>,
 }
 
 impl BoostedFit {
@@ -137,6 +141,6 @@ impl Scoring for BoostedFit {
 impl BoostedField {
     /// A field without splits.
     pub(super) fn unused(plan: &BoostedFieldPlan) -> Self {
-        Self { name: plan.name.clone(), monotone: plan.monotone, splits: 0, gain: 0.0 }
+        Self { name: plan.name.clone(), monotone: plan.monotone, splits: 0, gain: 0.0, coarse: None }
     }
 }

@@ -1,7 +1,7 @@
 //! Boosted trees from released sums: histogram gradient boosting with XGBoost's objective for a binary label.
 //!
 //! ```text
-//! Ranges x 3 (quantiles) -> Loss (base rate) -> { Histogram per level or leaf -> Loss } per tree -> Scores … (judge) -> Done
+//! Spans … (quantiles) -> Loss (base rate) -> { Histogram per level or leaf -> Loss } per tree -> Scores … (judge) -> Done
 //! ```
 //!
 //! With `g = p - y` and `h = p (1 - p)` of every row under the forest so far, a node's value is `-G / (H + lambda)` and a

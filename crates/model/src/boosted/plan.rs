@@ -8,6 +8,7 @@ use super::kernel::MAX_SCALE_BITS;
 use super::request::Histogram;
 use crate::judge::Judging;
 use crate::plan::{FieldSource, PlanError};
+use crate::quantiles::{CutSearch, Terms};
 use crate::trainer::scale_of;
 
 /// The plan of a forest. Parameters are named and defined as XGBoost's, where it has them.
@@ -18,6 +19,9 @@ pub struct BoostedPlan {
     pub fields: Vec<BoostedFieldPlan>,
     /// Equal-frequency bins of a number.
     pub bins: u16,
+    /// How cut points are sought.
+    #[serde(default, skip_serializing_if = "CutSearch::is_first")]
+    pub search: CutSearch,
     /// Most trees.
     pub trees: u32,
     /// In which order nodes are split, and how far.
@@ -126,6 +130,11 @@ const MAX_DEPTH: u32 = 12;
 const MAX_LEAVES: u32 = 1024;
 
 impl BoostedPlan {
+    /// How bins are sought.
+    pub(crate) fn search(&self) -> Terms {
+        Terms { search: self.search, bins: self.bins, min_rows: self.min_rows, noisy: self.noisy }
+    }
+
     /// Checks the bounds; with them no sum of any request can overflow, since every request derives its scale from them.
     ///
     /// # Errors

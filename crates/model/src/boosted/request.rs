@@ -92,6 +92,7 @@ impl Histogram {
                 counts: 1,
                 known: Vec::new(),
                 parts: asked.parts(field, *cells),
+                last_apart: false,
             };
             codes.iter().enumerate().map(axis).collect::<Vec<_>>()
         };

@@ -20,6 +20,7 @@ pub(crate) fn plan(fields: Vec<BoostedFieldPlan>) -> BoostedPlan {
     BoostedPlan {
         fields,
         bins: 32,
+        search: crate::CutSearch::Nested,
         trees: 60,
         growth: Growth::DepthWise { max_depth: 4 },
         learning_rate: 0.1,

@@ -221,7 +221,12 @@ impl Judge {
             Kind::Compare(comparison) => self.compare(comparison, request.scale_bits, sums),
             Kind::Swap(lines) => self.swap(lines, sums),
             Kind::Segments(asked) => self.segments(asked, sums),
-            Kind::Ranges(_) | Kind::Moments(_) | Kind::Histogram(_) | Kind::Loss(_) | Kind::Statistics(_) => {}
+            Kind::Ranges(_)
+            | Kind::Spans(_)
+            | Kind::Moments(_)
+            | Kind::Histogram(_)
+            | Kind::Loss(_)
+            | Kind::Statistics(_) => {}
         }
         self.stage = match self.stage {
             Stage::Holdout if self.noisy => Stage::Done,

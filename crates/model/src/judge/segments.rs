@@ -140,6 +140,7 @@ impl Segmented {
                 counts: 2,
                 known: Vec::new(),
                 parts: (0..groups.len()).collect(),
+                last_apart: false,
             };
             [axis(&self.joint), axis(&self.bank_only)]
         };

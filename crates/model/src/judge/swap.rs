@@ -53,6 +53,7 @@ impl SwapLines {
             counts: 2,
             known: known(0).chain(known(1)).map(margin).collect(),
             parts: (0..cells).filter(is_first).collect(),
+            last_apart: false,
         }
     }
 

@@ -6,7 +6,7 @@ use super::{PLATFORM_POINTS, SCORE, apply, category_field, constant, document, n
 use super::{probability, reference, target};
 use crate::fit::Fit;
 use crate::markup::{Markup, element};
-use crate::plan::{FieldSource, Plan};
+use crate::plan::{FieldSource, Plan, Unseen};
 use crate::points::Scale;
 use crate::request::FieldBins;
 
@@ -17,6 +17,8 @@ pub struct Characteristic {
     pub name: String,
     /// What is read.
     pub input: Input,
+    /// Without a value there is no score: nothing is known of such applicants, and the contract refuses them.
+    pub refuses_missing: bool,
 }
 
 /// What a characteristic reads, and the points that it gives.
@@ -54,6 +56,7 @@ const REASONS: usize = 4;
 pub fn bank_half(name: &str, fit: &Fit, plan: &Plan) -> String {
     let mut characteristics = Vec::new();
     let (mut offered, mut missing, mut best) = (false, 0, 0);
+    let unseen = plan.unseen;
     let kept = fit.fields.iter().zip(&plan.fields).filter(|(field, _)| field.coefficient.is_some());
     for (field, plan) in kept {
         let points = field.points.clone();
@@ -70,10 +73,12 @@ pub fn bank_half(name: &str, fit: &Fit, plan: &Plan) -> String {
                 continue;
             }
         };
-        characteristics.push(Characteristic { name: field.name.clone(), input });
+        let refuses_missing = unseen == Some(Unseen::Refuse) && field.is_unseen(0);
+        characteristics.push(Characteristic { name: field.name.clone(), input, refuses_missing });
     }
     if offered {
-        characteristics.push(Characteristic { name: PLATFORM_POINTS.into(), input: Input::Points { missing, best } });
+        let input = Input::Points { missing, best };
+        characteristics.push(Characteristic { name: PLATFORM_POINTS.into(), input, refuses_missing: false });
     }
     scorecard(name, fit.base_points, &characteristics, Some(Scale { factor: fit.factor, offset: fit.offset }))
 }
@@ -114,6 +119,9 @@ fn mining_field(characteristic: &Characteristic) -> Markup {
         Input::Points { missing, .. } => {
             let replacement = missing.to_string();
             element("MiningField", [name, invalid, ("missingValueReplacement", &replacement)], [])
+        }
+        _ if characteristic.refuses_missing => {
+            element("MiningField", [name, invalid, ("missingValueTreatment", "returnInvalid")], [])
         }
         _ => element("MiningField", [name, invalid], []),
     }

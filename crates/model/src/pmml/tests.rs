@@ -45,6 +45,7 @@ fn field(name: &str, bins: FieldBins, points: &[i64]) -> FieldFit {
         classes: (0..points.len() as u16).collect(),
         iv: 0.1,
         fine_iv: 0.1,
+        coarse: None,
         dropped: None,
         coefficient: Some(-0.5),
         standard_error: None,
@@ -166,13 +167,15 @@ fn pmml4s_scores_alike() {
 fn whoever_knows_all_bins_exports_all() {
     let number = Input::Number { cuts: vec![0.5], special: Vec::new(), points: vec![1, 2, 3] };
     let all = [
-        Characteristic { name: "a<b".into(), input: number },
+        Characteristic { name: "a<b".into(), input: number, refuses_missing: false },
         Characteristic {
             name: "b".into(),
             input: Input::Number { cuts: Vec::new(), special: Vec::new(), points: vec![4, 5] },
+            refuses_missing: true,
         },
     ];
     let card = scorecard("whole", 600, &all, None);
+    assert_eq!(card.matches("missingValueTreatment=\"returnInvalid\"").count(), 1);
     assert!(
         card.contains("a&lt;b")
             && !card.contains("a<b")

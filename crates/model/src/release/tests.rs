@@ -304,7 +304,12 @@ proptest! {
 }
 
 /// Whether a combination that counts no row of the others counts none of a few; by the banks that have rows in each atom.
-fn check_differences(shown: &[Vec<bool>], banks: &[u32], all: usize, least: u32) -> Result<(), TestCaseError> {
+pub(crate) fn check_differences(
+    shown: &[Vec<bool>],
+    banks: &[u32],
+    all: usize,
+    least: u32,
+) -> Result<(), TestCaseError> {
     let filled: Vec<_> = (0..banks.len()).filter(|atom| banks[*atom] != 0).collect();
     for few in (1u32..1 << all).filter(|few| few.count_ones() < least) {
         let others: Vec<_> = filled.iter().copied().filter(|atom| banks[*atom] & !few != 0).collect();

@@ -87,6 +87,11 @@ pub enum DropReason {
         /// The least that the plan asks for.
         least: f64,
     },
+    /// No two classes satisfy the terms of a class (least share, good and bad rows, trend), though its bins say something.
+    Classes {
+        /// Information value of its bins.
+        fine_iv: f64,
+    },
     /// It says the same as a field of higher information value.
     Correlation {
         /// That field.
@@ -131,6 +136,13 @@ impl DropReason {
             Self::InformationValue { least } => {
                 Text::new(&format!("信息值低于 {least}"), &format!("information value below {least}"))
             }
+            Self::Classes { fine_iv } => Text::new(
+                &format!("没有满足要求的分组（min_share、min_good、min_bad、trend）；细分箱信息值为 {fine_iv:.4}"),
+                &format!(
+                    "no classes satisfy the terms (min_share, min_good, min_bad, trend); the fine bins' information value is \
+                     {fine_iv:.4}"
+                ),
+            ),
             Self::Correlation { with, correlation } => Text::new(
                 &format!("与字段 {with} 的相关系数为 {correlation:.3}，后者信息值更高"),
                 &format!("correlation {correlation:.3} with {with}, which has the higher information value"),

@@ -51,7 +51,7 @@ impl TrainingArguments {
                 Ask::Sum(request) => request,
             };
             // The first request with codes makes them from the numbers: a part of binning, as in other trainers.
-            let binning = matches!(request.kind, Kind::Ranges(_) | Kind::Loss(_));
+            let binning = matches!(request.kind, Kind::Ranges(_) | Kind::Spans(_) | Kind::Loss(_));
             let values = holder.contribution(&request).map_err(failure::internal)?;
             let sums = Sums { values, cohort: Vec::new(), seen: Vec::new(), fold: Fold::none(&request.axes()) };
             booster.answer(sums).map_err(failure::internal)?;
@@ -111,6 +111,7 @@ impl TrainingArguments {
         BoostedPlan {
             fields: (0..self.fields).map(field).collect(),
             bins: self.bins,
+            search: tally_model::CutSearch::Nested,
             trees: self.trees,
             growth: Growth::DepthWise { max_depth: self.depth },
             learning_rate: 0.1,

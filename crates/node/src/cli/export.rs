@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use tally_model::boosted::BoostedFit;
 use tally_model::pmml::{self, Characteristic, Input, Reading};
-use tally_model::{Course, FieldBins, Fit, Fitted, Meaning, Scale, card_csv};
+use tally_model::{Course, FieldBins, Fit, Fitted, Meaning, Scale, Unseen, card_csv};
 use tally_protocol::session::{BinTable, Contract, Holder, PlatformHalf, SealedContract};
 
 use super::Language;
@@ -84,7 +84,7 @@ impl Exported {
     }
 
     fn json(&self) -> Value {
-        json!({
+        let mut json = json!({
             "format": FORMAT,
             "model": self.fitted.digest(),
             "session": self.terms().session,
@@ -93,7 +93,11 @@ impl Exported {
             "released": self.shown["released"],
             "fit": self.fitted,
             "half": self.half,
-        })
+        });
+        if let Some(unseen) = self.terms().model.missing_unseen {
+            json["missing_unseen"] = json!(unseen);
+        }
+        json
     }
 
     /// Classes of fields whose bins this node does not know are named by number.
@@ -134,15 +138,16 @@ impl Exported {
             return Ok(pmml::bank_half(&name, fit, &plan));
         };
         let own = half.tables.iter().filter_map(|(name, table)| {
-            let points =
-                fit.fields.iter().find(|field| field.name == *name && field.coefficient.is_some())?.points.clone();
+            let field = fit.fields.iter().find(|field| field.name == *name && field.coefficient.is_some())?;
+            let points = field.points.clone();
             let input = match (table, table.meaning()) {
                 (BinTable::Values(values), _) => Input::Category { values: values.clone(), points },
                 (_, Some(FieldBins::Cuts(cuts))) => Input::Number { cuts, special: Vec::new(), points },
                 (_, Some(FieldBins::Special { cuts, special })) => Input::Number { cuts, special, points },
                 _ => return None,
             };
-            Some(Characteristic { name: name.clone(), input })
+            let refuses = self.terms().model.missing_unseen == Some(Unseen::Refuse);
+            Some(Characteristic { name: name.clone(), input, refuses_missing: refuses && field.is_unseen(0) })
         });
         Ok(pmml::scorecard(&name, 0, &own.collect::<Vec<_>>(), None))
     }

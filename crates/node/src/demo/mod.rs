@@ -5,6 +5,7 @@
 //! with, it computes itself from the tables that it made ([`oracle`]).
 
 mod cluster;
+mod exact;
 mod inputs;
 mod oracle;
 mod report;

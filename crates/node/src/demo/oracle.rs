@@ -7,8 +7,9 @@ use tally_crypto::sign::Envelope;
 use tally_data::{Dataset, Dictionary, IdentifierKind, ReadOptions, load};
 use tally_model::Fitted;
 use tally_policy::{Authority, SharingList, verify_all};
-use tally_protocol::session::{BankData, PlatformData, SealedContract, ideal};
+use tally_protocol::session::{BankData, PlatformData, SealedContract, follow, tables};
 
+use super::exact::{self, Exact};
 use super::inputs::Inputs;
 use crate::engine::{bank_rows, platform_rows, sampled};
 use crate::failure::{self, Failure};
@@ -21,6 +22,8 @@ pub(super) struct Comparison {
     pub(super) rounds: usize,
     /// What differs first, if anything does.
     pub(super) difference: Option<String>,
+    /// Beside the fit over cut points that are found by sorting.
+    pub(super) exact: Option<Exact>,
 }
 
 /// Joins the input files as one honest party would, fits, and compares with what every node holds.
@@ -34,9 +37,12 @@ pub(super) fn compare(inputs: &Inputs, envelope: &Value, results: &[(String, Val
     let (_, first) = fits.first().ok_or_else(|| failure::internal("no node has a fit"))?;
     let platform = pooled_platform(inputs, &contract)?;
     let banks = pooled_banks(inputs, &contract)?;
-    let pooled = ideal(&contract, &platform, &banks, first.rounds()).map_err(failure::internal)?;
+    let (course, tables) = tables(&contract, &platform, &banks).map_err(failure::internal)?;
+    let exact = exact::compare(&contract, &course, &tables, first)?;
+    let learner = course.learner().map_err(failure::internal)?;
+    let pooled = follow(learner, tables, &contract, first.rounds()).map_err(failure::internal)?;
     let difference = fits.iter().find_map(|(name, fit)| differs(&pooled, fit).map(|what| format!("{name}: {what}")));
-    Ok(Comparison { identical: difference.is_none(), rounds: pooled.rounds().len(), difference })
+    Ok(Comparison { identical: difference.is_none(), rounds: pooled.rounds().len(), difference, exact })
 }
 
 fn differs(pooled: &Fitted, fit: &Fitted) -> Option<String> {

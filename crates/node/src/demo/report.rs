@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use tally_model::text::Text;
 
+use super::exact::ExactField;
 use super::inputs::Inputs;
 use super::oracle::Comparison;
 use crate::cli::{Language, print, score_in_words};
@@ -25,7 +26,8 @@ pub(super) struct Report<'a> {
 impl Report<'_> {
     /// Everything that was checked holds.
     pub(super) fn holds(&self) -> bool {
-        self.comparison.identical && self.audit["verified"] == true && self.audit["reconciled"] == true
+        let apart = self.comparison.exact.as_ref().is_some_and(|exact| !exact.differences.is_empty());
+        self.comparison.identical && !apart && self.audit["verified"] == true && self.audit["reconciled"] == true
     }
 
     /// Prints the report.
@@ -60,6 +62,7 @@ impl Report<'_> {
             "rows": rows,
             "identical_to_pooled": self.comparison.identical,
             "sums_compared": self.comparison.rounds,
+            "by_sorting": self.by_sorting(),
             "bank_only": fit["bank_only"],
             "joint": fit["joint"],
             "banks": banks,
@@ -69,6 +72,21 @@ impl Report<'_> {
             "stages": self.stages.1,
             "nodes": self.nodes,
             "seconds": self.stages.0,
+        })
+    }
+
+    /// The fit beside the one over cut points that are found by sorting.
+    fn by_sorting(&self) -> Value {
+        let Some(exact) = &self.comparison.exact else { return Value::Null };
+        let field = |field: &ExactField| {
+            let iv = field.iv.map(|[found, sorted]| json!({ "found": found, "sorted": sorted }));
+            let [found, sorted] = field.largest;
+            json!({ "name": field.name, "largest_bin": { "found": found, "sorted": sorted }, "fine_iv": iv })
+        };
+        json!({
+            "auc": { "found": exact.auc[0], "sorted": exact.auc[1] },
+            "fields": exact.fields.iter().map(field).collect::<Vec<_>>(),
+            "differences": exact.differences,
         })
     }
 
@@ -190,6 +208,7 @@ impl Report<'_> {
             None => format!("  the federated fit is the pooled fit, bit for bit ({sums} sums)"),
             Some(difference) => format!("  {} {difference}", self.word("DIFFERS:", "不一致：")),
         });
+        self.cuts();
         let verdict = |holds: &Value, yes: &'static str, no: &'static str| if *holds == true { yes } else { no };
         let logs = self.results.len();
         let verified = verdict(
@@ -202,6 +221,19 @@ impl Report<'_> {
         print(&format!("  {logs} {}: {verified}, {agree}", self.word("logs", "份日志")));
         for finding in self.audit["findings"].as_array().into_iter().flatten() {
             print(&format!("    {}", finding.as_str().unwrap_or_default()));
+        }
+    }
+
+    fn cuts(&self) {
+        let Some(exact) = &self.comparison.exact else { return };
+        let [found, sorted] = exact.auc.map(|auc| auc.map_or("-".into(), |auc| format!("{auc:.4}")));
+        let auc = match self.language {
+            Language::Zh => format!("  联合 AUC {found}；切点改由排序得出时为 {sorted}"),
+            Language::En => format!("  joint AUC {found}; {sorted} with cut points by sorting"),
+        };
+        print(&auc);
+        for difference in &exact.differences {
+            print(&format!("  {} {difference}", self.word("DIFFERS from sorting:", "与排序不一致：")));
         }
     }
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tally_crypto::transcript::Digest;
 use tally_data::Dictionary;
 use tally_model::text::Text;
-use tally_model::{CoarsePlan, ReasonBasis, SelectionPlan};
+use tally_model::{CoarsePlan, CutSearch, ReasonBasis, SelectionPlan, Unseen};
 use tally_policy::{Day, Form, Level, Purpose};
 use tally_protocol::aggregation::NoiseTerms;
 use tally_protocol::alignment::Engine as AlignmentEngine;
@@ -29,6 +29,10 @@ pub(crate) struct Template {
     algorithm: String,
     #[serde(default)]
     bins: u16,
+    #[serde(default = "nested")]
+    search: CutSearch,
+    #[serde(default)]
+    missing_unseen: Option<Unseen>,
     #[serde(default)]
     coarse: Option<CoarsePlan>,
     #[serde(default)]
@@ -100,10 +104,20 @@ fn padded() -> bool {
     true
 }
 
+fn nested() -> CutSearch {
+    CutSearch::Nested
+}
+
 impl Template {
     /// Reads the text of a template.
     pub(crate) fn parse(text: &str) -> Result<Self, Failure> {
         toml::from_str(text).map_err(|error| failure::data(format!("session template: {error}")))
+    }
+
+    /// What becomes of values of a kind that no training row had: what the template says, else the points of the worst
+    /// class where there are classes.
+    fn unseen(&self) -> Option<Unseen> {
+        self.missing_unseen.or((self.algorithm == "scorecard").then_some(Unseen::Worst))
     }
 
     /// The banks' fields that take part: those that statistics need, or all that are not set apart.
@@ -225,6 +239,8 @@ impl Engine {
                 algorithm: template.algorithm.clone(),
                 bins: template.bins,
                 coarse: template.coarse.clone(),
+                search: template.search,
+                missing_unseen: template.unseen(),
                 selection: template.selection.clone(),
                 reasons: template.reasons,
                 rows: template.rows.clone(),

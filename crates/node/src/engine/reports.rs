@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use tally_model::metrics::{self, Segment};
 use tally_model::text::Language;
-use tally_model::{Fitted, Table};
+use tally_model::{CoarseCuts, Fitted, Table};
 use tally_protocol::session::{Holder, PlatformHalf, Stage};
 
 use super::Engine;
@@ -107,6 +107,7 @@ impl Engine {
             "rows": input["rows"],
             "consented": input["consented"],
             "judged": self.judged(&record, &fit, half.as_ref())?,
+            "coarse": coarse_fields(&fit)?,
             "fit": fit,
             "own": own,
             "half": half,
@@ -115,6 +116,13 @@ impl Engine {
             "titles": self.titles()?,
         }))
     }
+}
+
+/// The fields whose bins stayed coarse, with the share of the largest bin.
+fn coarse_fields(fit: &Value) -> Result<Vec<Value>, Failure> {
+    let fitted: Fitted = serde_json::from_value(fit.clone()).map_err(failure::internal)?;
+    let told = |(field, coarse): (&str, CoarseCuts)| json!({ "field": field, "bins": coarse.bins, "asked": coarse.asked, "largest_bin": coarse.largest });
+    Ok(fitted.coarse().into_iter().map(told).collect())
 }
 
 impl Engine {

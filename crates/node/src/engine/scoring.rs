@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tally_crypto::transcript::{Digest, commit};
-use tally_model::{Fitted, Scorecard, Scoring as _};
+use tally_model::{Fitted, Scorecard, Scoring as _, Unseen};
 use tally_policy::{Cleared, Form, Purpose};
 use tally_protocol::kind::MessageKind;
 use tally_protocol::scoring::{
     MOST_REQUESTS, PointsLost, ScoreOutcome, ScoreRequest, ScoreRequests, ScoreResponse, ScoreResponses,
 };
-use tally_protocol::session::Holder;
+use tally_protocol::session::{Contract, Holder};
 
 use super::applicant::own_codes;
 use super::calls::{Asked, Served};
@@ -103,6 +103,10 @@ impl Engine {
         let model = &self.models[&session];
         let contract = Arc::clone(&model.contract);
         let own = own_codes(|place, number| model.fitted.code(place, number), contract.terms(), &order)?;
+        let names = contract.terms().fields_of(Holder::Banks).map(|field| field.name.as_str());
+        if let Some(unseen) = refused_code(&model.fitted, contract.terms(), names.zip(&own), &[]) {
+            return Err(failure::refused(unseen).coded("value-unseen"));
+        }
         let platform = contract.terms().platform().map(|platform| platform.name.clone()).unwrap_or_default();
         if !self.connected.contains_key(&platform) {
             return Err(failure::retry(format!("no score: {platform} is out of reach; try again when it is back"))
@@ -223,6 +227,9 @@ impl Engine {
         let Some(outcome) = self.platform_part(&request.session, &subject) else {
             return refuse("unknown-enterprise", "the platform's data set does not hold this enterprise".into());
         };
+        if let ScoreOutcome::Refused { .. } = outcome {
+            return Ok(outcome);
+        }
         let consent = subject.consents().first().copied().unwrap_or_default();
         self.use_consent(step, &consent, entry, 1)?;
         let given = Given {
@@ -264,8 +271,13 @@ impl Engine {
             Fitted::Statistics(_) => return None,
             Fitted::Scorecard(fit) => {
                 let scorecard = Scorecard::new(fit);
-                let names = half.tables.iter().map(|(name, _)| name.as_str());
-                let (points, lost) = points_of(&scorecard, names, &codes);
+                let names = || half.tables.iter().map(|(name, _)| name.as_str());
+                if let Some(reason) =
+                    refused_code(&model.fitted, model.contract.terms(), names().zip(&codes), &withheld)
+                {
+                    return Some(ScoreOutcome::Refused { code: "value-unseen".into(), reason });
+                }
+                let (points, lost) = points_of(&scorecard, names(), &codes, &withheld);
                 ScoreOutcome::Scored { points, lost, consent, withheld }
             }
             Fitted::Trees(fit) => {
@@ -359,7 +371,7 @@ impl Engine {
             }
             (Fitted::Scorecard(fit), ScoreOutcome::Scored { points, lost, withheld, .. }) => {
                 let scorecard = Scorecard::new(fit);
-                let (own_points, mut all) = points_of(&scorecard, own, &held.own);
+                let (own_points, mut all) = points_of(&scorecard, own, &held.own, &[]);
                 all.extend(lost.iter().cloned());
                 let score = scorecard.base_points() + own_points + points;
                 let parts = json!({ "base": scorecard.base_points(), "bank": own_points, "platform": points });
@@ -442,16 +454,40 @@ fn salt_of(request: &str) -> Option<[u8; 16]> {
     Some(salt)
 }
 
-/// Summed points of fields by their codes, and what each lost against its best bin.
+/// Why a code is not scored, where the contract refuses values of a kind that no training row had; not one that is withheld over an
+/// objection, since an objection refuses nobody a score.
+fn refused_code<'a>(
+    fitted: &Fitted,
+    terms: &Contract,
+    mut codes: impl Iterator<Item = (&'a str, &'a u16)>,
+    withheld: &[String],
+) -> Option<String> {
+    let fit = fitted.scorecard().filter(|_| terms.model.missing_unseen == Some(Unseen::Refuse))?;
+    let scorecard = Scorecard::new(fit);
+    let unseen = |(name, code): &(&str, &u16)| {
+        scorecard.field(name).is_some_and(|field| field.is_unseen(**code))
+            && !withheld.iter().any(|other| other == name)
+    };
+    let (name, code) = codes.find(unseen)?;
+    let what = if *code == 0 { "is missing" } else { "has a value" };
+    Some(format!("field `{name}` {what}, as in no row that the model was fitted on: the contract gives no score then"))
+}
+
+/// Summed points of fields by their codes, and what each lost against its best bin. A value that is withheld over an objection costs
+/// nothing where none was missing in training.
 fn points_of<'a>(
     scorecard: &Scorecard<'_>,
     names: impl Iterator<Item = &'a str>,
     codes: &[u16],
+    withheld: &[String],
 ) -> (i64, Vec<PointsLost>) {
     let mut points = 0;
     let mut lost = Vec::new();
     for (name, code) in names.zip(codes) {
         let Some(field) = scorecard.field(name) else { continue };
+        if field.is_unseen(*code) && withheld.iter().any(|other| other == name) {
+            continue;
+        }
         points += field.points(*code);
         lost.push(PointsLost { field: name.into(), points: scorecard.points_lost(field, *code) });
     }

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use tally_model::{Ask, Fitted, Plain, RoundRecord};
+use tally_model::{Ask, Course, Fitted, Learner, Plain, RoundRecord, Table};
 
 use super::bins::bin;
 use super::join::{every_row, join};
@@ -21,7 +21,20 @@ pub fn ideal(
     banks: &BTreeMap<String, BankData>,
     rounds: &[RoundRecord],
 ) -> Result<Fitted, Fault> {
-    let blame = |error: &dyn std::fmt::Display| Fault::new("ideal", error);
+    let (course, pooled) = tables(contract, platform, banks)?;
+    let learner = course.learner().map_err(|error| Fault::new("ideal", error))?;
+    follow(learner, pooled, contract, rounds)
+}
+
+/// What is fitted, and every bank's rows as the contract joins them.
+///
+/// # Errors
+/// Fails where a bank's own model cannot be fitted.
+pub fn tables(
+    contract: &SealedContract,
+    platform: &PlatformData,
+    banks: &BTreeMap<String, BankData>,
+) -> Result<(Course, BTreeMap<String, Table>), Fault> {
     let (tables, codes) = bin(contract.terms(), &platform.columns);
     let bins: Vec<_> = tables.iter().map(super::BinTable::bins).collect();
     let course = contract.terms().course(&bins);
@@ -43,12 +56,26 @@ pub fn ideal(
             true => every_row(data),
             false => join(data, &opened, codes.len()),
         };
-        table.baseline = course.bank_only(&table).map_err(|error| blame(&error))?;
+        table.baseline = course.bank_only(&table).map_err(|error| Fault::new("ideal", error))?;
         pooled.insert(name.clone(), table);
     }
+    Ok((course, pooled))
+}
+
+/// What a trainer leaves under the contract's release rules; its sum `r` runs over the banks of `rounds[r]` (over all where the
+/// list is shorter).
+///
+/// # Errors
+/// Fails where the trainer refuses the rows.
+pub fn follow(
+    mut trainer: Learner,
+    pooled: BTreeMap<String, Table>,
+    contract: &SealedContract,
+    rounds: &[RoundRecord],
+) -> Result<Fitted, Fault> {
+    let blame = |error: &dyn std::fmt::Display| Fault::new("ideal", error);
+    let everyone: Vec<_> = pooled.keys().cloned().collect();
     let plain = Plain { tables: pooled, least: contract.terms().limits.min_cell };
-    let everyone: Vec<_> = banks.keys().cloned().collect();
-    let mut trainer = course.learner().map_err(|error| blame(&error))?;
     let mut rounds = rounds.iter();
     loop {
         match trainer.next() {

@@ -69,7 +69,7 @@ pub use contract::{
     Recompute, ScoringTerms, SealedContract, Snapshot,
 };
 pub use disclosed::DisclosedBank;
-pub use ideal::ideal;
+pub use ideal::{follow, ideal, tables};
 pub use messages::{FromBank, FromPlatform, Stop};
 pub use model_terms::{CappedColumn, JudgingTerms, ModelTerms, RowColumns, TreeTerms};
 pub use platform::{PlatformInput, PlatformSession};

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use tally_model::boosted::{BoostedFieldPlan, BoostedPlan, EarlyStopping, Growth, Monotone};
 use tally_model::{
-    CoarsePlan, Course, FieldPlan, FieldSource, Judging, Plan, ReasonBasis, RowTerms, SegmentPlan, SelectionPlan,
+    CoarsePlan, Course, CutSearch, FieldPlan, FieldSource, Judging, Plan, ReasonBasis, RowTerms, SegmentPlan,
+    SelectionPlan, Unseen,
 };
 
 use super::contract::{Contract, ContractError, FieldTerms, Holder, term};
@@ -19,6 +20,13 @@ pub struct ModelTerms {
     pub algorithm: String,
     /// Equal-frequency bins of a number: the fine classes.
     pub bins: u16,
+    /// How cut points of the banks' numbers are sought; sessions before this term sought them by `dyadic`.
+    #[serde(default, skip_serializing_if = "CutSearch::is_first")]
+    pub search: CutSearch,
+    /// Scorecard: what becomes of an applicant's value of a kind that no training row had, such as a missing one where none was missing:
+    /// the points of the worst class, even evidence, or no score. Sessions before this term gave even evidence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing_unseen: Option<Unseen>,
     /// Scorecard: which fine classes are joined; none if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub coarse: Option<CoarsePlan>,
@@ -140,6 +148,12 @@ impl ModelTerms {
         let trees = self.algorithm == "trees";
         let fits = trees == self.trees.is_some();
         term("model.trees", fits, "the parameters of trees belong to the algorithm `trees`, and to no other")?;
+        let expressible = self.algorithm == "scorecard" || self.missing_unseen.is_none();
+        term(
+            "model.missing_unseen",
+            expressible,
+            "belongs to scorecards: of trees a split says where missing values go",
+        )?;
         let chosen = || self.cuts.keys().chain(self.special.keys());
         let plain = self.coarse.is_none() && self.rows.is_plain() && chosen().next().is_none();
         term("model.coarse, model.rows, model.cuts, model.special", !trees || plain, "belong to scorecards")?;
@@ -251,10 +265,12 @@ impl Contract {
             judging: self.judging(&sources),
             fields: sources.into_iter().map(field).collect(),
             bins: self.model.bins,
+            search: self.model.search,
             coarse: self.model.coarse.clone(),
             selection: self.model.selection.clone(),
             reasons: self.model.reasons,
             rows: self.model.rows.terms(),
+            unseen: self.model.missing_unseen,
             smoothing: self.model.smoothing,
             min_iv: self.model.min_iv,
             c: self.model.c,
@@ -278,6 +294,7 @@ impl Contract {
             judging: self.judging(&sources),
             fields: sources.into_iter().map(field).collect(),
             bins: self.model.bins,
+            search: self.model.search,
             trees: trees.trees,
             growth: trees.growth,
             learning_rate: trees.learning_rate,

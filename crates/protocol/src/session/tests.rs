@@ -97,6 +97,8 @@ fn contract(banks: usize) -> Contract {
         model: ModelTerms {
             algorithm: "scorecard".into(),
             bins: 5,
+            search: tally_model::CutSearch::Nested,
+            missing_unseen: None,
             coarse: None,
             selection: tally_model::SelectionPlan::default(),
             reasons: tally_model::ReasonBasis::default(),

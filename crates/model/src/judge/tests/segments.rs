@@ -100,6 +100,8 @@ fn a_segment_of_few_banks_is_withheld_with_its_field_and_nothing_else_is() {
     assert!(!by_code.joint.is_empty() && !by_number.joint.is_empty());
     // So few rows that no cell has two segments of all banks.
     let few = split(&table(100, 24), 3);
+    // With the coarser bins of the search before.
+    let plan = crate::Plan { search: crate::CutSearch::Dyadic, ..plan };
     let fit = fit_released(&plan, &few, 3, |_| names(3));
     let [by_code, _] = &fit.validation.segments[..] else { panic!("two fields") };
     assert!(by_code.joint.is_empty() && by_code.figures(&["a".into()]).is_empty());

@@ -3,7 +3,7 @@
 use tally_model::boosted::{EarlyStopping, Growth, JudgedOn};
 use tally_model::dossier::Statement;
 use tally_model::text::Text;
-use tally_model::{CoarsePlan, SelectionPlan, Steps, Trend};
+use tally_model::{CoarsePlan, SelectionPlan, Steps, Trend, Unseen};
 use tally_protocol::session::{ModelTerms, TreeTerms};
 
 use super::dossier::statement;
@@ -32,6 +32,7 @@ fn of_scorecard(terms: &ModelTerms) -> Vec<Statement> {
         statement(("L2 惩罚强度的倒数 C", "Inverse strength C of the L2 penalty"), &terms.c.to_string()),
         selection(&terms.selection),
     ];
+    stated.extend(terms.missing_unseen.map(unseen));
     stated.extend(terms.coarse.as_ref().map(coarse));
     let chosen = [
         (("人工切点", "Cuts that someone chose"), terms.cuts.keys().cloned().collect::<Vec<_>>()),
@@ -46,6 +47,16 @@ fn of_scorecard(terms: &ModelTerms) -> Vec<Statement> {
         column.as_ref().map(|column| statement(name, &format!("{}, ≤ {}", column.column, column.cap)))
     }));
     stated
+}
+
+fn unseen(unseen: Unseen) -> Statement {
+    let (zh, en) = match unseen {
+        Unseen::Worst => ("按该字段最差一类计分", "the points of the field's worst class"),
+        Unseen::Neutral => ("按中性计分", "the points of even evidence"),
+        Unseen::Refuse => ("不予评分", "no score"),
+    };
+    let name = ("建模样本中未出现过的缺失或特殊值", "Missing or special values that no training row had");
+    Statement { name: Text::new(name.0, name.1), value: Text::new(zh, en) }
 }
 
 fn coarse(plan: &CoarsePlan) -> Statement {
