@@ -182,14 +182,14 @@ impl NestedSearch {
     pub(super) fn answer(&mut self, asked: &SpanField, counts: &[u64], fold: &Fold, axis: usize) {
         let open = if self.pass == 0 { vec![0] } else { self.open() };
         let known = if self.pass == 0 { vec![Leaf::default()] } else { std::mem::take(&mut self.leaves) };
-        let mut divided = asked.spans.iter().enumerate().scan(counts, |rest, (place, span)| {
-            let (own, after) = rest.split_at(span.cells().min(rest.len()));
-            *rest = after;
-            Some(divide(span, own, fold, axis + place))
-        });
+        let (mut rest, mut spans) = (counts, asked.spans.iter().enumerate());
         for (place, leaf) in known.into_iter().enumerate() {
-            match if open.contains(&place) { divided.next() } else { None } {
-                Some(parts) => self.leaves.extend(parts),
+            match if open.contains(&place) { spans.next() } else { None } {
+                Some((number, span)) => {
+                    let (own, after) = rest.split_at(span.cells().min(rest.len()));
+                    rest = after;
+                    self.leaves.extend(divide(&leaf, span, own, fold, axis + number));
+                }
                 None => self.leaves.push(leaf),
             }
         }
@@ -222,17 +222,20 @@ impl NestedSearch {
     }
 }
 
-/// The leaves that a span is divided into; those of missing and special rows alone are left out, and so are empty ones.
-fn divide(span: &Span, counts: &[u64], fold: &Fold, axis: usize) -> Vec<Leaf> {
+/// The leaves that a leaf is divided into by its span; those of missing and special rows alone are left out, and so are empty ones.
+fn divide(leaf: &Leaf, span: &Span, counts: &[u64], fold: &Fold, axis: usize) -> Vec<Leaf> {
     let groups = fold.groups(axis);
     let mut cells: Vec<Option<(u64, u64)>> = Vec::with_capacity(counts.len());
     cells.extend(span.missing.then_some(None));
     cells.extend(span.pieces.iter().flat_map(|piece| (0..piece.cells()).map(|cell| Some(piece.cell(cell)))));
     cells.extend(span.special.then_some(None));
     let ends = groups.iter().skip(1).copied().chain([cells.len()]);
-    let leaf = |(first, end): (&usize, usize)| {
+    // Ranges of few banks that were taken together stay what they are, also if enough banks have rows in all of them.
+    let known_few =
+        |key: u64| leaf.ranges.iter().any(|range| !range.enough && (range.first..=range.last).contains(&key));
+    let part = |(first, end): (&usize, usize)| {
         let rows = counts.get(*first).copied().unwrap_or(0);
-        let mut leaf = Leaf {
+        let mut part = Leaf {
             ranges: Vec::new(),
             rows,
             missing: span.missing && *first == 0,
@@ -243,12 +246,12 @@ fn divide(span: &Span, counts: &[u64], fold: &Fold, axis: usize) -> Vec<Leaf> {
             if let Some((first, last)) = cells[cell]
                 && behind != Behind::Nobody
             {
-                leaf.take(Range { first, last, enough: behind == Behind::Enough });
+                part.take(Range { first, last, enough: behind == Behind::Enough && !known_few(first) });
             }
         }
-        (!leaf.ranges.is_empty()).then_some(leaf)
+        (!part.ranges.is_empty()).then_some(part)
     };
-    groups.iter().zip(ends).filter_map(leaf).collect()
+    groups.iter().zip(ends).filter_map(part).collect()
 }
 
 impl Leaf {
