@@ -241,9 +241,9 @@ fn divide(leaf: &Leaf, span: &Span, counts: &[u64], fold: &Fold, axis: usize) ->
             missing: span.missing && *first == 0,
             special: span.special && end == cells.len(),
         };
-        for cell in *first..end {
+        for (cell, known) in cells.iter().enumerate().take(end).skip(*first) {
             let behind = fold.behind(axis, cell).unwrap_or(if rows > 0 { Behind::Enough } else { Behind::Nobody });
-            if let Some((first, last)) = cells[cell]
+            if let Some((first, last)) = *known
                 && behind != Behind::Nobody
             {
                 part.take(Range { first, last, enough: behind == Behind::Enough && !known_few(first) });
