@@ -139,6 +139,13 @@ impl Left {
         *served = Some(Served::start(&directory, &secret));
     }
 
+    /// The same, as a process that may open no more than `files` files.
+    pub(crate) fn go_on_with_few_files(&mut self, node: &str, files: u32) {
+        let (directory, secret) = (self.directory(node), self.root.join("secret"));
+        let (_, served) = self.nodes.iter_mut().find(|(name, _)| name == node).unwrap();
+        *served = Some(Served::start_with_few_files(&directory, &secret, files));
+    }
+
     pub(crate) fn wait(&self, node: &str, session: &str, stages: &[&str]) -> Value {
         let deadline = Instant::now() + Duration::from_secs(90);
         loop {

@@ -13,6 +13,7 @@ mod consents;
 mod demo;
 mod evidence;
 mod files;
+mod flood;
 mod four_eyes;
 mod layout;
 mod left;

@@ -73,7 +73,19 @@ pub(crate) struct Served(Child);
 impl Served {
     /// Starts the node in `directory` and waits until it answers.
     pub(crate) fn start(directory: &Path, secret: &Path) -> Self {
-        let mut child = tallystick(&["serve", "--until-stdin-closes", "--node", text(directory), "--secret-file"])
+        Self::start_as(tallystick(&[]), directory, secret)
+    }
+
+    /// The same where the process may open no more than `files` files.
+    pub(crate) fn start_with_few_files(directory: &Path, secret: &Path, files: u32) -> Self {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("ulimit -n {files} && exec \"$0\" \"$@\""), env!("CARGO_BIN_EXE_tallystick")]);
+        Self::start_as(shell, directory, secret)
+    }
+
+    fn start_as(mut program: Command, directory: &Path, secret: &Path) -> Self {
+        let mut child = program
+            .args(["serve", "--until-stdin-closes", "--node", text(directory), "--secret-file"])
             .arg(secret)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())

@@ -17,13 +17,15 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use tally_crypto::transcript::Digest;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio_rustls::server::TlsStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector, rustls};
 
 use self::self_signed::SelfSigned;
+use crate::door::{Bounds, Door, Guest};
 use crate::identity::{Tls, key_of, party_of, server_name};
 use crate::link::{Traffic, check_key};
 
@@ -100,6 +102,12 @@ pub struct Direct {
 /// Messages that wait in one direction. No protocol has both sides send more than this before either listens.
 const QUEUE: usize = 32;
 
+/// Connections at once while the peer is waited for.
+const BOUNDS: Bounds = Bounds { total: 64, per_source: 16 };
+
+/// How many are named that were turned away; the peer tries again, whoever else comes is no news.
+const NAMED: usize = 16;
+
 /// Time that a peer has for its TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
@@ -114,7 +122,8 @@ pub fn fingerprint(pem: &str) -> Result<Digest, DirectError> {
 
 impl Direct {
     /// Waits on `address` for one peer; `ready` is told the address that is listened on. Whoever is not trusted is turned
-    /// away with a word to `refused`, and the wait goes on. A peer that is silent for `patience` ends the connection.
+    /// away with a word to `refused` (the first few of them), and the wait goes on: nobody holds up another. A peer that is silent
+    /// for `patience` ends the connection.
     ///
     /// # Errors
     /// Names what cannot be used.
@@ -124,28 +133,15 @@ impl Direct {
         trust: &Trust,
         patience: Duration,
         ready: impl FnOnce(std::net::SocketAddr),
-        mut refused: impl FnMut(String),
+        refused: impl FnMut(String),
     ) -> Result<Self, DirectError> {
         let cannot = |source| DirectError::Address { address: address.into(), source };
         let acceptor = TlsAcceptor::from(server_config(tls, trust)?);
         let runtime = runtime()?;
-        let listener = runtime.block_on(TcpListener::bind(address)).map_err(cannot)?;
-        ready(listener.local_addr().map_err(cannot)?);
         let (stream, counters, fingerprint) = runtime.block_on(async {
-            loop {
-                let (tcp, from) = listener.accept().await.map_err(cannot)?;
-                let (stream, counters) = Counted::new(tcp)?;
-                let accepted = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await;
-                let accepted = accepted.map_err(|_| refuse("no TLS handshake within 10 s"));
-                let checked = accepted.and_then(|stream| stream.map_err(refuse)).and_then(|stream| {
-                    let fingerprint = check_peer(stream.get_ref().1.peer_certificates(), trust)?;
-                    Ok((stream, fingerprint))
-                });
-                match checked {
-                    Ok((stream, fingerprint)) => return Ok::<_, DirectError>((stream, counters, fingerprint)),
-                    Err(error) => refused(format!("{from}: {error}")),
-                }
-            }
+            let mut door = Door::bind(address, "--listen", BOUNDS).map_err(cannot)?;
+            ready(door.local_addr().map_err(cannot)?);
+            Ok::<_, DirectError>(first_trusted(&mut door, &acceptor, trust, refused).await)
         })?;
         Ok(Self::start(runtime, stream, counters, fingerprint, patience))
     }
@@ -163,7 +159,9 @@ impl Direct {
         let name = ServerName::try_from(name).map_err(own("the peer's name"))?;
         let runtime = runtime()?;
         let (stream, counters) = runtime.block_on(async {
-            let (stream, counters) = Counted::new(dial(address, patience).await?)?;
+            let tcp = dial(address, patience).await?;
+            tcp.set_nodelay(true)?;
+            let (stream, counters) = Counted::new(tcp);
             let stream = tokio::time::timeout(HANDSHAKE, connector.connect(name, stream)).await;
             Ok::<_, DirectError>((stream.map_err(refuse)?.map_err(refuse)?, counters))
         })?;
@@ -233,6 +231,53 @@ impl Direct {
     }
 }
 
+/// A connection that is trusted: its stream, what counts its bytes, the fingerprint of its certificate.
+type Trusted = (TlsStream<Counted<Guest>>, Arc<Counters>, Digest);
+
+/// The first of those who come that is trusted.
+async fn first_trusted(
+    door: &mut Door,
+    acceptor: &TlsAcceptor,
+    trust: &Trust,
+    mut refused: impl FnMut(String),
+) -> Trusted {
+    let (mut handshakes, mut named) = (JoinSet::new(), 0);
+    loop {
+        tokio::select! {
+            guest = door.next() => {
+                handshakes.spawn(handshake(guest, acceptor.clone(), trust.clone()));
+            }
+            Some(shaken) = handshakes.join_next() => match shaken {
+                Ok(Ok(trusted)) => return trusted,
+                Ok(Err(reason)) if named < NAMED => {
+                    named += 1;
+                    refused(reason);
+                }
+                // None of these tasks is ended from outside.
+                Ok(Err(_)) | Err(_) => {}
+            },
+        }
+    }
+}
+
+async fn handshake(guest: Guest, acceptor: TlsAcceptor, trust: Trust) -> Result<Trusted, String> {
+    let from = guest.address();
+    let (stream, counters) = Counted::new(guest);
+    let accepted = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await;
+    let accepted = accepted.map_err(|_| refuse("no TLS handshake within 10 s"));
+    let checked = accepted.and_then(|stream| stream.map_err(refuse)).and_then(|stream| {
+        let fingerprint = check_peer(stream.get_ref().1.peer_certificates(), &trust)?;
+        Ok((stream, fingerprint))
+    });
+    match checked {
+        Ok((stream, fingerprint)) => {
+            stream.get_ref().0.stream.pass().keep();
+            Ok((stream, counters, fingerprint))
+        }
+        Err(error) => Err(format!("{from}: {error}")),
+    }
+}
+
 fn runtime() -> Result<Runtime, DirectError> {
     Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?)
 }
@@ -280,9 +325,9 @@ async fn read_one(stream: &mut (impl AsyncRead + Unpin)) -> Result<Vec<u8>, Dire
     Ok(message)
 }
 
-/// A TCP stream that counts its bytes.
-struct Counted {
-    tcp: TcpStream,
+/// A stream that counts its bytes.
+struct Counted<S> {
+    stream: S,
     counters: Arc<Counters>,
 }
 
@@ -292,26 +337,25 @@ struct Counters {
     received: AtomicU64,
 }
 
-impl Counted {
-    fn new(tcp: TcpStream) -> io::Result<(Self, Arc<Counters>)> {
-        tcp.set_nodelay(true)?;
+impl<S> Counted<S> {
+    fn new(stream: S) -> (Self, Arc<Counters>) {
         let counters = Arc::new(Counters::default());
-        Ok((Self { tcp, counters: counters.clone() }, counters))
+        (Self { stream, counters: counters.clone() }, counters)
     }
 }
 
-impl AsyncRead for Counted {
+impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        let polled = Pin::new(&mut self.tcp).poll_read(cx, buffer);
+        let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);
         self.counters.received.fetch_add((buffer.filled().len() - before) as u64, Ordering::Relaxed);
         polled
     }
 }
 
-impl AsyncWrite for Counted {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.tcp).poll_write(cx, bytes);
+        let polled = Pin::new(&mut self.stream).poll_write(cx, bytes);
         if let Poll::Ready(Ok(written)) = &polled {
             self.counters.sent.fetch_add(*written as u64, Ordering::Relaxed);
         }
@@ -319,11 +363,11 @@ impl AsyncWrite for Counted {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_flush(cx)
+        Pin::new(&mut self.stream).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_shutdown(cx)
+        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
 

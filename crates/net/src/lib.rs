@@ -7,6 +7,7 @@
 
 mod bank;
 pub mod direct;
+pub mod door;
 mod frames;
 mod identity;
 mod link;

@@ -256,6 +256,8 @@ pub(crate) struct Shared {
     received: AtomicU64,
     /// Of each peer, the room for its events that wait.
     rooms: BTreeMap<String, Rooms>,
+    /// The room for refusals of those who were not let in.
+    strangers: Rooms,
     sink: Box<dyn Fn(Event, Room) + Send + Sync>,
 }
 
@@ -275,6 +277,7 @@ impl Shared {
     pub(crate) fn new(me: Party, sink: impl Fn(Event, Room) + Send + Sync + 'static) -> Arc<Self> {
         Arc::new(Self {
             rooms: me.peers.keys().map(|peer| (peer.clone(), Rooms::new())).collect(),
+            strangers: Rooms::new(),
             me,
             connections: Mutex::default(),
             numbers: AtomicU64::new(0),
@@ -287,6 +290,14 @@ impl Shared {
 
     pub(crate) fn tell(&self, event: Event) {
         (self.sink)(event, Room::default());
+    }
+
+    /// Tells of somebody who was not let in; not where as many such events wait as there is room for, so that a flood fills no
+    /// memory while whoever listens is busy.
+    pub(crate) fn tell_of_stranger(&self, event: Event) {
+        if let Some(room) = self.strangers.try_take() {
+            (self.sink)(event, room);
+        }
     }
 
     /// Takes in the frames of a connection until it ends, or a later one takes its place.

@@ -9,9 +9,8 @@ use std::time::Duration;
 
 use tally_crypto::transcript::Digest;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
@@ -20,6 +19,7 @@ use tonic::transport::server::Connected;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::VERSION;
+use crate::door::{Bounds, Door, Guest};
 use crate::frames::FRAME_BYTES;
 use crate::identity::{Tls, key_of, party_of};
 use crate::link::{Event, Link, NetError, Party, Shared};
@@ -28,41 +28,47 @@ use crate::room::Room;
 use crate::wire::link_server::{self, LinkServer};
 use crate::wire::{Frame, Hello, frame::Kind};
 
-/// Time that a peer has for its TLS handshake.
+/// Time that a peer has for its TLS handshake, and then for its hello.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
-/// Handshakes at the same time; whoever comes later waits in the system's queue.
-const HANDSHAKES: usize = 256;
+/// Connections of one party; an earlier one ends when there are more. One is in use, others have not noticed yet that they are not.
+const OF_A_PARTY: usize = 4;
+
+/// Streams at once in a connection: one is in use.
+const STREAMS: u32 = 4;
+
+/// Longest head of a request, in bytes.
+const HEAD_BYTES: u32 = 16 * 1024;
 
 /// Listens for banks.
 pub struct Listener;
 
 impl Listener {
-    /// Listens on `address`; only the peers of `me` are let in. Runs on `runtime`.
+    /// Listens on `address`; only the peers of `me` are let in, and no more connections than `bounds` says. Runs on `runtime`.
     ///
     /// # Errors
     /// Names the certificate or the address that cannot be used.
     pub fn bind(
         runtime: &Handle,
-        address: &str,
+        (address, bounds): (&str, Bounds),
         me: Party,
         tls: Tls,
         sink: impl Fn(Event, Room) + Send + Sync + 'static,
     ) -> Result<Link, NetError> {
         let acceptor = TlsAcceptor::from(tls.server_config()?);
         let failed = |error: io::Error| NetError::Listen { address: address.into(), reason: error.to_string() };
-        let listener = std::net::TcpListener::bind(address).map_err(failed)?;
-        listener.set_nonblocking(true).map_err(failed)?;
-        let local = listener.local_addr().map_err(failed)?;
         let _guard = runtime.enter();
-        let listener = TcpListener::from_std(listener).map_err(failed)?;
+        let door = Door::bind(address, "link.listen", bounds).map_err(failed)?;
+        let local = door.local_addr().map_err(failed)?;
         let shared = Shared::new(me, sink);
         let (sender, connections) = mpsc::channel(64);
-        runtime.spawn(accept(listener, acceptor, sender, shared.clone()));
+        runtime.spawn(accept(door, acceptor, sender, shared.clone()));
         let service = LinkServer::new(Service { shared: shared.clone() }).max_decoding_message_size(FRAME_BYTES);
         let server = tonic::transport::Server::builder()
             .http2_keepalive_interval(Some(Duration::from_secs(15)))
             .http2_keepalive_timeout(Some(Duration::from_secs(10)))
+            .max_concurrent_streams(STREAMS)
+            .http2_max_header_list_size(HEAD_BYTES)
             .add_service(service);
         runtime.spawn(async move {
             if let Err(error) = server.serve_with_incoming(ReceiverStream::new(connections)).await {
@@ -74,43 +80,50 @@ impl Listener {
 }
 
 async fn accept(
-    listener: TcpListener,
+    mut door: Door,
     acceptor: TlsAcceptor,
     connections: mpsc::Sender<io::Result<PeerStream>>,
     shared: Arc<Shared>,
 ) {
-    let handshakes = Arc::new(Semaphore::new(HANDSHAKES));
-    // It is never closed.
-    while let Ok(place) = handshakes.clone().acquire_owned().await {
-        let Ok((stream, address)) = listener.accept().await else {
-            // Out of descriptors, most likely: others may close some.
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            continue;
-        };
+    loop {
+        let guest = door.next().await;
+        let address = guest.address();
         let (acceptor, connections, shared) = (acceptor.clone(), connections.clone(), shared.clone());
         tokio::spawn(async move {
-            let shaken = handshake(acceptor, stream, address).await;
-            drop(place);
-            match shaken {
+            match handshake(acceptor, guest).await {
                 // The server has stopped if nobody takes the connection.
                 Ok(stream) => drop(connections.send(Ok(stream)).await),
-                Err(reason) => {
-                    shared.tell(Event::Refused { address: address.to_string(), claimed: None, reason });
+                Err(Stranger::Left) => {}
+                Err(Stranger::Refused(reason)) => {
+                    shared.tell_of_stranger(Event::Refused { address: address.to_string(), claimed: None, reason });
                 }
             }
         });
     }
 }
 
-async fn handshake(acceptor: TlsAcceptor, stream: TcpStream, address: SocketAddr) -> Result<PeerStream, String> {
-    stream.set_nodelay(true).map_err(|error| error.to_string())?;
-    let stream = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream))
-        .await
-        .map_err(|_| "no TLS handshake within 10 s".to_owned())?
-        .map_err(|error| error.to_string())?;
+/// Why a connection did not become that of a party.
+enum Stranger {
+    /// Another one got its place, of which the door tells.
+    Left,
+    /// It failed by itself.
+    Refused(String),
+}
+
+async fn handshake(acceptor: TlsAcceptor, guest: Guest) -> Result<PeerStream, Stranger> {
+    let refused = |reason: &str| Stranger::Refused(reason.to_owned());
+    let (address, pass) = (guest.address(), guest.pass());
+    let accepted = tokio::time::timeout(HANDSHAKE, acceptor.accept(guest)).await;
+    let stream =
+        accepted.map_err(|_| refused("no TLS handshake within 10 s"))?.map_err(|error| match error.kind() {
+            io::ErrorKind::ConnectionAborted => Stranger::Left,
+            _ => refused(&error.to_string()),
+        })?;
     let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
-    let party = certificate.and_then(party_of).ok_or("the certificate names no party")?;
+    let party = certificate.and_then(party_of).ok_or_else(|| refused("the certificate names no party"))?;
     let tls_key = certificate.and_then(key_of);
+    // By the key: another certificate in the name of a party takes none of its places.
+    pass.keep_few(&tls_key.map_or_else(|| party.clone(), |key| key.to_string()), OF_A_PARTY);
     Ok(PeerStream { stream, peer: Peer { party, tls_key, address } })
 }
 
@@ -125,7 +138,7 @@ struct Peer {
 
 /// A TLS stream that knows its peer.
 struct PeerStream {
-    stream: TlsStream<TcpStream>,
+    stream: TlsStream<Guest>,
     peer: Peer,
 }
 
@@ -168,7 +181,9 @@ impl link_server::Link for Service {
     async fn open(&self, request: Request<Streaming<Frame>>) -> Result<Response<Self::OpenStream>, Status> {
         let peer = request.extensions().get::<Peer>().cloned().ok_or_else(|| Status::internal("no peer"))?;
         let mut frames = request.into_inner();
-        let claimed = match frames.message().await?.and_then(|frame| frame.kind) {
+        let first = tokio::time::timeout(HANDSHAKE, frames.message()).await;
+        let first = first.map_err(|_| Status::deadline_exceeded("no hello within 10 s"))?;
+        let claimed = match first?.and_then(|frame| frame.kind) {
             Some(Kind::Hello(Hello { name, version: VERSION })) => name,
             _ => return Err(self.refuse(&peer, None, &format!("the first frame is not a hello of version {VERSION}"))),
         };
@@ -191,7 +206,7 @@ impl link_server::Link for Service {
 impl Service {
     fn refuse(&self, peer: &Peer, claimed: Option<String>, reason: &str) -> Status {
         let address = peer.address.to_string();
-        self.shared.tell(Event::Refused { address, claimed, reason: reason.into() });
+        self.shared.tell_of_stranger(Event::Refused { address, claimed, reason: reason.into() });
         Status::permission_denied(reason)
     }
 }

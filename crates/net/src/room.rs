@@ -37,11 +37,26 @@ impl Rooms {
         };
         Room { _taken: taken }
     }
+
+    /// Room for an event that carries next to nothing, if there is some now.
+    pub(crate) fn try_take(&self) -> Option<Room> {
+        let taken = self.0.clone().try_acquire_many_owned(EVENT_BYTES).ok()?;
+        Some(Room { _taken: Some(taken) })
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn strangers_fill_no_more_than_the_room() {
+        let rooms = Rooms::new();
+        let all: Vec<_> = std::iter::from_fn(|| rooms.try_take()).collect();
+        assert_eq!(all.len(), (BYTES / EVENT_BYTES) as usize);
+        drop(all);
+        assert!(rooms.try_take().is_some());
+    }
 
     #[tokio::test]
     async fn who_has_taken_all_room_waits_until_some_is_given_back() {

@@ -12,9 +12,12 @@ use tally_crypto::transcript::Digest;
 use tokio::runtime::Runtime;
 
 use super::*;
+use crate::door::Bounds;
 
 mod bound;
 mod meddling;
+
+const BOUNDS: Bounds = Bounds { total: 64, per_source: 32 };
 
 struct Authority(CertifiedIssuer<'static, KeyPair>);
 
@@ -49,7 +52,7 @@ fn listen(runtime: &Runtime, authority: &Authority, address: &str) -> (Link, Rec
     let (sender, events) = channel();
     let tls = authority.issue("platform");
     let sink = move |event, _| drop(sender.send(event));
-    (Listener::bind(runtime.handle(), address, party("platform"), tls, sink).unwrap(), events)
+    (Listener::bind(runtime.handle(), (address, BOUNDS), party("platform"), tls, sink).unwrap(), events)
 }
 
 fn dial(runtime: &Runtime, tls: Tls, me: &str, to: &Link) -> (Link, Receiver<Event>) {
@@ -172,7 +175,34 @@ fn a_platform_of_another_name_is_not_talked_to() {
     let (sender, _kept) = channel();
     let sink = move |event, _| drop(sender.send(event));
     let impostor =
-        Listener::bind(runtime.handle(), "127.0.0.1:0", party("platform"), authority.issue("bank-2"), sink).unwrap();
+        Listener::bind(runtime.handle(), ("127.0.0.1:0", BOUNDS), party("platform"), authority.issue("bank-2"), sink)
+            .unwrap();
     let (_bank, at_bank) = dial(&runtime, authority.issue("bank-1"), "bank-1", &impostor);
     assert!(matches!(wait(&at_bank, |_| true), Event::Down { .. }));
+}
+
+/// Connections that say nothing or next to nothing take no place from a bank, and who is connected stays.
+#[test]
+fn a_flood_keeps_no_bank_out() {
+    use std::io::Write as _;
+    let runtime = Runtime::new().unwrap();
+    let authority = Authority::new();
+    let (platform, at_platform) = listen(&runtime, &authority, "127.0.0.1:0");
+    let (bank, at_bank) = dial(&runtime, authority.issue("bank-1"), "bank-1", &platform);
+    wait(&at_platform, is_up);
+    wait(&at_bank, is_up);
+    let address = platform.local_address().unwrap();
+    let mut slow: Vec<_> = (0..500).map(|_| std::net::TcpStream::connect(address).unwrap()).collect();
+    // The beginning of a hello, in single bytes.
+    for byte in [&[0x16], &[0x03], &[0x01]] {
+        slow.iter_mut().for_each(|stream| drop(stream.write_all(byte)));
+    }
+    bank.send("platform", Outgoing::new(1, "s", "kind", vec![1], &receipt())).unwrap();
+    wait(&at_platform, |event| matches!(event, Event::Message { .. }));
+    let (_other, at_other) = dial(&runtime, authority.issue("bank-2"), "bank-2", &platform);
+    wait(&at_other, is_up);
+    // The same bank may come again and again: it takes a few places at most.
+    let again: Vec<_> = (0..8).map(|_| dial(&runtime, authority.issue("bank-1"), "bank-1", &platform)).collect();
+    again.iter().for_each(|(_, events)| drop(wait(events, is_up)));
+    drop(slow);
 }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use tally_crypto::sign::VerifyKey;
 
 use crate::api::ApiSection;
+use crate::descriptors::{ConnectionsSection, Listeners};
 use crate::failure::{Failure, FailureKind};
 
 /// The whole file; unknown keys are refused.
@@ -34,6 +35,13 @@ pub(crate) struct Config {
     /// Early warning.
     #[serde(default)]
     pub(crate) warning: WarningSection,
+    /// How many connections each listener holds at once.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub(crate) connections: ConnectionsSection,
+}
+
+fn is_default(connections: &ConnectionsSection) -> bool {
+    *connections == ConnectionsSection::default()
 }
 
 /// Who a node is.
@@ -235,6 +243,7 @@ impl Config {
             Err("session.approvals is 1 or 2")?;
         }
         config.log.check()?;
+        config.connections.check()?;
         check_name(&config.node.name)?;
         match &config.api {
             Some(_) if config.node.role == Role::Platform => Err("applicants are scored at a bank: remove [api]")?,
@@ -242,6 +251,11 @@ impl Config {
             None => {}
         }
         Ok(config)
+    }
+
+    /// The listeners that the node has.
+    pub(crate) fn listeners(&self) -> Listeners {
+        Listeners { link: self.link.listen.is_some(), api: self.api.is_some(), log: self.log.http.is_some() }
     }
 }
 
@@ -265,8 +279,17 @@ mod tests {
     #[test]
     fn shipped_samples_parse() {
         for text in [include_str!("../../../deploy/platform.toml"), include_str!("../../../deploy/bank.toml")] {
-            Config::parse(text).unwrap();
+            let config = Config::parse(text).unwrap();
+            assert_eq!(config.connections, ConnectionsSection::default(), "samples show the defaults");
+            for key in ["[connections.link]", "[connections.api]", "[connections.log]", "[connections]"] {
+                assert_eq!(text.contains(key), key != absent_at(config.node.role), "{key}");
+            }
         }
+    }
+
+    /// What a sample of this role has no use for.
+    fn absent_at(role: Role) -> &'static str {
+        if role == Role::Platform { "[connections.api]" } else { "[connections.link]" }
     }
 
     #[test]
@@ -279,6 +302,7 @@ mod tests {
             (bank.replace("bank-1", "Bank 1"), "party name"),
             (format!("{bank}[session]\napprovals = 3\n"), "approvals"),
             (format!("{bank}[log]\npad = 0\n"), "log.pad"),
+            (format!("{bank}[connections.api]\ntotal = 1\nper_source = 1\n"), "connections.api.total"),
             (format!("{bank}[log]\ncheckpoint_seconds = 0\n"), "checkpoint_seconds"),
             (format!("{bank}[log]\nhttp_tokens = \"t\"\n"), "log.http"),
             (format!("{bank}[log]\nhttp = \"0.0.0.0:1\"\nhttp_tokens = \"t\"\n"), "proxy"),

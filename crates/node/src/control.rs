@@ -3,11 +3,13 @@
 //! `control.sock` lies in the node's directory, readable by its owner only. The command line, the demo and an operator's own
 //! scripts all speak this; nothing else changes a running node.
 
+mod place;
 mod reply;
 mod socket;
 mod warning;
 
 pub(crate) use reply::{Awaited, Reply};
+pub(crate) use socket::listen;
 pub use warning::{WarningAction, WarningOrder};
 
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -406,47 +408,6 @@ fn three() -> usize {
 enum Answer {
     Ok(Value),
     Failed(Failure),
-}
-
-/// Listens on the socket; every command goes to `submit` with the place for its answer.
-///
-/// # Errors
-/// Names the socket if it cannot be made, or the node that listens there already.
-pub(crate) fn listen(socket: &Path, submit: impl Fn(Command, Reply) + Clone + Send + 'static) -> Result<(), Failure> {
-    if UnixStream::connect(socket).is_ok() {
-        return Err(failure::unavailable(format!("{}: a node is running in this directory already", socket.display())));
-    }
-    let cannot = |error| failure::unwritable(format!("{}: cannot listen: {error}", socket.display()));
-    let listener = socket::bind_privately(socket).map_err(cannot)?;
-    std::thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            let submit = submit.clone();
-            std::thread::spawn(move || converse(stream, submit));
-        }
-    });
-    Ok(())
-}
-
-fn converse(stream: UnixStream, submit: impl Fn(Command, Reply)) {
-    let Ok(reader) = stream.try_clone() else { return };
-    let mut writer = stream;
-    for line in BufReader::new(reader).lines() {
-        let Ok(line) = line else { return };
-        let answer = match serde_json::from_str(&line) {
-            Ok(command) => {
-                let (reply, mut answer) = Reply::channel();
-                submit(command, reply);
-                answer.blocking_recv().unwrap_or_else(|| Err(failure::unavailable("the node is stopping")))
-            }
-            Err(error) => Err(failure::usage(format!("the node does not know this command: {error}"))),
-        };
-        let answer = answer.map_or_else(Answer::Failed, Answer::Ok);
-        let Ok(mut text) = serde_json::to_vec(&answer) else { return };
-        text.push(b'\n');
-        if writer.write_all(&text).is_err() {
-            return;
-        }
-    }
 }
 
 /// Tells the node in `directory` to do something and waits for its answer.

@@ -6,7 +6,6 @@ mod patient;
 mod tests;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -14,78 +13,71 @@ use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
+use tally_net::door::{Bounds, Door, Guest};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 
 use crate::failure::{self, Failure};
 
 pub(crate) use patient::Patient;
 
-/// Connections at once; more wait in the system's queue.
-const CONNECTIONS: usize = 128;
+/// Longest head of a request, and headers in it; hyper buffers no more of a body either. HTTP/2 goes by the length alone.
+const HEAD_BYTES: usize = 16 * 1024;
+const HEADERS: usize = 64;
+
+/// Requests at once in a connection over HTTP/2.
+const STREAMS: u32 = 256;
+
+/// Requests that a client may take back before the service has come to them; it is sent away then (CVE-2023-44487).
+const RESETS: usize = 20;
 
 /// How long a client may take for the headers of a request, between two requests, for a body, and to take in an answer.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Silence after which a client over HTTP/2 is asked whether it is there.
+const KEEP_ALIVE: Duration = Duration::from_secs(30);
 
 /// Serves `router` on `address` as long as `runtime` lives; where it listens. `key` is what to change if that fails.
 ///
 /// # Errors
 /// Names address and key.
-pub(crate) fn serve(runtime: &Handle, address: &str, key: &str, router: Router) -> Result<SocketAddr, Failure> {
-    listen(runtime, (address, key), CONNECTIONS, move |tcp| {
+pub(crate) fn serve(
+    runtime: &Handle,
+    address: &str,
+    (key, bounds): (&'static str, Bounds),
+    router: Router,
+) -> Result<SocketAddr, Failure> {
+    listen(runtime, address, (key, bounds), move |guest| {
         let server = Builder::new(TokioExecutor::new()).http1_only();
-        converse(Patient::new(tcp, PATIENCE), server, router.clone(), PATIENCE)
+        converse(Patient::new(guest, PATIENCE), server, router.clone(), PATIENCE)
     })
 }
 
-/// Listens on `address` as long as `runtime` lives, and has `attend` take care of each connection, `most` at once; where it
+/// Listens on `address` as long as `runtime` lives, and has `attend` take care of each connection, within `bounds`; where it
 /// listens. `key` is what to change if that fails.
 ///
 /// # Errors
 /// Names address and key.
 pub(crate) fn listen<C: Future<Output = ()> + Send + 'static>(
     runtime: &Handle,
-    (address, key): (&str, &str),
-    most: usize,
-    attend: impl Fn(TcpStream) -> C + Send + 'static,
+    address: &str,
+    (key, bounds): (&'static str, Bounds),
+    attend: impl Fn(Guest) -> C + Send + 'static,
 ) -> Result<SocketAddr, Failure> {
     let failed = |error: std::io::Error| {
         failure::misconfigured(format!("cannot listen on {address}: {error}: choose another port in {key}"))
     };
-    let listener = std::net::TcpListener::bind(address).map_err(failed)?;
-    listener.set_nonblocking(true).map_err(failed)?;
-    let local = listener.local_addr().map_err(failed)?;
     let _guard = runtime.enter();
-    let listener = TcpListener::from_std(listener).map_err(failed)?;
-    runtime.spawn(accept(listener, most, attend));
-    Ok(local)
-}
-
-async fn accept<C: Future<Output = ()> + Send + 'static>(
-    listener: TcpListener,
-    most: usize,
-    attend: impl Fn(TcpStream) -> C,
-) {
-    let connections = Arc::new(Semaphore::new(most));
-    loop {
-        let Ok(permit) = connections.clone().acquire_owned().await else { return };
-        match listener.accept().await {
-            Ok((tcp, _)) => {
-                let attended = attend(tcp);
-                tokio::spawn(async move {
-                    attended.await;
-                    drop(permit);
-                });
-            }
-            // Out of descriptors, most likely: others may close some.
-            Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
+    let mut door = Door::bind(address, key, bounds).map_err(failed)?;
+    let local = door.local_addr().map_err(failed)?;
+    runtime.spawn(async move {
+        loop {
+            let guest = door.next().await;
+            tokio::spawn(attend(guest));
         }
-    }
+    });
+    Ok(local)
 }
 
 /// Serves `router` on a connection until the client ends it, or takes longer than `patience` to begin, or for the headers of
@@ -96,7 +88,11 @@ pub(crate) async fn converse(
     router: Router,
     patience: Duration,
 ) {
-    server.http1().timer(TokioTimer::new()).header_read_timeout(patience);
+    let mut http1 = server.http1();
+    http1.timer(TokioTimer::new()).header_read_timeout(patience).max_headers(HEADERS).max_buf_size(HEAD_BYTES);
+    let mut http2 = server.http2();
+    http2.timer(TokioTimer::new()).keep_alive_interval(KEEP_ALIVE).max_concurrent_streams(STREAMS);
+    http2.max_pending_accept_reset_streams(RESETS).max_header_list_size(HEAD_BYTES as u32);
     let (asked, service) = (Notify::new(), TowerToHyperService::new(router));
     let service = service_fn(|request| {
         asked.notify_one();

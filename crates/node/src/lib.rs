@@ -21,6 +21,7 @@ mod cli;
 mod config;
 pub mod control;
 mod demo;
+mod descriptors;
 mod directory;
 mod engine;
 pub mod failure;

@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 
 use tally_audit::RegistryParty;
+use tally_net::door::Bounds;
 use tally_net::{Dialer, Event, Link, Listener, Party, PeerKeys, Room, Tls};
 
-use crate::api::{self, ApiSection, Gate, ServerTls, Service};
+use crate::api::{self, ApiSection, ServerTls, Service};
 use crate::config::{Config, Role};
 use crate::control::{self, Command, Reply};
+use crate::descriptors;
 use crate::directory::Directory;
 use crate::engine::{Engine, Work};
 use crate::failure::{self, Failure};
@@ -22,6 +24,7 @@ use crate::witness::Public;
 /// Names what is missing or wrong: configuration, keys, certificate, port, disk.
 pub(crate) fn serve(directory: Directory, passphrase: &[u8], until_stdin_closes: bool) -> Result<(), Failure> {
     let config = Config::read(&directory.config())?;
+    let places = config.connections.within(descriptors::raise(), config.listeners())?;
     let keys = NodeKeys::read(&directory.node_keys(), passphrase)?;
     let tls = read_tls(&directory, &config, &keys)?;
     let party = party(&directory, &config, &keys, &tls)?;
@@ -34,19 +37,20 @@ pub(crate) fn serve(directory: Directory, passphrase: &[u8], until_stdin_closes:
         .map_err(failure::internal)?;
     let (sender, work) = channel();
     let submit = sender.clone();
-    control::listen(&directory.path().join("control.sock"), move |command, reply| {
+    control::listen(&directory.path().join("control.sock"), places.control, move |command, reply| {
         // A node that stops drops the receiver; the caller then sees the reply channel close.
         let _ = submit.send(Work::Control(command, reply));
     })?;
-    let link = connect(&runtime, &config, tls, party, sender.clone())?;
+    let link = connect(&runtime, &config, places.link.bounds(), (tls, party), sender.clone())?;
     if let Some(address) = link.local_address() {
         tracing::info!(%address, "listening");
         write_address(&directory, "address", &address.to_string())?;
     }
     if let (Some(section), Some(scoring)) = (&config.api, &scoring) {
-        serve_scores(&runtime, &directory, section, scoring, engine.gate(), sender.clone())?;
+        let service = Arc::new(Service::new(section, engine.gate(), sender.clone()));
+        serve_scores(&runtime, &directory, (section.listen.as_str(), places.api.bounds()), scoring, service)?;
     }
-    serve_log(&runtime, &directory, &config, sender.clone())?;
+    serve_log(&runtime, &directory, &config, places.log.bounds(), sender.clone())?;
     if until_stdin_closes {
         stop_with_parent(sender.clone());
     }
@@ -68,6 +72,7 @@ pub(crate) fn serve_witness(
     address: &str,
     until_stdin_closes: bool,
 ) -> Result<(), Failure> {
+    descriptors::raise();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(failure::internal)?;
     let address = public.listen(runtime.handle(), address)?;
     tracing::info!(%address, "listening");
@@ -88,6 +93,7 @@ fn serve_log(
     runtime: &tokio::runtime::Runtime,
     directory: &Directory,
     config: &Config,
+    bounds: Bounds,
     sender: Sender<Work>,
 ) -> Result<(), Failure> {
     let Some(address) = &config.log.http else { return Ok(()) };
@@ -98,7 +104,8 @@ fn serve_log(
         sender.send(Work::Control(Command::LogAccess { auditor: auditor.into() }, reply)).map_err(|_| gone())?;
         answer.blocking_recv().ok_or_else(gone)?.map(drop)
     };
-    let local = log::Service::new(directory.log(), tokens, Box::new(record)).listen(runtime.handle(), address)?;
+    let service = log::Service::new(directory.log(), tokens, Box::new(record));
+    let local = service.listen(runtime.handle(), address, bounds)?;
     tracing::info!(address = %local, "the log is served");
     write_address(directory, "log.address", &local.to_string())
 }
@@ -144,8 +151,8 @@ fn party(directory: &Directory, config: &Config, keys: &NodeKeys, tls: &Tls) -> 
 fn connect(
     runtime: &tokio::runtime::Runtime,
     config: &Config,
-    tls: Tls,
-    party: Party,
+    bounds: Bounds,
+    (tls, party): (Tls, Party),
     sender: Sender<Work>,
 ) -> Result<Link, Failure> {
     let sink = move |event: Event, room: Room| {
@@ -156,7 +163,7 @@ fn connect(
     match config.node.role {
         Role::Platform => {
             let address = link.listen.as_deref().unwrap_or_default();
-            Listener::bind(runtime.handle(), address, party, tls, sink)
+            Listener::bind(runtime.handle(), (address, bounds), party, tls, sink)
         }
         Role::Bank => {
             let url = link.dial.as_deref().unwrap_or_default();
@@ -183,13 +190,11 @@ fn scoring_tls(directory: &Directory, section: &ApiSection, node: &Tls) -> Resul
 fn serve_scores(
     runtime: &tokio::runtime::Runtime,
     directory: &Directory,
-    section: &ApiSection,
+    listen: (&str, Bounds),
     tls: &ServerTls,
-    gate: Arc<Gate>,
-    sender: Sender<Work>,
+    service: Arc<Service>,
 ) -> Result<(), Failure> {
-    let service = Arc::new(Service::new(section, gate, sender));
-    let address = api::listen(runtime.handle(), &section.listen, tls.config()?, api::router(service))?;
+    let address = api::listen(runtime.handle(), listen, tls.config()?, api::router(service))?;
     tracing::info!(%address, "scoring service");
     write_address(directory, "api.address", &address.to_string())
 }

@@ -21,7 +21,8 @@ fn a_bank_with_another_key_is_refused_and_reported() {
     let (runtime, authority) = (Runtime::new().unwrap(), Authority::new());
     let (right, wrong) = (authority.issue("bank-1"), authority.issue("bank-1"));
     let ((tell, events), me) = (sink(), party_that_knows("platform", "bank-1", &right));
-    let platform = Listener::bind(runtime.handle(), "127.0.0.1:0", me, authority.issue("platform"), tell).unwrap();
+    let platform =
+        Listener::bind(runtime.handle(), ("127.0.0.1:0", BOUNDS), me, authority.issue("platform"), tell).unwrap();
     let (_link, at_bank) = dial(&runtime, wrong, "bank-1", &platform);
     let Event::Refused { claimed, reason, .. } = wait(&events, |_| true) else { panic!("let in") };
     assert!(claimed.as_deref() == Some("bank-1") && reason.contains("another key"), "{reason}");

@@ -45,6 +45,9 @@ async fn admit(service: &Service, scope: Scope, parts: &Parts, body: Body) -> Re
         authorization: parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()),
     };
     let caller = service.admit(shown, scope).await?;
+    if let Some(pass) = &identity.pass {
+        pass.keep();
+    }
     match read(body).await {
         Ok(body) => Ok((caller, body)),
         Err(problem) => Err(service.refuse(&caller, problem).await),

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::{Extension, Router};
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::rt::TokioExecutor;
 use hyper_util::server::conn::auto::Builder;
-use tokio::net::TcpStream;
+use tally_net::door::{Bounds, Guest, Pass};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -17,9 +17,6 @@ use tokio_rustls::rustls::{self, RootCertStore, ServerConfig};
 use crate::failure::{self, Failure};
 use crate::http::{self, Patient};
 
-/// Connections at once; more wait in the system's queue.
-const CONNECTIONS: usize = 1024;
-
 /// How long a client may take for its handshake, to begin, for the headers of a request, for its body, and to take in an answer.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -28,6 +25,8 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) struct Identity {
     /// Subject name (CN) of the verified client certificate.
     pub(crate) certificate: Option<Arc<str>>,
+    /// What keeps the place of the connection, once a caller is known.
+    pub(crate) pass: Option<Pass>,
 }
 
 /// PEM texts of a server.
@@ -75,40 +74,37 @@ fn chain(pem: &str) -> Result<Vec<CertificateDer<'static>>, String> {
     if chain.is_empty() { Err("there is no certificate in the file".into()) } else { Ok(chain) }
 }
 
-/// Listens on `address` and serves; where it listens.
+/// Listens on `address` within `bounds` and serves; where it listens.
 ///
 /// # Errors
 /// Names the address.
 pub(crate) fn listen(
     runtime: &tokio::runtime::Handle,
-    address: &str,
+    (address, bounds): (&str, Bounds),
     config: Arc<ServerConfig>,
     router: Router,
 ) -> Result<SocketAddr, Failure> {
     let acceptor = TlsAcceptor::from(config);
-    http::listen(runtime, (address, "api.listen"), CONNECTIONS, move |tcp| {
+    http::listen(runtime, address, ("api.listen", bounds), move |guest| {
         let (acceptor, router) = (acceptor.clone(), router.clone());
-        async move { serve(tcp, &acceptor, router).await }
+        async move { serve(guest, &acceptor, router).await }
     })
 }
 
-async fn serve(tcp: TcpStream, acceptor: &TlsAcceptor, router: Router) {
-    let _ = tcp.set_nodelay(true);
-    let accepted = acceptor.accept(Patient::new(tcp, PATIENCE));
+async fn serve(guest: Guest, acceptor: &TlsAcceptor, router: Router) {
+    let pass = guest.pass();
+    let accepted = acceptor.accept(Patient::new(guest, PATIENCE));
     let Ok(Ok(stream)) = tokio::time::timeout(PATIENCE, accepted).await else {
         tracing::debug!("scoring service: a handshake failed");
         return;
     };
     let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first).and_then(subject_name);
-    let router = router.layer(Extension(Identity { certificate }));
-    let mut server = Builder::new(TokioExecutor::new());
-    server
-        .http2()
-        .timer(TokioTimer::new())
-        .keep_alive_interval(Some(Duration::from_secs(30)))
-        .max_concurrent_streams(256)
-        .max_header_list_size(16 * 1024);
-    http::converse(stream, server, router, PATIENCE).await;
+    if certificate.is_some() {
+        // The authority vouches for it.
+        pass.keep();
+    }
+    let router = router.layer(Extension(Identity { certificate, pass: Some(pass) }));
+    http::converse(stream, Builder::new(TokioExecutor::new()), router, PATIENCE).await;
 }
 
 fn subject_name(certificate: &CertificateDer<'_>) -> Option<Arc<str>> {

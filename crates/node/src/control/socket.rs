@@ -1,62 +1,101 @@
-//! The socket's place in the node's directory.
+//! The node's end of the control socket. Its clients are bounded as those of every listener are; they are the node's owner, so
+//! nobody loses a place to another.
 
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
-use std::os::unix::net::UnixListener;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
-/// Binds in a folder that nobody else may enter, and moves the socket to its place once nobody else may write to it: between the
-/// two steps of binding and of taking rights away, a name in the directory would be open to whoever may read that.
-pub(super) fn bind_privately(socket: &Path) -> std::io::Result<UnixListener> {
-    let folder = socket.with_extension("new");
-    if folder.exists() {
-        // Of a start that was cut off.
-        std::fs::remove_dir_all(&folder)?;
+use tally_net::door::{Bounds, Complaints, PAUSE, Place, Places, Source, Trouble};
+
+use super::{Answer, Command, Reply};
+use crate::failure::{self, Failure};
+
+/// Longest command, in bytes.
+const COMMAND_BYTES: u64 = 64 << 20;
+
+/// How long a client may take for a command, and to take in its answer.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Listens on the socket, for at most `most` clients at once; every command goes to `submit` with the place for its answer.
+///
+/// # Errors
+/// Names the socket if it cannot be made, or the node that listens there already.
+pub(crate) fn listen(
+    socket: &Path,
+    most: usize,
+    submit: impl Fn(Command, Reply) + Clone + Send + 'static,
+) -> Result<(), Failure> {
+    if UnixStream::connect(socket).is_ok() {
+        return Err(failure::unavailable(format!("{}: a node is running in this directory already", socket.display())));
     }
-    std::fs::DirBuilder::new().mode(0o700).create(&folder)?;
-    let place = folder.join("s");
-    let listener = UnixListener::bind(&place)?;
-    std::fs::set_permissions(&place, std::fs::Permissions::from_mode(0o600))?;
-    std::fs::rename(&place, socket)?;
-    std::fs::remove_dir(&folder)?;
-    Ok(listener)
+    let cannot = |error| failure::unwritable(format!("{}: cannot listen: {error}", socket.display()));
+    let listener = super::place::bind_privately(socket).map_err(cannot)?;
+    std::thread::spawn(move || accept(&listener, most, &submit));
+    Ok(())
 }
 
-#[cfg(test)]
-mod tests {
-    use std::os::unix::net::UnixStream;
-    use std::sync::atomic::{AtomicBool, Ordering};
-
-    use super::*;
-
-    /// Whoever looks at the name all the time never sees a socket that others may use.
-    #[test]
-    fn the_socket_is_its_owners_from_the_first_moment() {
-        let folder = tempfile::tempdir().unwrap();
-        let socket = folder.path().join("control.sock");
-        let (done, open) = (AtomicBool::new(false), AtomicBool::new(false));
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                while !done.load(Ordering::Relaxed) {
-                    let mode = std::fs::metadata(&socket).map_or(0, |found| found.permissions().mode());
-                    open.fetch_or(mode & 0o077 != 0, Ordering::Relaxed);
+fn accept(listener: &UnixListener, most: usize, submit: &(impl Fn(Command, Reply) + Clone + Send + 'static)) {
+    let places = Places::new(Bounds { total: most, per_source: most });
+    let mut complaints = Complaints::new("the control socket");
+    for stream in listener.incoming() {
+        let trouble = match stream {
+            Err(error) => Some(Trouble::Accept(error)),
+            Ok(stream) => match places.take(Source::Here) {
+                None => {
+                    let full = failure::unavailable("as many commands are under way as the node takes on: try again");
+                    // It may have gone.
+                    let _ = tell(&stream, &Answer::Failed(full));
+                    Some(Trouble::TurnedAway)
                 }
-            });
-            for _ in 0..200 {
-                drop(bind_privately(&socket).unwrap());
+                Some(taking) => {
+                    let (submit, (_, place)) = (submit.clone(), taking.split());
+                    // Whoever may reach the socket is the node's owner.
+                    place.pass().keep();
+                    let thread = std::thread::Builder::new();
+                    thread.spawn(move || converse(&stream, submit, place)).err().map(Trouble::Accept)
+                }
+            },
+        };
+        if let Some(trouble) = trouble {
+            let pause = matches!(trouble, Trouble::Accept(_));
+            complaints.note(trouble, Instant::now());
+            if pause {
+                std::thread::sleep(PAUSE);
             }
-            done.store(true, Ordering::Relaxed);
-        });
-        assert!(!open.into_inner());
-        assert_eq!(std::fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o600);
+        }
     }
+}
 
-    #[test]
-    fn a_start_that_was_cut_off_is_no_hindrance() {
-        let folder = tempfile::tempdir().unwrap();
-        let socket = folder.path().join("control.sock");
-        std::fs::create_dir(folder.path().join("control.new")).unwrap();
-        std::fs::write(folder.path().join("control.new/s"), "").unwrap();
-        let _listener = bind_privately(&socket).unwrap();
-        assert!(UnixStream::connect(&socket).is_ok() && !folder.path().join("control.new").exists());
+fn converse(stream: &UnixStream, submit: impl Fn(Command, Reply), _place: Place) {
+    let patient = [stream.set_read_timeout(Some(PATIENCE)), stream.set_write_timeout(Some(PATIENCE))];
+    if patient.iter().any(Result::is_err) {
+        return;
     }
+    let mut reader = BufReader::new(stream);
+    loop {
+        let mut line = String::new();
+        match reader.by_ref().take(COMMAND_BYTES).read_line(&mut line) {
+            Ok(1..) if line.ends_with('\n') => {}
+            _ => return,
+        }
+        let answer = match serde_json::from_str(&line) {
+            Ok(command) => {
+                let (reply, mut answer) = Reply::channel();
+                submit(command, reply);
+                answer.blocking_recv().unwrap_or_else(|| Err(failure::unavailable("the node is stopping")))
+            }
+            Err(error) => Err(failure::usage(format!("the node does not know this command: {error}"))),
+        };
+        let answer = answer.map_or_else(Answer::Failed, Answer::Ok);
+        if tell(stream, &answer).is_err() {
+            return;
+        }
+    }
+}
+
+fn tell(mut stream: &UnixStream, answer: &Answer) -> std::io::Result<()> {
+    let mut text = serde_json::to_vec(answer)?;
+    text.push(b'\n');
+    stream.write_all(&text)
 }

@@ -23,6 +23,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tally_audit::files::Tile;
+use tally_net::door::Bounds;
 use tokio::runtime::Handle;
 
 use super::tokens;
@@ -58,13 +59,13 @@ impl Service {
         Self { folder, tokens, record, noted: Mutex::default() }
     }
 
-    /// Serves on `address` as long as `runtime` lives; where it listens.
+    /// Serves on `address`, within `bounds`, as long as `runtime` lives; where it listens.
     ///
     /// # Errors
     /// Names the address if it cannot be listened on.
-    pub(crate) fn listen(self, runtime: &Handle, address: &str) -> Result<SocketAddr, Failure> {
+    pub(crate) fn listen(self, runtime: &Handle, address: &str, bounds: Bounds) -> Result<SocketAddr, Failure> {
         let router = Router::new().route("/{*path}", get(answer)).with_state(Arc::new(self));
-        crate::http::serve(runtime, address, "log.http", router)
+        crate::http::serve(runtime, address, ("log.http", bounds), router)
     }
 
     fn file(&self, path: &str, authorization: Option<&str>) -> Result<File, StatusCode> {

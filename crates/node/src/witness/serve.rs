@@ -22,6 +22,7 @@ use tally_audit::note::{Cosigner, VerifierKey};
 use tally_audit::witness::{Answer, LogKey, Refusal, Seen, Witness};
 use tally_crypto::sign::SigningKey;
 use tally_crypto::transcript::Digest;
+use tally_net::door::Bounds;
 use tokio::runtime::Handle;
 
 use super::keep_proof;
@@ -29,6 +30,9 @@ use crate::failure::{self, Failure};
 
 /// Longest request that is read, in bytes.
 const LONGEST: usize = 1 << 20;
+
+/// Connections at once; a proxy has one address.
+const BOUNDS: Bounds = Bounds { total: 128, per_source: 64 };
 
 /// Folder of what was cosigned last: one file a log.
 const SEEN: &str = "seen";
@@ -97,7 +101,7 @@ impl Public {
             .route("/add-checkpoint", post(add_checkpoint))
             .route("/{origin}/checkpoint", get(checkpoint))
             .with_state(Arc::new(self));
-        crate::http::serve(runtime, address, "--listen", router)
+        crate::http::serve(runtime, address, ("--listen", BOUNDS), router)
     }
 
     /// Judges a request; `now` in seconds since 1970.
