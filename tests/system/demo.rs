@@ -173,7 +173,7 @@ fn cut_points_hold_whatever_the_numbers_are() {
     let (clean, _) = joint("clean", &uniform, &rate);
     let (outlier, _) = joint("outlier", &|row| if row == 1234 { 1.0 } else { uniform(row) }, &rate);
     assert!(clean > 0.6 && (clean - outlier).abs() < 0.002, "{clean} {outlier}");
-    let two = |row: usize| row % 2 == 0;
+    let two = |row: usize| row.is_multiple_of(2);
     let steep = |row: usize| if two(row) { 50 } else { 400 };
     let thirds = joint("thirds", &|row| if two(row) { 1.0 / 3.0 } else { 2.0 / 3.0 }, &steep);
     let quarters = joint("quarters", &|row| if two(row) { 0.25 } else { 0.75 }, &steep);

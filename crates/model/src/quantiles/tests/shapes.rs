@@ -33,11 +33,14 @@ impl Draws {
     }
 }
 
+/// Draws one value of a shape.
+type Drawing = Box<dyn FnMut(&mut Draws) -> f64>;
+
 /// Values of a kind, dealt to banks, and so many far off at the first of them.
 pub(super) fn drawn(shape: usize, seed: u64, rows: usize, banks: usize, outliers: usize) -> Drawn {
     let mut draws = Draws(seed);
     let atom = [0.05, 0.3, 0.6, 0.95][(seed % 4) as usize];
-    let (name, mut value): (_, Box<dyn FnMut(&mut Draws) -> f64>) = match shape {
+    let (name, mut value): (_, Drawing) = match shape {
         0 => ("uniform in one binade", Box::new(|draws| 0.55 + 0.4 * draws.uniform())),
         1 => ("lognormal", Box::new(|draws| (10.0 + 2.0 * draws.normal()).exp())),
         2 => ("twelfths", Box::new(|draws| draws.below(13) / 12.0)),

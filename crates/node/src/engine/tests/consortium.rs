@@ -166,6 +166,7 @@ impl Consortium {
             map: BTreeMap::new(),
             misfits_missing: false,
             as_of: day.into(),
+            form: tally_data::CsvForm::default(),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tally_city::consent_event;
 use tally_policy::{EventKind, Purpose};
 use tally_protocol::session::Stage;
@@ -94,10 +94,7 @@ impl Consortium {
     fn score_somebody(&mut self) -> ScoreOrder {
         let mut reader = csv::Reader::from_path(self.input("applicants-bank-1.csv")).unwrap();
         let header = reader.headers().unwrap().clone();
-        let orders: Vec<_> = reader
-            .records()
-            .map(|record| crate::cli::applicant(&header, &record.unwrap(), 0, Purpose::LoanUnderwriting))
-            .collect();
+        let orders: Vec<_> = reader.records().map(|record| applicant(&header, &record.unwrap())).collect();
         let mut refusals = Vec::new();
         let order = orders
             .into_iter()
@@ -144,7 +141,7 @@ impl Consortium {
             |(place, id): (usize, &String)| format!("a-{place},{id},1,1500000.00,4.35,2026-01-05,current,2026-06-30\n");
         let rows: String = customers.iter().enumerate().map(row).collect();
         let path = self.write("outcomes.csv", &format!("{head}{rows}"));
-        self.tell("bank-1", Command::OutcomeImport { path });
+        self.tell("bank-1", Command::OutcomeImport { path, form: tally_data::CsvForm::default() });
         for (subject, nodes) in customers.iter().zip([&[PLATFORM, "bank-1"][..], &["bank-1"][..]]) {
             self.consent(subject, PLATFORM, nodes, |consent| {
                 consent.providers = vec!["bank-1".into()];
@@ -184,4 +181,12 @@ impl Consortium {
         }
         self.pump(|_| false);
     }
+}
+
+/// The row of a file of applicants, whose first column is the identifier.
+fn applicant(header: &csv::StringRecord, row: &csv::StringRecord) -> ScoreOrder {
+    let value = |text: &str| if text.is_empty() { Value::Null } else { json!(text) };
+    let fields = header.iter().zip(row).skip(1).map(|(name, text)| (name.to_owned(), value(text))).collect();
+    let (id, purpose) = (row[0].to_owned(), Purpose::LoanUnderwriting);
+    ScoreOrder { session: None, id, purpose, application: None, fields, reasons: 3 }
 }
