@@ -5,6 +5,8 @@
 //! goes on for an hour. The order of mutations follows from `TALLYSTICK_FUZZ_SEED` (1 if it is not set), so that what was found
 //! is found again; a file that breaks a rule is left under the name that the failure says.
 
+#![cfg(test)]
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -110,7 +112,7 @@ fn read_all(path: &Path, form: &CsvForm) {
 fn readers_return_from_every_file() {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
     let seconds = number("TALLYSTICK_FUZZ_SECONDS").unwrap_or(3);
-    let mut draws = Draws(number("TALLYSTICK_FUZZ_SEED").unwrap_or(1).max(1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    let mut draws = Draws(number("TALLYSTICK_FUZZ_SEED").unwrap_or(1_u64).max(1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
     let seeds = seeds();
     assert!(seeds.len() >= 10, "there are seeds");
     let folder = tempfile::tempdir().unwrap();
@@ -132,5 +134,5 @@ fn readers_return_from_every_file() {
         }
         files += 1;
     }
-    println!("{files} files in {:?}", began.elapsed());
+    eprintln!("{files} files in {:?}", began.elapsed());
 }
