@@ -82,6 +82,14 @@ impl Trial {
         assert!(error_of(&output).contains(word), "{}", error_of(&output));
     }
 
+    /// A borrower of bank-1 whose consent a session has used there, and that is another than this one.
+    fn borrower(&self, other: &str) -> String {
+        let file = std::fs::read_to_string(self.left.root.join("inputs/bank-1.csv")).unwrap();
+        let ids = file.lines().skip(1).filter_map(|line| line.split(',').next());
+        let used = |id: &&str| self.report("bank-1", id)["uses"].as_array().is_some_and(|uses| !uses.is_empty());
+        ids.filter(|id| *id != other).find(used).unwrap().to_owned()
+    }
+
     fn report(&self, node: &str, subject: &str) -> Value {
         done(&["subject", "report", subject, "--node", text(&self.left.directory(node))])
     }
@@ -243,14 +251,18 @@ fn what_ends_before_or_during_training_leaves_it() {
     // The signature must have arrived: a bank that is killed sends it again only when it is back.
     trial.left.wait("platform", &during, &["approved", "aligned", "prepared", "trained"]);
     trial.left.stop("bank-3");
-    let line = trial.event(&applicants[1].0, None, EventKind::Revoke, now()).1;
-    trial.import_into(&["platform", "bank-1"], &[line]);
+    // The platform alone takes the event in; the bank has it from there, and verifies it, where it has opened the row.
+    trial.left.wait("bank-1", &during, &["prepared", "trained"]);
+    let held = trial.borrower(&applicants[0].0);
+    let line = trial.event(&held, None, EventKind::Revoke, now()).1;
+    trial.import_into(&["platform"], &[line]);
     trial.left.go_on("bank-3");
     trial.left.wait("platform", &during, &["closed"]);
     assert_eq!(rows(&trial, &during), offered - 1);
     assert_eq!(trial.lineage("platform", &during)["bank-1"]["states"]["revoked"], 1);
     trial.verified();
     assert!(platform_log(&trial).contains("consent.withdrawn"));
+    assert_eq!(trial.report("bank-1", &held)["consents"][0]["state"], "revoked");
 }
 
 /// Consents of every kind that must not count, each with its reason.

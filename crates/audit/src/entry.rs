@@ -108,6 +108,24 @@ pub enum Body {
         /// When it took effect, Unix milliseconds.
         effective: i64,
     },
+    /// Consents that a running session rested on have ended.
+    #[serde(rename = "consent.ended")]
+    ConsentEnded {
+        /// The bank that they were given to.
+        bank: String,
+        /// Ended by an event that this log has.
+        changed: u64,
+        /// Ended by their own terms, or by a newer consent.
+        expired: u64,
+    },
+    /// Events of ended consents went from the platform to a bank, under the keys of the rows.
+    #[serde(rename = "consent.named")]
+    ConsentNamed {
+        /// The bank.
+        bank: String,
+        /// About how many rows.
+        rows: u64,
+    },
     /// Rows left a running session, since their consents had ended.
     #[serde(rename = "consent.withdrawn")]
     ConsentWithdrawn {

@@ -21,6 +21,7 @@ mod sources;
 #[cfg(test)]
 mod tests;
 mod warnings;
+mod withdrawals;
 
 pub use copies::one_copy_each;
 pub use finding::{Finding, Kind, Severity};
@@ -45,6 +46,7 @@ pub fn reconcile(logs: &[VerifiedLog]) -> Vec<Finding> {
     scores::both_sides(logs, &history, &mut findings);
     warnings::acknowledged(logs, &mut findings);
     outcomes::both_sides(logs, &history, &mut findings);
+    withdrawals::forwarded(logs, &history, &mut findings);
     for log in logs {
         sessions::order(log, &mut findings);
         rounds::cohorts(log, &mut findings);
@@ -54,6 +56,7 @@ pub fn reconcile(logs: &[VerifiedLog]) -> Vec<Finding> {
         sources::data(log, &mut findings);
         sources::disclosures(log, &mut findings);
         warnings::deliveries(log, &mut findings);
+        withdrawals::evidence(log, &mut findings);
     }
     findings
 }

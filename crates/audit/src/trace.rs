@@ -150,6 +150,7 @@ fn on_the_way(body: &Body) -> bool {
         | Body::Clearance { .. }
         | Body::ConsentSet { .. }
         | Body::ConsentWithdrawn { .. }
+        | Body::ConsentEnded { .. }
         | Body::PsiRun { .. }
         | Body::FeatureDisclose(_)
         | Body::RoundResult { .. }
@@ -175,7 +176,10 @@ fn bank<'a>(log: &'a VerifiedLog, entry: &'a Entry, asked: &BTreeMap<Digest, &'a
         | Body::WarningDeliver { grantee, .. }
         | Body::WarningDrop { grantee, .. } => Some(grantee),
         Body::FeatureDisclose(disclosure) => Some(&disclosure.grantee),
-        Body::ConsentSet { bank, .. } | Body::ConsentWithdrawn { bank, .. } | Body::PsiRun { bank, .. } => Some(bank),
+        Body::ConsentSet { bank, .. }
+        | Body::ConsentWithdrawn { bank, .. }
+        | Body::ConsentEnded { bank, .. }
+        | Body::PsiRun { bank, .. } => Some(bank),
         Body::Egress(passage) if is_platform(log) => Some(&passage.peer),
         Body::Egress(_) => Some(&log.party),
         Body::ScoreRequest { request, .. }

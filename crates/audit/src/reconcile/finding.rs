@@ -79,6 +79,8 @@ pub enum Kind {
     Disclosure,
     /// Rows left before they were cleared.
     Clearance,
+    /// Rows left a session, and no consent had ended.
+    Withdrawal,
 }
 
 impl Kind {
@@ -108,6 +110,9 @@ impl Kind {
             Self::Warning => "ask the platform for the warning's record, opened from its commitment",
             Self::List => "compare the signed lists; sessions under another list must be proposed again",
             Self::Data => "ask the owner for the salted root of the data set and what changed it",
+            Self::Withdrawal => {
+                "ask for the signed events behind it, opened from their commitments; do not use the session's sums"
+            }
             Self::Disclosure | Self::Clearance => {
                 "ask the platform for the check of these rows; the bank must hold them apart until then"
             }

@@ -59,6 +59,24 @@ fn stage_after(reached: &'static str, then: &'static str) -> Lie {
     })
 }
 
+/// Writes that a row left the session right after it came to this stage.
+fn withdrawn_after(reached: &'static str) -> Lie {
+    after(reached, Body::ConsentWithdrawn { bank: "bank-2".into(), rows: 1 })
+}
+
+/// Writes that more consents have ended than there are events.
+fn ended_after(reached: &'static str) -> Lie {
+    after(reached, Body::ConsentEnded { bank: "bank-3".into(), changed: 1_000_000, expired: 0 })
+}
+
+/// Writes something more right after the session came to this stage.
+fn after(reached: &'static str, more: Body) -> Lie {
+    Box::new(move |body| match body {
+        Body::SessionState { stage, .. } if stage == reached => Some(vec![body.clone(), more.clone()]),
+        _ => None,
+    })
+}
+
 fn other() -> Digest {
     Digest::of_bytes(b"another")
 }
@@ -105,6 +123,10 @@ pub(crate) fn catalogue() -> Vec<Told> {
         ("bank-3", Kind::List, changed!(Body::PolicyLoad { list, .. } => *list = other())),
         ("bank-3", Kind::List, dropped!(Body::PolicyLoad { .. })),
         (PLATFORM, Kind::List, changed!(Body::Decision { list, .. } => *list += 1)),
+        // Withdrawals that no consent stands behind.
+        (PLATFORM, Kind::Withdrawal, withdrawn_after("aligned")),
+        ("bank-2", Kind::Withdrawal, withdrawn_after("aligned")),
+        ("bank-3", Kind::Withdrawal, ended_after("aligned")),
         // Scores.
         (PLATFORM, Kind::Decision, dropped!(Body::Decision { .. })),
         (PLATFORM, Kind::Decision, changed!(Body::Decision { consent, allow: true, .. } => *consent = None)),

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use tally_audit::order::Decision;
 use tally_protocol::aggregation::{NoiseTerms, epsilon};
-use tally_protocol::session::{Contract, Fallback, Holder, SealedContract};
+use tally_protocol::session::{Contract, Fallback, Holder, Otherwise, SealedContract};
 
 use super::node::read_text;
 use super::{CsvArguments, Language, NodeArgument, Printed, disclosure, words};
@@ -262,6 +262,7 @@ fn in_words(sealed: &SealedContract, language: Language) -> Result<String, Failu
                 limits.evaluations,
                 limits.rounds
             ),
+            format!("{}: {}", label("rows", "样本行"), guards_in_words(terms, zh)),
             format!(
                 "{}: {}{}",
                 label("row keys", "行密钥"),
@@ -285,6 +286,35 @@ fn in_words(sealed: &SealedContract, language: Language) -> Result<String, Failu
         format!("{}: {}", label("noise", "噪声"), noise_in_words(terms.noise, label)),
     ]);
     Ok(lines.join("\n"))
+}
+
+/// What banks demand of the rows behind a sum, and what becomes of rows whose consent ends.
+fn guards_in_words(terms: &Contract, zh: bool) -> String {
+    let percent = |share: f64| share * 100.0;
+    let balance = match (terms.balance, zh) {
+        (None, true) => "不限单行占比".to_owned(),
+        (None, false) => "any part of a sum may be one bank's".to_owned(),
+        (Some(one), true) => {
+            format!("单家银行不超过 {:.0}%，每家至少 {} 至 {} 行", percent(one.share), one.floor, 2 * one.floor)
+        }
+        (Some(one), false) => format!(
+            "at most {:.0}% of a sum one bank's, at least {} to {} opened by each",
+            percent(one.share),
+            one.floor,
+            2 * one.floor
+        ),
+    };
+    let Some(withdrawal) = terms.withdrawal else { return balance };
+    let (share, stops) = (percent(withdrawal.share), withdrawal.otherwise == Otherwise::Stop);
+    let rest = match (stops, zh) {
+        (true, true) => format!("；授权在计数后终止即停止，终止超过 {share:.0}% 亦停止"),
+        (false, true) => format!("；授权在计数后终止的行保留至结束，终止超过 {share:.0}% 即停止"),
+        (true, false) => format!("; ends where a consent ends after the count, or {share:.0}% of a bank's have ended"),
+        (false, false) => {
+            format!("; rows whose consent ends after the count stay, up to {share:.0}% of a bank's have ended")
+        }
+    };
+    balance + &rest
 }
 
 fn fallback_in_words(fallback: Fallback, label: impl Fn(&'static str, &'static str) -> &'static str) -> &'static str {

@@ -61,6 +61,13 @@ impl Engine {
         self.check_another(&record.approvals, &given.person)?;
         let standing = self.contract_of(&record)?;
         self.check_list(standing.terms())?;
+        let guarded = standing.terms().balance.is_some() && standing.terms().withdrawal.is_some();
+        if !guarded && !standing.terms().is_statistics() {
+            return Err(failure::refused(format!(
+                "session {session}: the contract has no `balance` and no `withdrawal`, so its sums could show one bank's rows: \
+                 have it proposed by a platform of this version"
+            )));
+        }
         if self.is_platform() && standing.terms().is_statistics() {
             // The platform brings nothing.
         } else if self.is_platform() {

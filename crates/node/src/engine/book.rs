@@ -127,6 +127,7 @@ pub(super) fn fact(fact: &Fact) -> Body {
     match fact.clone() {
         Fact::ConsentSet { bank, rows, set } => Body::ConsentSet { bank, rows, set },
         Fact::Withdrawn { bank, rows } => Body::ConsentWithdrawn { bank, rows },
+        Fact::Named { bank, rows } => Body::ConsentNamed { bank, rows },
         Fact::Alignment { bank, transcript } => Body::PsiRun { bank, transcript },
         Fact::Contributed { round, request, masked } => Body::RoundCommit { round, request, masked },
         Fact::Released { round, request, sums, cohort } => Body::RoundResult { round, request, sums, cohort },

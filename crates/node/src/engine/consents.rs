@@ -1,6 +1,6 @@
 //! Consents and what happens to them: read from files, kept, counted, brought to bear on running sessions.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use rayon::prelude::*;
@@ -14,7 +14,7 @@ use tally_protocol::session::Fault;
 
 use super::clearance::of_each_day;
 use super::step::Step;
-use super::{Engine, now};
+use super::{Engine, book, now};
 use crate::failure::{self, Failure, unless_fatal};
 use crate::given_file::Lines;
 use crate::store::SessionRecord;
@@ -213,6 +213,79 @@ impl Engine {
             }
         }
         Ok(())
+    }
+
+    /// Takes the rows of consents that have ended by now out of one session.
+    pub(super) fn let_go(&mut self, step: &mut Step, session: &str) -> Result<(), Failure> {
+        let record = self.known_session(session)?;
+        if record.ended() {
+            return Ok(());
+        }
+        for (grantee, entry) in &record.clearances {
+            let ended = self.ended_since(&record, grantee, *entry)?;
+            if !ended.is_empty() {
+                self.withdraw(step, session, grantee, ended)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Events that a platform forwarded: those that the register does not have yet are verified and taken in; what does not
+    /// hold is refused in the platform's name.
+    pub(super) fn take_forwarded(
+        &mut self,
+        step: &mut Step,
+        record: &SessionRecord,
+        events: &str,
+    ) -> Result<(), Failure> {
+        step.mark(self.register.mark());
+        let registrars = self.registry.registrar_keys();
+        let mut chain = Vec::new();
+        let mut refused = None;
+        for document in events.lines() {
+            match VerifiedEvent::open(document) {
+                Ok(event) => chain.push((event, document)),
+                Err(reason) => refused = Some(reason),
+            }
+        }
+        let known = |event: &VerifiedEvent| self.register.last_event(&event.event().consent) == Some(event.digest());
+        let new = chain.iter().rposition(|(event, _)| known(event)).map_or(0, |last| last + 1);
+        for (event, document) in &chain[new..] {
+            match self.register.happen(event, &registrars, step.now) {
+                Ok(true) => self.record_event(step, event, document)?,
+                Ok(false) => {}
+                Err(reason) => refused = Some(reason),
+            }
+        }
+        if let Some(reason) = refused {
+            let contract = self.contract_of(record)?;
+            let platform = contract.terms().platform().map(|party| party.name.clone()).unwrap_or_default();
+            step.record(Some(&record.session), &platform, book::refused_message(&platform, &reason));
+        }
+        Ok(())
+    }
+
+    /// The signed events of these consents, in order.
+    pub(super) fn events_of(&self, consents: &BTreeSet<Digest>) -> Result<BTreeMap<Digest, Vec<String>>, Failure> {
+        let mut found: BTreeMap<Digest, Vec<String>> = BTreeMap::new();
+        for document in self.store.consent_events()? {
+            let event = VerifiedEvent::open(&document).map_err(failure::internal)?;
+            let consent = event.event().consent;
+            if consents.contains(&consent) {
+                found.entry(consent).or_default().push(document);
+            }
+        }
+        Ok(found)
+    }
+
+    /// What the log says of consents that have ended: how many by an event, how many by themselves.
+    pub(super) fn ended_in_the_log(&self, bank: &str, ended: &BTreeSet<(Digest, String)>) -> Body {
+        let by_event = |consent: &Digest| {
+            let state = self.register.state(consent, now());
+            matches!(state, Some(State::Paused | State::Revoked))
+        };
+        let changed = ended.iter().filter(|(consent, _)| by_event(consent)).count() as u64;
+        Body::ConsentEnded { bank: bank.into(), changed, expired: ended.len() as u64 - changed }
     }
 
     /// Consents of a clearance that have ended, with their subjects, where no other consent stands in for them.

@@ -12,8 +12,9 @@ use tally_policy::{Day, Form, Level, Purpose};
 use tally_protocol::aggregation::NoiseTerms;
 use tally_protocol::alignment::Engine as AlignmentEngine;
 use tally_protocol::session::{
-    AlignmentTerms, Contract, FieldTerms, Holder, JudgingTerms, Limits, ListReference, ModelTerms, Party, PartyRole,
-    Recompute, RowColumns, SampleTerms, ScoringTerms, SealedContract, Snapshot, Stage, StatisticsTerms, TreeTerms,
+    AlignmentTerms, BalanceTerms, Contract, FieldTerms, Holder, JudgingTerms, Limits, ListReference, ModelTerms, Party,
+    PartyRole, Recompute, RowColumns, SampleTerms, ScoringTerms, SealedContract, Snapshot, Stage, StatisticsTerms,
+    TreeTerms, WithdrawalTerms,
 };
 
 use super::{Engine, book, now, random_bytes};
@@ -86,6 +87,10 @@ pub(crate) struct Template {
     recompute: Recompute,
     #[serde(default)]
     noise: Option<NoiseTerms>,
+    #[serde(default)]
+    balance: Option<BalanceTerms>,
+    #[serde(default)]
+    withdrawal: Option<WithdrawalTerms>,
     #[serde(default)]
     scoring: ScoringTerms,
     patience_seconds: u32,
@@ -265,6 +270,9 @@ impl Engine {
                 evaluations,
                 rounds: template.rounds,
             },
+            // Rows of statistics are all rows of the banks: the platform offers none, and no consent ends.
+            balance: template.balance.or_else(|| template.statistics.is_none().then(BalanceTerms::default)),
+            withdrawal: template.withdrawal.or_else(|| template.statistics.is_none().then(WithdrawalTerms::default)),
             noise: template.noise,
             scoring: template.scoring,
             patience_seconds: template.patience_seconds,

@@ -10,8 +10,8 @@ use tally_model::{Fitted, Table};
 use tally_policy::Cleared;
 use tally_protocol::kind::MessageKind;
 use tally_protocol::session::{
-    BankData, BankInput, BankSession, DisclosedBank, Fault, FromBank, FromPlatform, Output, PartyRole, PlatformData,
-    PlatformInput, PlatformSession, SampleTerms, SealedContract, Stage, Stop,
+    BankData, BankInput, BankSession, DisclosedBank, Ended, Fault, FromBank, FromPlatform, Output, PartyRole,
+    PlatformData, PlatformInput, PlatformSession, SampleTerms, SealedContract, Stage, Stop,
 };
 
 use super::step::Step;
@@ -39,6 +39,11 @@ enum Input {
     Withdraw {
         bank: String,
         identifiers: Vec<String>,
+    },
+    /// The same at the platform, with what the enterprises signed.
+    WithdrawOnEvents {
+        bank: String,
+        ended: Vec<Ended>,
     },
 }
 
@@ -127,11 +132,23 @@ impl Engine {
     ) -> Result<(), Failure> {
         let mut record = self.known_session(session)?;
         let contract = self.contract_of(&record)?;
-        let (consents, subjects): (Vec<_>, Vec<_>) = ended.into_iter().unzip();
         let sample = contract.terms().sample.as_ref();
-        let identifiers = subjects.iter().flat_map(|subject| SampleTerms::keys_of(sample, subject)).collect();
-        record.withdrawn.extend(consents);
-        self.apply(step, record, Input::Withdraw { bank: bank.into(), identifiers })
+        let keys = |subject: &String| SampleTerms::keys_of(sample, subject).into_iter();
+        let me = self.me().to_owned();
+        step.record(Some(session), &me, self.ended_in_the_log(bank, &ended));
+        let input = if self.is_platform() {
+            let events = self.events_of(&ended.iter().map(|(consent, _)| *consent).collect())?;
+            let row = |(consent, subject): &(Digest, String)| Ended {
+                identifiers: keys(subject).collect(),
+                events: events.get(consent).map(|events| events.join("\n")),
+            };
+            Input::WithdrawOnEvents { bank: bank.into(), ended: ended.iter().map(row).collect() }
+        } else {
+            let identifiers = ended.iter().flat_map(|(_, subject)| keys(subject)).collect();
+            Input::Withdraw { bank: bank.into(), identifiers }
+        };
+        record.withdrawn.extend(ended.into_iter().map(|(consent, _)| consent));
+        self.apply(step, record, input)
     }
 
     /// Banks that a session has waited for too long are left behind, or named as the reason to stop.
@@ -169,7 +186,12 @@ impl Engine {
             Ok(requests) => self.enter_releases(&record, requests)?,
             Err(fault) => Err(fault),
         };
+        let told = |request: &Request| matches!(request, Request::Other(Output::Ended(_)));
         match requests {
+            Ok(requests) if requests.iter().any(told) => {
+                self.fulfil(step, record, requests)?;
+                self.let_go(step, &session)?;
+            }
             Ok(requests) => self.fulfil(step, record, requests)?,
             Err(fault) => self.abort(step, record, fault, !from_peer_abort)?,
         }
@@ -245,6 +267,7 @@ impl Engine {
                 }
                 Request::Other(Output::Model(fit)) => self.keep_model(&mut record, &fit, table.as_deref())?,
                 Request::Other(Output::Stage(stage)) => self.reach(step, &mut record, stage)?,
+                Request::Other(Output::Ended(events)) => self.take_forwarded(step, &record, &events)?,
                 Request::Other(Output::Send { .. } | Output::Releasing(_)) => {}
             }
         }
@@ -470,8 +493,13 @@ fn move_machine(live: &mut Live, input: Input) -> Result<Vec<Request>, Fault> {
             machine.apply(PlatformInput::Message { from, message }).map(from_platform)
         }
         (Live::Platform(machine), Input::PatienceOver) => machine.apply(PlatformInput::PatienceOver).map(from_platform),
+        // Of a version that forwarded no events.
         (Live::Platform(machine), Input::Withdraw { bank, identifiers }) => {
-            machine.apply(PlatformInput::Withdraw { bank, identifiers }).map(from_platform)
+            let ended = vec![Ended { identifiers, events: None }];
+            machine.apply(PlatformInput::Withdraw { bank, ended }).map(from_platform)
+        }
+        (Live::Platform(machine), Input::WithdrawOnEvents { bank, ended }) => {
+            machine.apply(PlatformInput::Withdraw { bank, ended }).map(from_platform)
         }
         (Live::Bank(machine), Input::BankData(data)) => {
             machine.apply(BankInput::Prepared(Cleared::journaled(data))).map(from_bank)
@@ -512,6 +540,7 @@ fn generalise<M>(output: Output<M>, encode: impl FnOnce(M) -> (&'static str, Vec
         Output::Table(table) => Request::Other(Output::Table(table)),
         Output::Model(fit) => Request::Other(Output::Model(fit)),
         Output::Attested(attestation) => Request::Other(Output::Attested(attestation)),
+        Output::Ended(events) => Request::Other(Output::Ended(events)),
         Output::Releasing(release) => Request::Other(Output::Releasing(release)),
         Output::Refused(fault) => Request::Other(Output::Refused(fault)),
         Output::Evidence { round, transcript } => Request::Other(Output::Evidence { round, transcript }),

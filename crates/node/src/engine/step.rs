@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use tally_audit::Body;
-use tally_policy::Counted;
+use tally_policy::{Counted, Mark};
 
 use super::group::Outward;
 use super::{Engine, now};
@@ -22,6 +22,8 @@ pub(super) struct Step {
     touched: Vec<String>,
     /// Uses that the register in memory has counted: taken back if the step fails.
     uses: Vec<Counted>,
+    /// How far the register had come before it took in what a peer forwarded: it goes back there if the step fails.
+    register: Option<Mark>,
 }
 
 struct PendingEntry {
@@ -59,6 +61,11 @@ impl Step {
         self.replies.push(Outward::Reply(reply, answer));
     }
 
+    /// Notes how far the register has come, before anything of this step is taken into it.
+    pub(super) fn mark(&mut self, mark: Mark) {
+        self.register.get_or_insert(mark);
+    }
+
     /// Adds a message that leaves once the step is durable.
     pub(super) fn post(&mut self, letter: Letter) {
         self.letters.push(letter);
@@ -80,6 +87,7 @@ impl Engine {
             replies: Vec::new(),
             touched: Vec::new(),
             uses: Vec::new(),
+            register: None,
         };
         let done = work(self, &mut step).and_then(|value| self.keep(&mut step).map(|()| value));
         match done {
@@ -92,6 +100,9 @@ impl Engine {
                 self.undo_step()?;
                 for counted in step.uses.into_iter().rev() {
                     self.register.take_back(counted);
+                }
+                if let Some(mark) = step.register {
+                    self.register.back_to(mark);
                 }
                 for session in step.touched {
                     self.live.remove(&session);

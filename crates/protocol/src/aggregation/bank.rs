@@ -15,7 +15,7 @@ use zeroize::Zeroize as _;
 use super::disclosed::RoundSecret;
 use super::masks::{own_mask, pairwise_mask, pairwise_sign, roll_digest, transport_key};
 use super::messages::{
-    Agreement, Commitments, Keys, Masked, Misbehaved, Offer, Part, RoundKeys, RoundSpec, SealedShares, Shares, Signed,
+    Agreement, Commitments, Keys, Masked, Misbehaved, Offer, RoundKeys, RoundSpec, SealedShares, Shares, Signed,
     Survivors, ToAggregator, ToMember, Unmask,
 };
 use super::{ROUNDS_PER_BATCH, Roster};
@@ -359,7 +359,7 @@ impl Contributor {
         if survivors.vectors[mine] != *own {
             return malformed("another vector in this bank's name");
         }
-        let need = if offer.spec.part == Part::Cells { offer.cohort.len() } else { quorum };
+        let need = if offer.spec.part.is_of_all() { offer.cohort.len() } else { quorum };
         if names.len() < need {
             return Err(Misbehaved::TooFew { have: names.len(), need });
         }

@@ -29,6 +29,18 @@ pub enum Part {
     Presence,
     /// The cells, folded. Every bank of the offer must stay: with fewer, too few might stand behind a cell.
     Cells,
+    /// How many rows the banks have together, and how many banks have enough of them.
+    Rows,
+    /// A sum without cells over banks whose rows were counted. Every bank of the offer must stay: with fewer, the rows of one
+    /// might be nearly all.
+    Firm,
+}
+
+impl Part {
+    /// Whether every bank of the offer must stay.
+    pub(crate) fn is_of_all(self) -> bool {
+        matches!(self, Self::Cells | Self::Firm)
+    }
 }
 
 /// A round and the banks that are asked.

@@ -70,6 +70,8 @@ pub struct Stopped {
 pub struct Aggregator {
     roster: Roster,
     cohort: Vec<String>,
+    /// Banks that were asked when the running batch was opened.
+    opened_for: usize,
     batch: Option<Batch>,
     phase: Phase,
     /// Signatures of the running phase.
@@ -124,8 +126,8 @@ type Events = Vec<Event>;
 impl Aggregator {
     /// An aggregator that asks every bank of the roster.
     pub fn new(roster: Roster) -> Self {
-        let cohort = roster.names().map(Into::into).collect();
-        Self { roster, cohort, batch: None, phase: Phase::Idle, unchecked: Vec::new() }
+        let cohort: Vec<String> = roster.names().map(Into::into).collect();
+        Self { roster, opened_for: cohort.len(), cohort, batch: None, phase: Phase::Idle, unchecked: Vec::new() }
     }
 
     /// Begins a round; where its batch has no keys yet, they are made first.
@@ -140,6 +142,7 @@ impl Aggregator {
             return Ok(vec![self.offer(spec)]);
         }
         let batch = spec.batch();
+        self.opened_for = self.cohort.len();
         self.phase = Phase::Keying { spec, keys: BTreeMap::new() };
         Ok(vec![self.to_cohort(ToMember::OpenBatch { batch })])
     }
@@ -211,6 +214,11 @@ impl Aggregator {
         Ok(events)
     }
 
+    /// The banks that are still asked.
+    pub fn cohort(&self) -> &[String] {
+        &self.cohort
+    }
+
     /// The banks that the running phase waits for.
     pub fn waiting_for(&self) -> Vec<String> {
         self.cohort.iter().filter(|name| !self.phase.has(name)).cloned().collect()
@@ -243,7 +251,7 @@ impl Aggregator {
         }
         self.cohort.retain(|name| !missing.contains(name));
         if let Phase::Masking { round: Round { offer, .. }, .. } = &self.phase
-            && offer.spec.part == Part::Cells
+            && offer.spec.part.is_of_all()
         {
             events.push(Event::CalledOff { round: offer.spec.round, cohort: self.cohort.clone() });
             self.phase = Phase::Idle;
@@ -285,7 +293,12 @@ impl Aggregator {
                 let asked = dealt.into_iter().filter(|(to, _)| self.cohort.contains(to));
                 let deliver = |(to, shares)| Event::Send { to: vec![to], message: ToMember::Deliver { batch, shares } };
                 let mut events: Events = asked.map(deliver).collect();
-                events.push(self.offer(spec));
+                // What banks were to be asked rests on who is there: with fewer, another part may come first.
+                events.push(match spec.part {
+                    Part::Rows | Part::Whole => self.offer(spec),
+                    _ if self.opened_for == self.cohort.len() => self.offer(spec),
+                    _ => Event::CalledOff { round: spec.round, cohort: self.cohort.clone() },
+                });
                 Ok(events)
             }
             Phase::Masking { round, masked } => {

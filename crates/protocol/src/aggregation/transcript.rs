@@ -140,6 +140,9 @@ impl Transcript {
         if !known || !survivors.is_sorted_by(|a, b| a < b) || survivors.len() < roster.quorum() {
             return Err(TranscriptError::Set("the survivors"));
         }
+        if spec.part.is_of_all() && survivors != self.offer.cohort {
+            return Err(TranscriptError::Set("the survivors of a part that every bank must stay for"));
+        }
         let one_batch = self.keys.iter().all(|keys| keys.batch == spec.batch());
         let ordered = self.keys.is_sorted_by(|a, b| a.member < b.member);
         if !one_batch || !ordered || self.keys.len() != self.commitments.len() {
@@ -150,7 +153,8 @@ impl Transcript {
         if !self.masked.iter().all(fits) {
             return Err(TranscriptError::Set("the masked vectors"));
         }
-        if self.agreements.iter().any(|agreement| agreement.round != spec.round) {
+        let strange = |one: &Agreement| one.round != spec.round || !survivors.contains(&one.member);
+        if self.agreements.iter().any(strange) {
             return Err(TranscriptError::Set("the agreements"));
         }
         let mut signers: Vec<_> = self.agreements.iter().map(|one| &one.member).collect();

@@ -10,16 +10,16 @@ use tally_crypto::transcript::Digest;
 use tally_model::{Ask, Column, Table};
 use tally_policy::Cleared;
 
-use super::attest::{Announced, RoundResult, Statements};
+use super::attest::{Announced, Statements};
 use super::disclosed::DisclosedBank;
 use super::join::{decode_codes, every_row, join};
 use super::messages::{FromBank, FromPlatform};
-use super::parts::{Asked, Reached};
+use super::parts::Asked;
 use super::training::{Answering, Training};
 use super::transcript::AlignmentTranscript;
-use super::withdrawal::{Origin, Origins};
+use super::withdrawal::{EndedRow, Origin, Origins};
 use super::{Fact, Fault, Holder, Output, PlatformHalf, SealedContract, Stage};
-use crate::aggregation::{Contributor, Noise, Offer, Reaction, Release, Transcript};
+use crate::aggregation::{Contributor, Misbehaved, Noise, Reaction, Release};
 use crate::alignment::{self, Identifiers, Keyed, SealedRow, Step, ToBank, ToPlatform, open_rows};
 
 /// What a bank brings: its cleared loan rows.
@@ -46,9 +46,12 @@ pub enum BankInput {
     Prepared(Cleared<BankData>),
     /// A message of the platform.
     Message(FromPlatform),
-    /// The consents of these enterprises have ended.
+    /// The consents of these enterprises have ended, as this bank's register knows.
     Withdraw(BTreeSet<String>),
 }
+
+/// Most messages that wait for this bank's data: an honest platform sends a few before it hears of the bank.
+const MOST_EARLY: usize = 16;
 
 /// A bank's state machine.
 pub struct BankSession {
@@ -81,17 +84,15 @@ struct Opening {
     done: bool,
     transcript: AlignmentTranscript,
     rows: Vec<SealedRow>,
-    gone: Gone,
-}
-
-/// Rows whose consent ended while they were being opened.
-#[derive(Default)]
-struct Gone {
-    tags: BTreeSet<[u8; 16]>,
-    identifiers: BTreeSet<String>,
+    /// Rows whose consents ended while they were being opened, as the platform says.
+    named: Vec<EndedRow>,
+    /// Enterprises whose consents ended meanwhile, as this bank's register knows.
+    ended: BTreeSet<String>,
 }
 
 type Outputs = Vec<Output<FromBank>>;
+
+mod giving;
 
 impl BankSession {
     /// A session that waits for its data.
@@ -175,6 +176,9 @@ impl BankSession {
     fn receive(&mut self, message: FromPlatform) -> Result<Outputs, Fault> {
         match (&mut self.phase, message) {
             (_, FromPlatform::Aborted(stop)) => Err(stop.into()),
+            (Phase::Preparing, _) if self.early.len() >= MOST_EARLY => {
+                Err(Fault::new(&self.platform, "sent more than a session begins with before this bank had its data"))
+            }
             (Phase::Preparing, message) => {
                 self.early.push(message);
                 Ok(Vec::new())
@@ -200,23 +204,27 @@ impl BankSession {
                 outputs.extend(self.try_align()?);
                 Ok(outputs)
             }
-            (Phase::Opening(opening), FromPlatform::Withdrawn { tags }) => {
-                opening.gone.tags.extend(tags);
-                Ok(Vec::new())
+            (Phase::Opening(opening), FromPlatform::Withdrawn { rows }) => {
+                let named = Output::Record(Fact::Named { bank: self.me.clone(), rows: rows.len() as u64 });
+                if (opening.named.len() + rows.len()) as u64 > opening.announced.unwrap_or(0) {
+                    return Err(Fault::new(&self.platform, "named more rows than it announced"));
+                }
+                opening.named.extend(rows);
+                Ok(vec![named])
             }
-            (Phase::Training(_), FromPlatform::Withdrawn { tags }) => {
-                let tags: BTreeSet<_> = tags.into_iter().collect();
-                Ok(self.leave(|origin| tags.contains(&origin.tag)))
+            (Phase::Training(_), FromPlatform::Withdrawn { rows }) => {
+                let named = Output::Record(Fact::Named { bank: self.me.clone(), rows: rows.len() as u64 });
+                let opened = self.open_events(rows);
+                Ok(std::iter::once(named).chain(opened).collect())
             }
             // The model is made; what became of its rows, the lineage tells.
             (Phase::Fitted { .. } | Phase::Finished, FromPlatform::Withdrawn { .. }) => Ok(Vec::new()),
             (Phase::Training(training), FromPlatform::Aggregation(step)) => {
-                let reactions =
-                    training.contributor.receive(step).map_err(|error| Fault::new(&self.platform, error))?;
+                let reactions = training.contributor.receive(step).map_err(|error| blame(&self.platform, error))?;
                 self.react(reactions)
             }
-            (Phase::Training(_), FromPlatform::Released { round, cohort, sums, transcript }) => {
-                self.released(round, cohort, sums, transcript.map(|transcript| *transcript))
+            (Phase::Training(_), FromPlatform::Released { round, part, cohort, sums, transcript }) => {
+                self.released((round, part), cohort, sums, transcript.map(|transcript| *transcript))
             }
             (Phase::Fitted { model, statements }, FromPlatform::Complete { model: theirs, signed }) => {
                 if *model != theirs {
@@ -261,7 +269,8 @@ impl BankSession {
             done: false,
             transcript: AlignmentTranscript::new(),
             rows: Vec::new(),
-            gone: Gone::default(),
+            named: Vec::new(),
+            ended: BTreeSet::new(),
         }));
         Ok(vec![Output::Record(fact)])
     }
@@ -288,12 +297,12 @@ impl BankSession {
         if !opening.done || (opening.rows.len() as u64) < announced {
             return Ok(Vec::new());
         }
-        let Phase::Opening(opening) = std::mem::replace(&mut self.phase, Phase::Preparing) else {
+        let Phase::Opening(mut opening) = std::mem::replace(&mut self.phase, Phase::Preparing) else {
             return Ok(Vec::new());
         };
         self.check_cap(announced.min(opening.data.identifiers.len() as u64))?;
-        let blame = |error| Fault::new(&self.platform, error);
-        let rows = open_rows(&opening.keyed, &opening.rows, announced).map_err(blame)?;
+        let misbehaved = |error| Fault::new(&self.platform, error);
+        let rows = open_rows(&opening.keyed, &opening.rows, announced).map_err(misbehaved)?;
         let decoded = rows.opened.into_iter().map(|(row, payload)| (row, decode_codes(&payload, &self.announced.bins)));
         let (mut opened, mut unread) = (Vec::new(), rows.missing as u64);
         for (row, codes) in decoded {
@@ -306,11 +315,10 @@ impl BankSession {
         let mut outputs =
             vec![Output::Record(Fact::Alignment { bank: self.me.clone(), transcript }), Output::Unread(unread)];
         let table = join(&opening.data, &opened, self.announced.bins.len());
-        let origins = opening.origins(&opened);
+        let mut origins = opening.origins(&opened);
+        origins.end(std::mem::take(&mut opening.ended));
         self.start_training(table, origins)?;
-        let gone = &opening.gone;
-        let left = |origin: &Origin| gone.tags.contains(&origin.tag) || gone.identifiers.contains(&origin.identifier);
-        outputs.extend(self.leave(left));
+        outputs.extend(self.open_events(std::mem::take(&mut opening.named)));
         outputs.push(Output::Stage(Stage::Aligned));
         outputs.push(Output::Stage(Stage::Prepared));
         outputs.push(Output::Send { to: self.platform.clone(), message: FromBank::Aligned });
@@ -328,24 +336,23 @@ impl BankSession {
                 Vec::new()
             }
             Phase::Opening(opening) => {
-                opening.gone.identifiers.extend(identifiers);
+                opening.ended.extend(identifiers);
                 Vec::new()
             }
-            Phase::Training(_) => self.leave(|origin| identifiers.contains(&origin.identifier)),
+            Phase::Training(training) => {
+                training.origins.end(identifiers);
+                Vec::new()
+            }
         }
     }
 
-    /// Rows leave the table: they count in no sum that is asked from now on.
-    fn leave(&mut self, gone: impl Fn(&Origin) -> bool) -> Outputs {
-        let Phase::Training(training) = &mut self.phase else { return Vec::new() };
-        let table = training.answering.table();
-        let Some((table, places)) = training.origins.withdraw(table, gone) else { return Vec::new() };
-        training.answering.replace(table);
-        let rows = places.len() as u64;
-        if let Some(disclosed) = &mut self.disclosed {
-            disclosed.left(places);
-        }
-        vec![Output::Record(Fact::Withdrawn { bank: self.me.clone(), rows })]
+    /// What the platform says of consents that ended, where it is about rows of this bank: for the node to verify.
+    fn open_events(&self, named: Vec<EndedRow>) -> Outputs {
+        let Phase::Training(training) = &self.phase else { return Vec::new() };
+        let (events, failed) = training.origins.open(named);
+        let refused = || Fault::new(&self.platform, "named a row whose consent ended without an event that opens");
+        let refused = (0..failed).map(|_| Output::Refused(refused()));
+        events.into_iter().map(Output::Ended).chain(refused).collect()
     }
 
     /// Whether so many rows may take part. What is asked is how many could open, since how many did is nobody's business: whoever
@@ -357,9 +364,8 @@ impl BankSession {
         Err(Fault::new(&self.me, "has more rows than `limits.row_cap` allows: propose the session with a larger one"))
     }
 
-    fn start_training(&mut self, mut table: Table, origins: Origins) -> Result<(), Fault> {
+    fn start_training(&mut self, table: Table, origins: Origins) -> Result<(), Fault> {
         let course = self.contract.terms().course(&self.announced.bins);
-        table.baseline = course.bank_only(&table).map_err(|error| Fault::new(&self.me, error))?;
         let trainer = course.learner().map_err(|error| Fault::new(&self.me, error))?;
         let Ask::Sum(request) = trainer.next() else {
             return Err(Fault::new(&self.me, "the trainer asks for nothing"));
@@ -367,10 +373,8 @@ impl BankSession {
         let rounds_seed = self.seed.derive("tallystick/aggregation", &[self.contract.digest().as_bytes()]);
         let contributor = Contributor::new(self.contract.roster()?, &self.me, self.key.clone(), rounds_seed)
             .map_err(|error| Fault::new(&self.me, error))?;
-        let asked = Asked::new(request);
+        let asked = Asked::first(request, self.contract.terms());
         let noise = self.contract.terms().noise.map(Noise::new);
-        let disclosed = || Box::new(DisclosedBank::new(&self.me, self.contract.digest(), table.clone()));
-        self.disclosed = self.recording.then(disclosed);
         self.phase = Phase::Training(Box::new(Training {
             answering: Answering::new(table),
             origins,
@@ -380,6 +384,8 @@ impl BankSession {
             noise,
             results: Vec::new(),
             out: false,
+            offered: None,
+            floor_passed: false,
         }));
         Ok(())
     }
@@ -398,102 +404,19 @@ impl BankSession {
         }
         Ok(outputs)
     }
-
-    fn contribute(&mut self, offer: &Offer) -> Result<Outputs, Fault> {
-        let Phase::Training(training) = &mut self.phase else { return Ok(Vec::new()) };
-        let spec = &offer.spec;
-        let blame = |reason: String| Err(Fault::new(&self.platform, format!("round {}: {reason}", spec.round)));
-        if spec.request != training.asked.request().digest() || spec.part != training.asked.part() {
-            return blame("asked for a sum that the contract's trainer does not ask next".into());
-        }
-        if training.out {
-            return blame("asked this bank again after a sum was released without it".into());
-        }
-        let limits = &self.contract.terms().limits;
-        if spec.round >= limits.rounds {
-            return blame(format!("asked for more rounds than the contract's {}", limits.rounds));
-        }
-        let values = match training.answering.values(&training.asked, &offer.cohort, limits.min_cell) {
-            Ok(Some(values)) => values,
-            Ok(None) => return blame("asked banks for cells whose indicators they did not give".into()),
-            Err(error) => return Err(Fault::new(&self.me, error)),
-        };
-        let values =
-            training.noisy(offer, limits.min_cell, &self.seed, values).map_err(|error| Fault::new(&self.me, error))?;
-        let message =
-            training.contributor.contribute(spec, values).map_err(|error| Fault::new(&self.platform, error))?;
-        if let Some(disclosed) = &mut self.disclosed {
-            disclosed.gave(training.contributor.disclose(spec));
-        }
-        let message = FromBank::Aggregation(message);
-        let masked = Digest::of_bytes(&message.encode());
-        let fact = Fact::Contributed { round: spec.round, request: spec.request, masked };
-        Ok(vec![Output::Record(fact), Output::Send { to: self.platform.clone(), message }])
-    }
-
-    fn released(
-        &mut self,
-        round: u32,
-        cohort: Vec<String>,
-        sums: Vec<i64>,
-        transcript: Option<Transcript>,
-    ) -> Result<Outputs, Fault> {
-        let Phase::Training(training) = &mut self.phase else { return Ok(Vec::new()) };
-        training
-            .check(&self.me, &self.contract, (round, &cohort, &sums), transcript)
-            .map_err(|reason| Fault::new(&self.platform, format!("round {round}: {reason}")))?;
-        let unasked = || Fault::new(&self.platform, format!("released a sum that round {round} did not ask"));
-        if round < training.next_round() {
-            return Err(unasked());
-        }
-        let request = training.asked.request();
-        let result = RoundResult::new(round, request, &cohort, &sums);
-        let mut outputs = vec![Output::Record(result.fact())];
-        let evaluated = request.evaluates();
-        training.results.push(result);
-        let reached = training.asked.release(&cohort, sums, self.contract.terms()).ok_or_else(unasked)?;
-        let Reached::Sums(sums) = reached else {
-            return Ok(outputs);
-        };
-        training.trainer.answer(sums).map_err(|error| Fault::new(&self.platform, format!("round {round}: {error}")))?;
-        match training.trainer.next() {
-            Ask::Sum(request) => {
-                if request.evaluates() && !evaluated {
-                    outputs.push(Output::Stage(Stage::Trained));
-                }
-                training.asked = Asked::new(request);
-                training.answering.next();
-            }
-            Ask::Done(fit) => {
-                let model = fit.digest();
-                let rounds = u32::try_from(fit.rounds().len()).unwrap_or(u32::MAX);
-                let results = std::mem::take(&mut training.results);
-                let statements = Statements::new(&self.contract, results, &self.announced, model);
-                let signatures = statements.sign(&self.key);
-                outputs.extend([
-                    Output::Stage(Stage::Evaluated),
-                    Output::Record(Fact::Model { model, rounds }),
-                    Output::Table(Box::new(training.answering.table().clone())),
-                    Output::Model(Box::new(fit)),
-                    Output::Send { to: self.platform.clone(), message: FromBank::Fitted { model, signatures } },
-                ]);
-                self.phase = Phase::Fitted { model, statements: Box::new(statements) };
-            }
-        }
-        Ok(outputs)
-    }
 }
 
 impl Opening {
     /// Where the opened rows come from, in their order.
     fn origins(&self, opened: &[(usize, Vec<u16>)]) -> Origins {
-        let mut tags = vec![[0; 16]; self.data.identifiers.len()];
+        let mut secrets = vec![None; self.data.identifiers.len()];
         for keyed in &self.keyed {
-            tags[keyed.row as usize] = keyed.secret.tag;
+            secrets[keyed.row as usize] = Some(&keyed.secret);
         }
-        let origin =
-            |(row, _): &(usize, _)| Origin { tag: tags[*row], identifier: self.data.identifiers[*row].clone() };
-        Origins::new(opened.iter().map(origin))
+        let origin = |(row, _): &(usize, _)| {
+            Some(Origin::new(secrets[*row]?, &self.data.identifiers[*row], self.data.holdout[*row]))
+        };
+        Origins::new(opened.iter().filter_map(origin))
     }
 
     fn receive(&mut self, message: ToBank) -> Result<Vec<ToPlatform>, alignment::Misbehaved> {
@@ -506,5 +429,16 @@ impl Opening {
         self.keyed.extend(keyed);
         self.done |= done;
         Ok(send)
+    }
+}
+
+/// Who is to be named for a step of the aggregation that does not hold: the platform, but for what another bank has dealt.
+fn blame(platform: &str, error: Misbehaved) -> Fault {
+    match error {
+        Misbehaved::Share { dealer } => {
+            let reason = format!("dealt shares that do not open, unless {platform} changed them on their way");
+            Fault::new(&dealer, reason)
+        }
+        error => Fault::new(platform, error),
     }
 }

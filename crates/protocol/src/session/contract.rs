@@ -13,6 +13,7 @@ use tally_model::text::Text;
 use tally_policy::disclosure::Verdict;
 use tally_policy::{Day, Form, Level, MOST_CATEGORIES, Purpose};
 
+use super::guard::{BalanceTerms, WithdrawalTerms};
 use super::model_terms::ModelTerms;
 use super::sample::SampleTerms;
 use crate::aggregation::{NoiseTerms, Roster, RosterError, RosterMember};
@@ -50,6 +51,12 @@ pub struct Contract {
     pub sample: Option<SampleTerms>,
     /// Caps on every count that leaks, and minimums.
     pub limits: Limits,
+    /// What every bank demands of the rows behind a sum; nothing in contracts of before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub balance: Option<BalanceTerms>,
+    /// What becomes of rows whose consent ends while the session runs; in contracts of before they stay to the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub withdrawal: Option<WithdrawalTerms>,
     /// Noise on every released sum; none if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub noise: Option<NoiseTerms>,
@@ -342,6 +349,11 @@ impl Contract {
         term("fields", unbinned.is_none(), "this algorithm takes the platform's fields in binned form")?;
         let kept = self.scoring.is_plain() || self.model.algorithm == "scorecard";
         term("scoring.fallback", kept, "a bank's own model is kept of a scorecard only")?;
+        let provable = self.alignment.engine != Engine::Oprf;
+        let reason = "`2hashdh-base` proves nothing: the platform could tie one enterprise's row to one element";
+        term("alignment.engine", provable || self.is_statistics(), reason)?;
+        self.balance.map_or(Ok(()), |balance| balance.check(banks))?;
+        self.withdrawal.map_or(Ok(()), WithdrawalTerms::check)?;
         self.check_disclosures()?;
         self.model.check(self)?;
         let sample = self.sample.as_ref().map_or(Ok(()), SampleTerms::check);

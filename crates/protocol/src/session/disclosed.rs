@@ -142,8 +142,8 @@ impl Disclosed {
         let secret = self.given.secrets.iter().find(|secret| secret.round == round);
         let secret = secret.ok_or_else(|| format!("{bank} disclosed nothing of this round"))?;
         let opened = transcript.open(roster, bank, secret).map_err(|error| format!("{bank}: {error}"))?;
-        let least = contract.terms().limits.min_cell;
-        let values = self.answering.values(asked, &transcript.offer.cohort, least);
+        let offer = &transcript.offer;
+        let values = self.answering.values(asked, offer.spec.part, &offer.cohort, &contract.terms().limits);
         let values = values.map_err(|error| format!("the rows that {bank} disclosed: {error}"))?;
         if values.as_ref() == Some(&opened) {
             return Ok(());

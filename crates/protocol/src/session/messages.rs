@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use tally_crypto::transcript::Digest;
 
+use super::withdrawal::EndedRow;
 use super::{Fault, Signatures};
-use crate::aggregation::{ToAggregator, ToMember, Transcript};
+use crate::aggregation::{Part, ToAggregator, ToMember, Transcript};
 use crate::alignment::{SealedRow, ToBank, ToPlatform};
 
 /// Platform to bank.
@@ -23,10 +24,11 @@ pub enum FromPlatform {
     Alignment(ToBank),
     /// A chunk of the sealed rows; all chunks together are sorted by tag.
     Rows(Vec<SealedRow>),
-    /// Rows whose consent ended after they were offered, by their tags: they leave before the next sum.
+    /// Rows whose consent ended after they were offered, with the events that the enterprises signed: the bank verifies these
+    /// itself.
     Withdrawn {
-        /// Tags of the rows.
-        tags: Vec<[u8; 16]>,
+        /// One a row.
+        rows: Vec<EndedRow>,
     },
     /// A step of secure aggregation.
     Aggregation(ToMember),
@@ -34,6 +36,8 @@ pub enum FromPlatform {
     Released {
         /// Round number.
         round: u32,
+        /// Which part of the sum request.
+        part: Part,
         /// Banks in the sum.
         cohort: Vec<String>,
         /// The sum, one word an entry.

@@ -35,15 +35,41 @@
 //!
 //! A message that the state does not foresee is refused with the name of its sender.
 //!
-//! **Consent that ends meanwhile.** Before rows are sealed, the row is left out. Later the platform names it to the bank by its
-//! tag (`Withdrawn`), or the bank learns of it by itself; the row counts in no sum that is asked from then on. A sum that is
-//! under way is finished with it, since its two parts must be over the same rows.
+//! **Consent that ends meanwhile.** Before rows are sealed, the row is left out. Later the platform forwards what the enterprise
+//! signed (`Withdrawn`), or the bank learns of it by itself; the row leaves before the first sum over its set, or stays: see
+//! module `withdrawal`. **How even the rows must lie** before banks help with a sum: see module `guard`.
+//!
+//! **What one party can do between two releases to make their difference small**, and what is done against each; the
+//! name of a test follows in parentheses.
+//!
+//! - *Withdraw rows*, one or all of a bank, by the platform: rows leave on verified events and before their set's first sum only
+//!   (`a_row_does_not_leave_on_the_platforms_word`, `after_its_set_is_closed_a_row_stays`).
+//! - *Withdraw rows*, by a bank: its own register tells it, at the same steps; what it gives later is over the same rows, as its
+//!   auditor sees who makes its vectors again (`every_vector_is_what_the_disclosed_rows_give`). A bank that lies about its
+//!   own rows can subtract only itself.
+//! - *Offer the other banks few rows*, or rows that nobody opens, or rows with codes that were not announced: such rows are not
+//!   rows, the others' numbers are counted before anything else is summed, and each bank asks for its floor and that others have their
+//!   part (`a_bank_that_would_be_nearly_all_of_a_sum_refuses`, `a_bank_with_few_rows_stops_at_the_first_sum`).
+//! - *Send rows late*: rows come before the first sum, as many as were announced; afterwards the message is not foreseen
+//!   (`rows_that_come_late_are_refused`).
+//! - *Correct a value*, or *object to one*, while the session runs: both are about what is offered to later sessions and
+//!   scores; the codes that a bank opened are in every sum of the session (`rows_that_come_late_are_refused`).
+//! - *Leave*, or be left out, between two parts: cells and sums without cells are of all banks that were counted, else the number
+//!   of rows is asked again, and who then has too large a part refuses (`where_a_bank_leaves_rows_are_counted_again`).
+//! - *Ask for a sum twice*, or for another one: the contract's trainer, the same everywhere, says what comes next, and a round is
+//!   answered once (module `aggregation`; `a_bank_refuses_sums_that_the_trainer_does_not_ask`).
+//! - *Cut rows differently*: in cohorts of several days, all rows of an enterprise are on one side and leave together; cells
+//!   are unions of those shown before ([`tally_model::release`]).
+//! - *Hold sessions side by side*, or one after the other, over the same data: the same banks and the same sample, by the node's
+//!   ledger ([`Release`]). A row whose consent was given or ended between two sessions is in one and not in the other: that
+//!   difference is not prevented without noise, as SECURITY.md says.
 
 mod attest;
 mod bank;
 mod bins;
 mod contract;
 mod disclosed;
+mod guard;
 mod ideal;
 mod join;
 mod messages;
@@ -69,6 +95,7 @@ pub use contract::{
     Recompute, ScoringTerms, SealedContract, Snapshot,
 };
 pub use disclosed::DisclosedBank;
+pub use guard::{BalanceTerms, Otherwise, WithdrawalTerms};
 pub use ideal::{follow, ideal, tables};
 pub use messages::{FromBank, FromPlatform, Stop};
 pub use model_terms::{CappedColumn, JudgingTerms, ModelTerms, RowColumns, TreeTerms};
@@ -77,6 +104,7 @@ pub use platform_data::{PlatformColumn, PlatformData, PlatformHalf};
 pub use replay::{Derived, Replay, Replayed};
 pub use sample::{Exclusion, HoldoutRule, SampleTerms};
 pub use statistics::{MeasureTerms, OnlyTerms, StatisticsTerms};
+pub use withdrawal::{Ended, EndedRow};
 
 use serde::{Deserialize, Serialize};
 use tally_crypto::transcript::Digest;
@@ -108,6 +136,9 @@ pub enum Output<M> {
     /// operator, after the session. Nothing that others see may depend on it: whoever sealed such a row would learn whether
     /// the bank holds it.
     Unread(u64),
+    /// A bank: signed events of consents that the platform says have ended, one a line, about rows that this bank has. They are to
+    /// be verified and taken into its register; only then do the rows leave ([`BankInput::Withdraw`]).
+    Ended(String),
     /// Keep a statement that parties have signed in common, and put it in the log.
     Attested(Attestation),
     /// A party's message was refused; the session goes on.
@@ -181,6 +212,13 @@ pub enum Fact {
         /// The bank that held them, or was offered them.
         bank: String,
         /// How many.
+        rows: u64,
+    },
+    /// The platform forwarded the events behind the end of consents to a bank.
+    Named {
+        /// The bank.
+        bank: String,
+        /// Of how many rows.
         rows: u64,
     },
     /// Alignment with `bank` is done; the transcript is equal at both sides.

@@ -42,7 +42,7 @@ impl BankAlignment {
         self.keyed.extend(step.keyed);
         if step.done {
             let mut rows = seal_rows(&self.keyed, &self.payloads)?;
-            let withdrawn = offered.keyed(self.keyed.iter().map(|keyed| (keyed.row, keyed.secret.tag)));
+            let withdrawn = offered.keyed(self.keyed.iter().map(|keyed| (keyed.row, &keyed.secret)));
             rows.retain(|row| !withdrawn.contains(&row.tag));
             let length = self.payloads.first().map_or(0, Vec::len);
             let mut rng = seed.rng("tallystick/padding", &[self.transcript.digest().as_bytes()]);

@@ -1,7 +1,12 @@
 //! The parts of a sum: which round comes next for a request, and what it leads to. The same at platform and banks.
+//!
+//! ```text
+//! rows of the set (once a set and cohort) -> who has rows in which cells -> the cells, folded
+//!                                         -> the sum, where it has no cells
+//! ```
 
 use tally_model::release::{Axis, Fold, packed_words, unpack};
-use tally_model::{SumRequest, Sums};
+use tally_model::{RowSet, SumRequest, Sums};
 
 use super::Contract;
 use crate::aggregation::Part;
@@ -11,6 +16,9 @@ pub(super) struct Asked {
     request: SumRequest,
     axes: Vec<Axis>,
     seen: Option<Seen>,
+    /// Whether rows are counted before anything else is summed over them.
+    guarded: bool,
+    counted: Counted,
 }
 
 /// What the indicators told: banks behind each range of cells.
@@ -19,8 +27,24 @@ struct Seen {
     contributors: Vec<u32>,
 }
 
+/// The sets of rows whose number is known.
+#[derive(Clone, Default)]
+struct Counted {
+    train: Option<Behind>,
+    holdout: Option<Behind>,
+}
+
+/// The banks whose rows were counted, and how many of them have enough for a sum without cells.
+#[derive(Clone)]
+struct Behind {
+    cohort: Vec<String>,
+    banks: u32,
+}
+
 /// What a released round leads to.
 pub(super) enum Reached {
+    /// The number of rows is known.
+    Rows(u64),
     /// The indicators are known: the cells are asked next.
     Cells,
     /// The sum.
@@ -28,9 +52,16 @@ pub(super) enum Reached {
 }
 
 impl Asked {
-    pub(super) fn new(request: SumRequest) -> Self {
+    /// The first sum of a session.
+    pub(super) fn first(request: SumRequest, terms: &Contract) -> Self {
         let axes = request.axes();
-        Self { request, axes, seen: None }
+        Self { request, axes, seen: None, guarded: terms.balance.is_some(), counted: Counted::default() }
+    }
+
+    /// The sum that is asked after this one.
+    pub(super) fn then(&self, request: SumRequest) -> Self {
+        let axes = request.axes();
+        Self { request, axes, seen: None, guarded: self.guarded, counted: self.counted.clone() }
     }
 
     pub(super) fn request(&self) -> &SumRequest {
@@ -41,21 +72,42 @@ impl Asked {
         &self.axes
     }
 
-    /// The part that comes next.
-    pub(super) fn part(&self) -> Part {
+    /// The part that comes next if it is asked of `cohort`.
+    pub(super) fn part(&self, cohort: &[String]) -> Part {
+        let counted = self.behind().is_some_and(|behind| behind.cohort == cohort);
+        if self.guarded && !counted { Part::Rows } else { self.after_rows() }
+    }
+
+    fn after_rows(&self) -> Part {
         match &self.seen {
-            _ if self.axes.is_empty() => Part::Whole,
+            _ if self.axes.is_empty() => match self.guarded {
+                true => Part::Firm,
+                false => Part::Whole,
+            },
             None => Part::Presence,
             Some(_) => Part::Cells,
         }
     }
 
-    /// Words of the part that comes next.
-    pub(super) fn words(&self) -> usize {
-        match self.part() {
-            Part::Presence => packed_words(&self.axes),
-            Part::Whole | Part::Cells => self.request.words(),
+    fn behind(&self) -> Option<&Behind> {
+        match self.request.rows {
+            RowSet::Train => self.counted.train.as_ref(),
+            RowSet::Holdout => self.counted.holdout.as_ref(),
         }
+    }
+
+    /// Words of a part.
+    pub(super) fn words(&self, part: Part) -> usize {
+        match part {
+            Part::Rows => 2,
+            Part::Presence => packed_words(&self.axes),
+            Part::Whole | Part::Firm | Part::Cells => self.request.words(),
+        }
+    }
+
+    /// Whether enough banks stand behind a part: of a sum without cells, banks with rows enough.
+    pub(super) fn stands(&self, part: Part, terms: &Contract) -> bool {
+        part != Part::Firm || self.behind().is_some_and(|behind| behind.banks >= terms.limits.min_cell)
     }
 
     /// How cells are folded for a sum over `cohort`: each bank that left since the indicators were given may have stood
@@ -75,12 +127,22 @@ impl Asked {
         }
     }
 
-    /// Takes in the released words of the part; `None` if they cannot be what was asked.
-    pub(super) fn release(&mut self, cohort: &[String], mut words: Vec<i64>, terms: &Contract) -> Option<Reached> {
-        if words.len() != self.words() {
+    /// Takes in the released words of a part; `None` if they cannot be what was asked.
+    pub(super) fn release(
+        &mut self,
+        part: Part,
+        cohort: &[String],
+        mut words: Vec<i64>,
+        terms: &Contract,
+    ) -> Option<Reached> {
+        let due = part == self.after_rows() || self.guarded && part == Part::Rows;
+        if !due || words.len() != self.words(part) {
             return None;
         }
-        if self.part() == Part::Presence {
+        if part == Part::Rows {
+            return self.rows(cohort, &words, terms);
+        }
+        if part == Part::Presence {
             let contributors = unpack(&self.axes, &words, cohort.len())?;
             self.seen = Some(Seen { cohort: cohort.to_vec(), contributors });
             return Some(Reached::Cells);
@@ -96,5 +158,17 @@ impl Asked {
         }
         let seen = self.seen.take().map(|seen| seen.cohort).unwrap_or_default();
         Some(Reached::Sums(Sums { values: words, cohort: cohort.to_vec(), seen, fold }))
+    }
+
+    fn rows(&mut self, cohort: &[String], words: &[i64], terms: &Contract) -> Option<Reached> {
+        let [rows, banks] = words else { return None };
+        let rows = u64::try_from(*rows).ok().filter(|rows| *rows <= terms.limits.row_cap)?;
+        let banks = u32::try_from(*banks).ok().filter(|banks| *banks as usize <= cohort.len())?;
+        let behind = Some(Behind { cohort: cohort.to_vec(), banks });
+        match self.request.rows {
+            RowSet::Train => self.counted.train = behind,
+            RowSet::Holdout => self.counted.holdout = behind,
+        }
+        Some(Reached::Rows(rows))
     }
 }

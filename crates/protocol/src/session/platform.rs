@@ -12,14 +12,16 @@ use tally_policy::Cleared;
 
 use super::attest::{Announced, RoundResult, Signatures, Statements};
 use super::bins::{BinTable, bin};
+use super::guard::few_rows;
 use super::join::encode_codes;
 use super::messages::{FromBank, FromPlatform};
 use super::offering::BankAlignment;
 use super::parts::{Asked, Reached};
 use super::platform_data::{PlatformData, PlatformHalf};
+use super::training::told_plainly;
 use super::transcript::AlignmentTranscript;
-use super::withdrawal::Offered;
-use super::{Fact, Fault, Holder, Output, Recompute, SealedContract, Stage};
+use super::withdrawal::{Ended, Offered};
+use super::{Contract, Fact, Fault, Holder, Output, Recompute, SealedContract, Stage};
 use crate::aggregation::{Aggregator, Event, Part, RoundSpec, Transcript};
 use crate::alignment::{self, Identifiers, ToBank, rung};
 
@@ -32,8 +34,8 @@ pub enum PlatformInput {
     Withdraw {
         /// The bank.
         bank: String,
-        /// Their identifiers.
-        identifiers: Vec<String>,
+        /// The consents.
+        ended: Vec<Ended>,
     },
     /// A message of a bank.
     Message {
@@ -72,6 +74,8 @@ struct Training {
     trainer: Learner,
     aggregator: Aggregator,
     asked: Asked,
+    /// The part of it that is asked.
+    part: Part,
     round: u32,
     cohort: Vec<String>,
     /// Rounds in which a sum was released.
@@ -115,7 +119,7 @@ impl PlatformSession {
     pub fn apply(&mut self, input: PlatformInput) -> Result<Outputs, Fault> {
         match input {
             PlatformInput::Prepared(data) => self.prepare(data.into_inner()),
-            PlatformInput::Withdraw { bank, identifiers } => Ok(self.withdraw(bank, &identifiers)),
+            PlatformInput::Withdraw { bank, ended } => Ok(self.withdraw(bank, &ended)),
             PlatformInput::Message { from, message } => self.receive(&from, message),
             PlatformInput::PatienceOver => self.go_on_without(),
         }
@@ -222,19 +226,20 @@ impl PlatformSession {
         Ok(alignment)
     }
 
-    /// Rows whose consent to `bank` has ended: left out if they are not sealed yet, else named to the bank.
-    fn withdraw(&mut self, bank: String, identifiers: &[String]) -> Outputs {
+    /// Rows whose consent to `bank` has ended: left out if they are not sealed yet, else their events are forwarded to the bank.
+    fn withdraw(&mut self, bank: String, ended: &[Ended]) -> Outputs {
         if matches!(self.phase, Phase::Preparing | Phase::Finished) {
             return Vec::new();
         }
         let Some(offered) = self.offered.get_mut(&bank) else { return Vec::new() };
-        let (rows, tags) = offered.withdraw(identifiers);
+        let (rows, told) = offered.withdraw(ended);
         if rows == 0 {
             return Vec::new();
         }
         let mut outputs = vec![Output::Record(Fact::Withdrawn { bank: bank.clone(), rows })];
-        if !tags.is_empty() {
-            outputs.push(Output::Send { to: bank, message: FromPlatform::Withdrawn { tags } });
+        if !told.is_empty() {
+            outputs.push(Output::Record(Fact::Named { bank: bank.clone(), rows: told.len() as u64 }));
+            outputs.push(Output::Send { to: bank, message: FromPlatform::Withdrawn { rows: told } });
         }
         outputs
     }
@@ -284,10 +289,10 @@ impl PlatformSession {
             return Err(Fault::new(&self.me, "the trainer asks for nothing"));
         };
         let cohort = terms.banks().map(|bank| bank.name.clone()).collect();
-        let asked = Asked::new(request);
-        let aggregator = Aggregator::new(roster);
-        let mut training = Training { trainer, aggregator, asked, round: 0, cohort, results: Vec::new() };
-        let events = open_round(&mut training, &self.me)?;
+        let asked = Asked::first(request, terms);
+        let (aggregator, part) = (Aggregator::new(roster), Part::Rows);
+        let mut training = Training { trainer, aggregator, asked, part, round: 0, cohort, results: Vec::new() };
+        let events = open_round(&mut training, self.contract.terms(), &self.me)?;
         self.phase = Phase::Training(Box::new(training));
         let mut outputs = vec![Output::Stage(Stage::Aligned), Output::Stage(Stage::Prepared)];
         outputs.extend(self.follow(events)?);
@@ -328,16 +333,17 @@ impl PlatformSession {
         outputs.push(Output::Record(result.fact()));
         training.results.push(result);
         let limits = &self.contract.terms().limits;
-        let recomputed = limits.recompute == Recompute::EverySum || training.asked.part() == Part::Presence;
+        let recomputed = limits.recompute == Recompute::EverySum || told_plainly(training.part);
         let transcript = recomputed.then(|| Box::new(transcript.without_keys()));
         for bank in self.contract.terms().banks() {
             let transcript = transcript.clone().filter(|_| cohort.contains(&bank.name));
-            let message = FromPlatform::Released { round, cohort: cohort.clone(), sums: sums.clone(), transcript };
+            let (part, cohort, sums) = (training.part, cohort.clone(), sums.clone());
+            let message = FromPlatform::Released { round, part, cohort, sums, transcript };
             outputs.push(Output::Send { to: bank.name.clone(), message });
         }
         training.cohort.clone_from(&cohort);
         let evaluated = request.evaluates();
-        let reached = training.asked.release(&cohort, sums, self.contract.terms()).ok_or_else(|| {
+        let reached = training.asked.release(training.part, &cohort, sums, self.contract.terms()).ok_or_else(|| {
             Fault::new(
                 &cohort.join(", "),
                 format!("round {round}: one of them gave numbers that are no counts of rows"),
@@ -351,7 +357,7 @@ impl PlatformSession {
                     if request.evaluates() && !evaluated {
                         outputs.push(Output::Stage(Stage::Trained));
                     }
-                    training.asked = Asked::new(request);
+                    training.asked = training.asked.then(request);
                 }
                 Ask::Done(fit) => {
                     outputs.push(Output::Stage(Stage::Evaluated));
@@ -382,7 +388,7 @@ impl PlatformSession {
         if training.round >= self.contract.terms().limits.rounds {
             return Err(Fault::new("contract", "the fit needs more rounds than `limits.rounds` allows"));
         }
-        open_round(training, &self.me)
+        open_round(training, self.contract.terms(), &self.me)
     }
 
     fn release(&mut self) -> Result<Outputs, Fault> {
@@ -472,10 +478,15 @@ impl Comparing {
     }
 }
 
-fn open_round(training: &mut Training, me: &str) -> Result<Vec<Event>, Fault> {
+fn open_round(training: &mut Training, terms: &Contract, me: &str) -> Result<Vec<Event>, Fault> {
     let asked = &training.asked;
-    let words = u32::try_from(asked.words()).map_err(|error| Fault::new(me, error))?;
-    let spec = RoundSpec { round: training.round, request: asked.request().digest(), part: asked.part(), words };
+    let part = asked.part(training.aggregator.cohort());
+    if !asked.stands(part, terms) {
+        return Err(few_rows(terms));
+    }
+    training.part = part;
+    let words = u32::try_from(asked.words(part)).map_err(|error| Fault::new(me, error))?;
+    let spec = RoundSpec { round: training.round, request: asked.request().digest(), part, words };
     training.aggregator.open_round(spec).map_err(|error| Fault::new(me, error))
 }
 

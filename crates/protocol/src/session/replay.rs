@@ -14,7 +14,7 @@ use tally_model::{Ask, Fitted, Learner};
 use super::attest::{Announced, ModelRelease, RoundResult, RoundResults, Statements, sums_digest};
 use super::disclosed::{Disclosed, DisclosedBank};
 use super::parts::{Asked, Reached};
-use super::{Party, SealedContract};
+use super::{Contract, Party, SealedContract};
 use crate::aggregation::{Roster, Transcript};
 
 /// A session on its way again.
@@ -99,7 +99,7 @@ impl Replay {
         let mut compared = Vec::new();
         if let Some(course) = &mut self.course {
             let out_of_turn = |error| format!("round {}: {error}", spec.round);
-            let asked = course.asks(&transcript).map_err(out_of_turn)?;
+            let asked = course.asks(&transcript, self.contract.terms()).map_err(out_of_turn)?;
             for bank in self.disclosed.iter_mut().filter(|bank| cohort.iter().any(|name| name == bank.bank())) {
                 let same = bank.compare(&transcript, asked, &self.contract, &self.roster);
                 compared.push((bank.bank().to_owned(), same));
@@ -154,32 +154,32 @@ impl Course {
         let announced = Announced { bins: release.bins, tables: release.tables };
         announced.check(terms)?;
         let trainer = terms.course(&announced.bins).learner().map_err(|error| error.to_string())?;
-        let asked = asked(&trainer);
+        let Ask::Sum(request) = trainer.next() else { return Err("the trainer asks for nothing".into()) };
+        let asked = Some(Asked::first(request, terms));
         Ok(Self { announced, trainer, asked })
     }
 
     /// The sum that is asked, if the transcript is of it.
-    fn asks(&self, transcript: &Transcript) -> Result<&Asked, String> {
+    fn asks(&self, transcript: &Transcript, terms: &Contract) -> Result<&Asked, String> {
         let (spec, asked) = (&transcript.offer.spec, self.asked.as_ref().ok_or("follows the model")?);
-        let same = spec.request == asked.request().digest() && spec.part == asked.part();
+        let same = spec.request == asked.request().digest() && spec.part == asked.part(&transcript.offer.cohort);
+        if !asked.stands(spec.part, terms) {
+            return Err("is a sum without cells over too few banks with rows enough".into());
+        }
         if same { Ok(asked) } else { Err("is a sum that the contract's trainer does not ask next".into()) }
     }
 
     /// Takes in the sum; true if another one is asked now.
     fn go_on(&mut self, transcript: &Transcript, sums: Vec<i64>, contract: &SealedContract) -> Result<bool, String> {
         let asked = self.asked.as_mut().ok_or("follows the model")?;
-        let reached = asked.release(&transcript.survivors(), sums, contract.terms());
+        let reached = asked.release(transcript.offer.spec.part, &transcript.survivors(), sums, contract.terms());
         let Reached::Sums(sums) = reached.ok_or("the sum cannot be what was asked")? else { return Ok(false) };
         self.trainer.answer(sums).map_err(|error| error.to_string())?;
-        self.asked = self::asked(&self.trainer);
+        self.asked = match self.trainer.next() {
+            Ask::Sum(request) => Some(asked.then(request)),
+            Ask::Done(_) => None,
+        };
         Ok(true)
-    }
-}
-
-fn asked(trainer: &Learner) -> Option<Asked> {
-    match trainer.next() {
-        Ask::Sum(request) => Some(Asked::new(request)),
-        Ask::Done(_) => None,
     }
 }
 

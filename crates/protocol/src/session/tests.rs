@@ -1,4 +1,5 @@
 mod attest;
+mod guard;
 mod models;
 mod noise;
 mod privacy;
@@ -19,6 +20,7 @@ use tally_policy::disclosure::Verdict;
 use tally_policy::{Cleared, Form, Level, Purpose};
 
 use super::*;
+use crate::aggregation::Part;
 use crate::alignment::Engine;
 
 /// A session in memory: machines, and the journals from which they can be built again.
@@ -38,6 +40,10 @@ struct World {
     attested: BTreeMap<String, Vec<Attestation>>,
     refused: Vec<Fault>,
     unread: BTreeMap<String, u64>,
+    /// Events that a bank's register is to judge.
+    forwarded: Vec<(String, String)>,
+    /// Whether registers find that events hold.
+    believes: bool,
 }
 
 #[derive(Clone)]
@@ -124,6 +130,8 @@ fn contract(banks: usize) -> Contract {
             evaluations: 1000,
             rounds: 64,
         },
+        balance: Some(BalanceTerms { share: 0.9, floor: 1 }),
+        withdrawal: Some(WithdrawalTerms { share: 1.0, otherwise: Otherwise::GoOn }),
         sample: None,
         noise: None,
         scoring: ScoringTerms::default(),
@@ -199,6 +207,8 @@ impl World {
             attested: BTreeMap::new(),
             refused: Vec::new(),
             unread: BTreeMap::new(),
+            forwarded: Vec::new(),
+            believes: true,
         }
     }
 
@@ -226,6 +236,10 @@ impl World {
             let outputs = move_bank(self.banks.get_mut(node).unwrap(), input)?;
             self.follow(node, outputs, FromBank::encode);
         }
+        for (bank, events) in std::mem::take(&mut self.forwarded) {
+            let name = events.strip_prefix("the end of ").filter(|_| self.believes);
+            name.map_or(Ok(()), |name| self.give(&bank, Input::Withdraw(bank.clone(), vec![name.into()])))?;
+        }
         Ok(())
     }
 
@@ -241,6 +255,7 @@ impl World {
                 Output::Stage(stage) => self.stages.entry(node.into()).or_default().push(stage),
                 Output::Model(fit) => drop(self.fits.insert(node.into(), *fit)),
                 Output::Refused(fault) => self.refused.push(fault),
+                Output::Ended(events) => self.forwarded.push((node.into(), events)),
                 Output::Releasing(release) => {
                     let ledger = self.ledgers.entry(node.into()).or_default();
                     ledger.push(release);
@@ -307,7 +322,10 @@ fn new_bank(contract: &SealedContract, name: &str) -> BankSession {
 fn move_platform(machine: &mut PlatformSession, input: Input) -> Result<Vec<Output<FromPlatform>>, Fault> {
     machine.apply(match input {
         Input::Platform(data) => PlatformInput::Prepared(Cleared::journaled(data)),
-        Input::Withdraw(bank, identifiers) => PlatformInput::Withdraw { bank, identifiers },
+        Input::Withdraw(bank, identifiers) => {
+            let ended = |name: String| Ended { events: Some(format!("the end of {name}")), identifiers: vec![name] };
+            PlatformInput::Withdraw { bank, ended: identifiers.into_iter().map(ended).collect() }
+        }
         Input::Message { from, body } => PlatformInput::Message { message: FromBank::decode(&body, &from)?, from },
         Input::PatienceOver => PlatformInput::PatienceOver,
         Input::Bank(_) => unreachable!(),
@@ -409,7 +427,7 @@ fn four_banks_go_on_without_one_and_three_stop_and_say_why() {
 fn a_bank_that_leaves_between_indicators_and_cells_leaves_enough_behind_every_cell() {
     let mut world = World::new(4);
     let (platform, data) = world.prepare(200, 5);
-    while !world.facts.get("bank-2").is_some_and(|f| f.iter().any(|f| matches!(f, Fact::Released { round: 0, .. }))) {
+    while !world.facts.get("bank-2").is_some_and(|f| f.iter().any(|f| matches!(f, Fact::Released { round: 1, .. }))) {
         let (from, to, body) = world.post.pop_front().unwrap();
         world.give(&to, Input::Message { from, body }).unwrap();
     }
@@ -450,7 +468,8 @@ fn what_the_contract_does_not_foresee_is_refused_with_the_culprit() {
         to_bank(&mut prepared(), FromPlatform::Complete { model: Digest::default(), signed: BTreeMap::new() }),
         "platform"
     );
-    let released = FromPlatform::Released { round: 7, cohort: vec![], sums: vec![], transcript: None };
+    let released =
+        FromPlatform::Released { round: 7, part: Part::Rows, cohort: vec![], sums: vec![], transcript: None };
     assert_eq!(to_bank(&mut prepared(), released), "platform");
     let nonsense = Input::Message { from: "bank-1".into(), body: vec![250, 1, 2] };
     assert_eq!(prepared().give("platform", nonsense).unwrap_err().culprit, "bank-1");
@@ -473,6 +492,11 @@ fn contracts_with_a_term_out_of_bounds_are_refused() {
     assert!(refused(&|c| c.fields[2].form = Form::Raw).contains("binned"));
     assert!(refused(&|c| c.fields[3].name = "tax".into()).contains("distinct"));
     assert!(refused(&|c| c.expires = 0).contains("expires"));
+    assert!(refused(&|c| c.alignment.engine = Engine::Oprf).contains("2hashdh-base"));
+    let balance = |share, floor| move |c: &mut Contract| c.balance = Some(BalanceTerms { share, floor });
+    assert!(refused(&balance(0.3, 20)).contains("balance.share"));
+    assert!(refused(&balance(1.0, 20)).contains("balance.share"));
+    assert!(refused(&balance(0.5, 0)).contains("balance.floor"));
     assert!(refused(&|c| c.model.algorithm = "magic".into()).contains("algorithm"));
     assert!(refused(&|c| assert!(c.disclosures.remove("bank-2").is_some())).contains("disclosures"));
     assert!(refused(&|c| c.disclosures.extend([("bank-4".into(), verdict(2))])).contains("disclosures"));

@@ -4,12 +4,12 @@ use tally_crypto::seed::Seed;
 use tally_crypto::transcript::Digest;
 use tally_model::boosted::Holder as RowHolder;
 use tally_model::release::{pack, presence};
-use tally_model::{ContributionError, Learner, Table};
+use tally_model::{ContributionError, Learner, RowSet, Table};
 
 use super::attest::RoundResult;
 use super::parts::Asked;
 use super::withdrawal::Origins;
-use super::{Recompute, SealedContract};
+use super::{Limits, Recompute, SealedContract};
 use crate::aggregation::{Contributor, Noise, NoiseError, Offer, Part, Transcript};
 
 /// A bank that trains.
@@ -24,6 +24,15 @@ pub(super) struct Training {
     pub(super) results: Vec<RoundResult>,
     /// A sum was released without this bank: it takes part no more.
     pub(super) out: bool,
+    /// The round that this bank last gave a vector to, and the part that it was of.
+    pub(super) offered: Option<(u32, Part)>,
+    /// This bank has rows enough to take part.
+    pub(super) floor_passed: bool,
+}
+
+/// Parts that decide over what follows: they carry no noise, and every bank recomputes them.
+pub(super) fn told_plainly(part: Part) -> bool {
+    matches!(part, Part::Rows | Part::Presence)
 }
 
 impl Training {
@@ -37,7 +46,7 @@ impl Training {
         &mut self,
         me: &String,
         contract: &SealedContract,
-        (round, cohort, sums): (u32, &Vec<String>, &[i64]),
+        (round, part, cohort, sums): (u32, Part, &Vec<String>, &[i64]),
         transcript: Option<Transcript>,
     ) -> Result<(), String> {
         if !cohort.contains(me) {
@@ -47,8 +56,10 @@ impl Training {
         if self.contributor.answered() != Some((round, cohort)) {
             return Err("released a sum over banks that this bank did not agree to".into());
         }
-        let every = contract.terms().limits.recompute == Recompute::EverySum;
-        if !every && self.asked.part() != Part::Presence {
+        if self.offered != Some((round, part)) {
+            return Err("released another part of the sum than was asked".into());
+        }
+        if contract.terms().limits.recompute != Recompute::EverySum && !told_plainly(part) {
             return Ok(());
         }
         let transcript = transcript.ok_or("released a sum without what it is recomputed from")?;
@@ -56,7 +67,8 @@ impl Training {
         if recomputed == sums { Ok(()) } else { Err("released another sum than the banks' vectors give".into()) }
     }
 
-    /// The values with this bank's part of the noise, where the contract asks for it; who has rows at all is told without.
+    /// The values with this bank's part of the noise, where the contract asks for it; who has rows at all, and how many rows all
+    /// have together, is told without.
     pub(super) fn noisy(
         &mut self,
         offer: &Offer,
@@ -64,7 +76,7 @@ impl Training {
         seed: &Seed,
         mut values: Vec<i64>,
     ) -> Result<Vec<i64>, NoiseError> {
-        let Some(noise) = self.noise.as_mut().filter(|_| offer.spec.part != Part::Presence) else { return Ok(values) };
+        let Some(noise) = self.noise.as_mut().filter(|_| !told_plainly(offer.spec.part)) else { return Ok(values) };
         noise.spend()?;
         let roster = self.contributor.roster();
         let shown = self.asked.fold(&offer.cohort, least).map(|fold| self.asked.shown(&fold)).unwrap_or_default();
@@ -100,6 +112,11 @@ impl Answering {
         self.rows = RowHolder::new(table);
     }
 
+    /// How many rows are in a set.
+    pub(super) fn count(&self, set: RowSet) -> u64 {
+        self.table().holdout.iter().filter(|held| **held == (set == RowSet::Holdout)).count() as u64
+    }
+
     /// Another sum is asked.
     pub(super) fn next(&mut self) {
         self.own = None;
@@ -109,17 +126,22 @@ impl Answering {
     pub(super) fn values(
         &mut self,
         asked: &Asked,
+        part: Part,
         cohort: &[String],
-        least: u32,
+        limits: &Limits,
     ) -> Result<Option<Vec<i64>>, ContributionError> {
+        if part == Part::Rows {
+            let rows = self.count(asked.request().rows);
+            return Ok(Some(vec![i64::try_from(rows).unwrap_or(i64::MAX), i64::from(rows >= limits.min_rows)]));
+        }
         let own = match self.own.take() {
             Some(own) => own,
             None => self.rows.contribution(asked.request())?,
         };
         let axes = asked.axes();
-        let values = match asked.part() {
+        let values = match part {
             Part::Presence => Some(pack(&presence(axes, &own))),
-            Part::Whole | Part::Cells => asked.fold(cohort, least).map(|fold| {
+            Part::Rows | Part::Whole | Part::Firm | Part::Cells => asked.fold(cohort, limits.min_cell).map(|fold| {
                 let mut values = own.clone();
                 fold.apply(axes, &mut values);
                 values

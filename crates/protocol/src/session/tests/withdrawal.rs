@@ -12,11 +12,15 @@ fn until(world: &mut World, node: &str, stage: Stage) {
 
 /// An enterprise that bank-1 has a loan of, and that consented to it.
 fn shared(platform: &PlatformData, data: &BTreeMap<String, BankData>) -> String {
+    all_shared(platform, data).next().unwrap()
+}
+
+fn all_shared(platform: &PlatformData, data: &BTreeMap<String, BankData>) -> impl Iterator<Item = String> {
     let offered = |name: &String| {
         let place = platform.identifiers.iter().position(|other| other == name).unwrap() as u32;
         platform.consented["bank-1"].contains(&place)
     };
-    data["bank-1"].identifiers.iter().find(|name| offered(name)).unwrap().clone()
+    data["bank-1"].identifiers.iter().filter(|name| offered(name)).cloned().collect::<Vec<_>>().into_iter()
 }
 
 fn without(data: &BTreeMap<String, BankData>, name: &str) -> BTreeMap<String, BankData> {
@@ -30,12 +34,6 @@ fn without(data: &BTreeMap<String, BankData>, name: &str) -> BTreeMap<String, Ba
 fn withdrawn(world: &World, node: &str) -> u64 {
     let facts = world.facts.get(node).into_iter().flatten();
     facts.map(|fact| if let Fact::Withdrawn { rows, .. } = fact { *rows } else { 0 }).sum()
-}
-
-/// Counts of good and bad training rows of a field that neither banks nor platform bin by quantiles.
-fn counts(fit: &Fitted) -> (Vec<i64>, Vec<i64>) {
-    let field = &fit.scorecard().unwrap().fields[1];
-    (field.good.clone(), field.bad.clone())
 }
 
 #[test]
@@ -54,7 +52,7 @@ fn before_the_alignment_the_row_is_not_offered() {
 
 #[test]
 fn between_alignment_and_the_first_sum_the_row_leaves() {
-    // By the platform's word, and by the bank's own knowledge.
+    // By an event that the platform forwards, and by one that the bank has by itself.
     for own in [false, true] {
         let mut world = World::new(3);
         let (platform, data) = world.prepare(150, 12);
@@ -67,10 +65,85 @@ fn between_alignment_and_the_first_sum_the_row_leaves() {
         world.settle().unwrap();
         assert_eq!((withdrawn(&world, "platform"), withdrawn(&world, "bank-1")), (u64::from(!own), 1));
         let pooled = ideal(&world.contract, &platform, &without(&data, &name), &[]).unwrap();
-        assert_eq!(counts(&world.fits["platform"]), counts(&pooled));
-        assert!(world.fits.len() == 4 && world.fits.values().all(|fit| *fit == world.fits["platform"]));
+        assert!(world.fits.len() == 4 && world.fits.values().all(|fit| *fit == pooled));
         world.replay();
     }
+}
+
+/// A tag is no evidence, nor is one under which something lies that the register does not find to hold.
+#[test]
+fn a_row_does_not_leave_on_the_platforms_word() {
+    let mut world = World::new(3);
+    let (platform, data) = world.prepare(150, 13);
+    until(&mut world, "bank-1", Stage::Aligned);
+    let decoded = world.sent["platform"].iter().map(|body| FromPlatform::decode(body, "platform").unwrap());
+    let sealed = decoded.filter_map(|message| if let FromPlatform::Rows(rows) = message { Some(rows) } else { None });
+    let named: Vec<_> = sealed.flatten().map(|row| EndedRow { tag: row.tag, sealed: row.sealed }).collect();
+    for sealed in [true, false] {
+        let bare = |row: &EndedRow| EndedRow {
+            tag: row.tag,
+            sealed: row.sealed.clone().into_iter().filter(|_| sealed).collect(),
+        };
+        let body = FromPlatform::Withdrawn { rows: named.iter().map(bare).collect() }.encode();
+        world.give("bank-1", Input::Message { from: "platform".into(), body }).unwrap();
+    }
+    let held = all_shared(&platform, &data).count();
+    let refused = world.refused.iter().filter(|fault| fault.culprit == "platform").count();
+    assert_eq!(refused, 2 * held, "each row that is held, and no other");
+    world.believes = false;
+    let names = all_shared(&platform, &data).collect();
+    world.give("platform", Input::Withdraw("bank-1".into(), names)).unwrap();
+    world.settle().unwrap();
+    assert_eq!(withdrawn(&world, "bank-1"), 0);
+    let pooled = ideal(&world.contract, &platform, &data, &[]).unwrap();
+    assert!(world.fits.len() == 4 && world.fits.values().all(|fit| *fit == pooled));
+    world.replay();
+}
+
+/// Between two sums over the same rows none leave, whoever knows of what: a training row that comes late stays, a hold-out row
+/// leaves before the first sum over hold-out rows.
+#[test]
+fn after_its_set_is_closed_a_row_stays() {
+    for own in [false, true] {
+        let mut world = World::new(3);
+        let (platform, data) = world.prepare(150, 14);
+        let side = |held| all_shared(&platform, &data).find(|name| tally_model::is_holdout(name) == held).unwrap();
+        let (train, holdout) = (side(false), side(true));
+        while !world.facts.get("bank-1").is_some_and(|f| f.iter().any(|f| matches!(f, Fact::Released { round: 4, .. })))
+        {
+            let (from, to, body) = world.post.pop_front().unwrap();
+            world.give(&to, Input::Message { from, body }).unwrap();
+        }
+        let node = if own { "bank-1" } else { "platform" };
+        world.give(node, Input::Withdraw("bank-1".into(), vec![train, holdout.clone()])).unwrap();
+        world.settle().unwrap();
+        assert_eq!(withdrawn(&world, "bank-1"), 1);
+        let pooled = ideal(&world.contract, &platform, &without(&data, &holdout), &[]).unwrap();
+        assert!(world.fits.len() == 4 && world.fits.values().all(|fit| *fit == pooled));
+        world.replay();
+    }
+}
+
+#[test]
+fn the_contract_says_whether_a_session_bears_late_ends_and_how_many() {
+    let ends = |terms: WithdrawalTerms, many: usize| {
+        let mut world = World::under(&Contract { withdrawal: Some(terms), ..contract(3) });
+        let (platform, data) = world.prepare(150, 15);
+        until(&mut world, "bank-1", Stage::Prepared);
+        while !world.facts["bank-1"].iter().any(|f| matches!(f, Fact::Released { round: 2, .. })) {
+            let (from, to, body) = world.post.pop_front().unwrap();
+            world.give(&to, Input::Message { from, body }).unwrap();
+        }
+        let train = all_shared(&platform, &data).filter(|name| !tally_model::is_holdout(name)).take(many).collect();
+        world.give("platform", Input::Withdraw("bank-1".into(), train)).unwrap();
+        world.settle()
+    };
+    let terms = |share, otherwise| WithdrawalTerms { share, otherwise };
+    ends(terms(0.1, Otherwise::GoOn), 1).unwrap();
+    let fault = ends(terms(0.1, Otherwise::Stop), 1).unwrap_err();
+    assert!(fault.culprit == "bank-1" && fault.reason.contains("stop"), "{fault}");
+    let fault = ends(terms(0.1, Otherwise::GoOn), 30).unwrap_err();
+    assert!(fault.culprit == "bank-1" && fault.reason.contains("withdrawal.share"), "{fault}");
 }
 
 proptest! {

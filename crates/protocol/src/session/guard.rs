@@ -1,0 +1,133 @@
+//! What every bank demands of the rows behind a sum: that they are not nearly all its own, and stay what they were.
+//!
+//! **Why.** A sum over three banks hides a bank only as far as the others have rows in it, and it is the platform that decides
+//! how many rows each bank can open: it may seal the others' under keys that nobody has. So the first sum over a set of rows,
+//! training or hold-out, is their number alone ([`Part::Rows`](crate::aggregation::Part)), and each bank that finds more than
+//! [`BalanceTerms::share`] of it to be its own goes no further, before anything else was added. The number is asked again when
+//! a bank has left; every other sum is of the banks that were counted, or of none.
+//!
+//! **Which share.** One half, whatever the number of banks: then at least as many rows as a bank's own are not its own. With
+//! colluders it is not the share that protects, since they may pretend to any number of rows, but the floor: with `c` of `n`
+//! banks in league with the platform, a bank's rows are hidden among those of the `n - c - 1` others, of which each
+//! has at least the floor, or has stopped the session.
+//!
+//! **Why a bank's stop tells next to nothing of a row.** A bank below the floor stops at one step, when the first sum is
+//! asked. Were the floor a known number, a platform that offers one row less than it, all of them known to be the bank's, and one
+//! more of an enterprise that it is curious about, would read the answer off the stop. So each bank draws its own floor, between
+//! [`BalanceTerms::floor`] and twice that, by its secret seed of the session: a row more or less decides over the stop with a
+//! probability of one in `floor`, once a session that every operator has approved. The share is held against a sum, and a row
+//! more or less decides there too only where the bank stands at the very limit, which depends on all the others' rows.
+//!
+//! **Sums without cells** (moments, losses, comparisons) are guarded as cells are: with their number, banks add up who has at
+//! least `limits.min_rows` of the rows, and fewer than `limits.min_cell` such banks give no sum of this kind.
+//!
+//! **What is not checked.** A bank sees what is its own in a cell only once the cell is released, since indicators tell who has any
+//! row there and not how many. A bank may so turn out to have nearly all rows of a cell, as a regional bank has of its
+//! region, or as a platform brings about that gives the rows of all others the same codes. `min_cell` bounds the banks behind a
+//! cell; how unevenly they stand behind it nothing does, and noise is the remedy where that matters.
+
+use serde::{Deserialize, Serialize};
+use tally_crypto::seed::Seed;
+
+use super::contract::{ContractError, term};
+use super::{Contract, Fault};
+
+/// What every bank demands of the rows behind a sum.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BalanceTerms {
+    /// Largest share of the rows of a sum that may be one bank's own.
+    #[serde(default = "half")]
+    pub share: f64,
+    /// Fewest rows that a bank must have opened: it draws its own floor between this and twice this.
+    #[serde(default = "floor")]
+    pub floor: u64,
+}
+
+/// What becomes of rows whose consent ends while a session runs.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WithdrawalTerms {
+    /// Largest share of a bank's rows whose consents may end before the session does.
+    #[serde(default = "tenth")]
+    pub share: f64,
+    /// What happens to rows that come too late to leave.
+    #[serde(default)]
+    pub otherwise: Otherwise,
+}
+
+/// What happens when a consent ends after its row was counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Otherwise {
+    /// The session goes on with the row.
+    #[default]
+    GoOn,
+    /// The session ends.
+    Stop,
+}
+
+fn half() -> f64 {
+    0.5
+}
+
+fn floor() -> u64 {
+    20
+}
+
+fn tenth() -> f64 {
+    0.1
+}
+
+impl Default for BalanceTerms {
+    fn default() -> Self {
+        Self { share: half(), floor: floor() }
+    }
+}
+
+impl Default for WithdrawalTerms {
+    fn default() -> Self {
+        Self { share: tenth(), otherwise: Otherwise::default() }
+    }
+}
+
+impl BalanceTerms {
+    pub(super) fn check(self, banks: usize) -> Result<(), ContractError> {
+        let share = self.share < 1.0 && self.share * banks as f64 >= 1.0;
+        term("balance.share", share, "below 1, and at least what banks of one size have each")?;
+        term("balance.floor", (1..=1 << 32).contains(&self.floor), "between 1 and 2^32 rows")
+    }
+
+    /// Whether a bank's own rows are too large a part of all.
+    pub(super) fn tips(self, own: u64, all: u64) -> bool {
+        own as f64 > self.share * all as f64
+    }
+
+    /// A bank's own floor.
+    pub(super) fn drawn(self, seed: &Seed) -> u64 {
+        let drawn = seed.derive("tallystick/floor", &[]);
+        let draw = drawn.expose().iter().take(8).fold(0u64, |draw, byte| draw << 8 | u64::from(*byte));
+        self.floor + draw % self.floor
+    }
+}
+
+impl WithdrawalTerms {
+    pub(super) fn check(self) -> Result<(), ContractError> {
+        term("withdrawal.share", (0.0..=1.0).contains(&self.share), "between 0 and 1")
+    }
+
+    /// Whether more of a bank's rows have ended than the session bears.
+    pub(super) fn bears(self, ended: usize, rows: usize) -> bool {
+        ended as f64 <= self.share * rows as f64
+    }
+}
+
+/// Why a sum without cells is not taken.
+pub(super) fn few_rows(terms: &Contract) -> Fault {
+    let limits = &terms.limits;
+    let reason = format!(
+        "fewer than {} banks have {} rows each to sum over: propose a session over more rows, or with a smaller `min_rows`",
+        limits.min_cell, limits.min_rows
+    );
+    Fault::new("contract", reason)
+}
