@@ -73,8 +73,10 @@ def compress(vector, seed):
             words = coefficients(seed, b"expander", j // CHUNK)
         for region in range(REGULAR):
             first[j] ^= second[region * quarter + (next(words) * quarter >> 32)]
+        anywhere = 0
         for _ in range(UNIFORM):
-            first[j] ^= second[next(words) * n >> 32]
+            anywhere ^= second[next(words) * n >> 32]
+        first[j] ^= multiply(GENERATOR, anywhere)
     return first
 
 

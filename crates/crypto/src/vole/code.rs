@@ -3,17 +3,20 @@
 //!
 //! Raghuraman, Rindal, Tanguy, *Expand-Convolute Codes for Pseudorandom Correlation Generators from LPN* (CRYPTO 2023,
 //! eprint 2023/882), in the form of libOTe (`ExConvCode`, `CoeffCtxGF128`): systematic, the second half of the vector is convolved
-//! twice, then every output adds to the first half seven entries of the second, one in each quarter and three anywhere. In a
+//! twice, then every output adds to the first half seven entries of the second, one in each quarter and, times `g`, three anywhere. In a
 //! convolution the new entry `y[j]` is `g (x[j] + y[j-25])` plus a random half of the 24 entries `y[j-24] … y[j-1]`, around the end.
 //!
-//! The multiplier `g`, a [generator](turn) of GF(2^128), makes the map linear over GF(2^128) and not over any smaller field in
-//! which its other coefficients lie. **It must not be left out.** With `g = 1` the map is a binary matrix: then every output but
-//! those at the noisy places of the first half is a GF(2)-combination of the noise values of the second half, all outputs lie in one
-//! GF(2)-space whose dimension is the number of these values, and whoever sees enough of them under a key-value store finds that
-//! space and reads the store. The tests hold the rank.
+//! The multiplier `g`, a [generator](turn) of GF(2^128), stands in both parts, so that no sum of outputs with binary coefficients has
+//! only binary coefficients in the noise. **It must be left out of neither.** With `g = 1` the map is a binary matrix: every
+//! output but those at the noisy places of the first half is a GF(2)-combination of the noise values of the second half, all outputs lie
+//! in one GF(2)-space whose dimension is the number of these values, and whoever sees enough of them under a key-value store finds
+//! that space and reads the store. With `g` in the convolution alone, the expander is a binary matrix that lacks about `e^-7` of its
+//! rank (places of the second half that no output picks), and each binary word of its left kernel cancels the second half with its
+//! multipliers: such a sum of outputs is a GF(2)-combination of noise values of the first half. The tests hold both.
 //!
 //! Left out of libOTe's code, and why that is safe: its multiplier 4234123421 (any generator of the field serves, and `X^61` needs no
-//! carry-less product), its generator of coefficients (AES-CTR in its place), convolution widths other than 24.
+//! carry-less product), its generator of coefficients (AES-CTR in its place), convolution widths other than 24. Added to it: the
+//! multiplier in the expander.
 
 use aes::Aes128;
 use aes::cipher::{KeyIvInit as _, StreamCipher as _};
@@ -25,6 +28,8 @@ use crate::transcript::Digest;
 const REGULAR: usize = 4;
 const UNIFORM: usize = 3;
 const WIDTH: usize = 24;
+/// Outputs that share one stream of picks.
+const CHUNK: usize = 1 << 14;
 
 /// Compresses `vector`, of even length of at least 64 entries, in place to its first half; `W` words are compressed side by
 /// side by the same map. `seed` fixes the map.
@@ -83,19 +88,18 @@ fn turn(word: Block) -> Block {
 }
 
 fn expand<const W: usize>(outputs: &mut [[Block; W]], entries: &[[Block; W]], seed: &Digest) {
-    const CHUNK: usize = 1 << 14;
-    let quarter = entries.len() / REGULAR;
     outputs.par_chunks_mut(CHUNK).enumerate().for_each(|(chunk, outputs)| {
         let mut stream = Stream::new(seed, "expander", chunk as u64);
         for output in outputs {
-            let mut sum = [0; W];
-            for region in 0..REGULAR {
-                add(&mut sum, &entries[region * quarter + stream.below(quarter)]);
-            }
-            for _ in 0..UNIFORM {
-                add(&mut sum, &entries[stream.below(entries.len())]);
-            }
-            add(output, &sum);
+            let picks = stream.picks(entries.len());
+            let sum = |picks: &[usize]| {
+                let mut sum = [0; W];
+                picks.iter().for_each(|pick| add(&mut sum, &entries[*pick]));
+                sum
+            };
+            let (regular, uniform) = picks.split_at(REGULAR);
+            add(output, &sum(regular));
+            add(output, &sum(uniform).map(turn));
         }
     });
 }
@@ -134,6 +138,17 @@ impl Stream {
         let bytes = [0, 1, 2, 3].map(|i| self.buffer[self.at + i]);
         self.at += 4;
         u32::from_le_bytes(bytes)
+    }
+
+    /// The entries of one output: one in each quarter of `entries`, then those anywhere.
+    #[inline(always)]
+    fn picks(&mut self, entries: usize) -> [usize; REGULAR + UNIFORM] {
+        let quarter = entries / REGULAR;
+        std::array::from_fn(
+            |pick| {
+                if pick < REGULAR { pick * quarter + self.below(quarter) } else { self.below(entries) }
+            },
+        )
     }
 
     /// A word below `range`; the bias is `range` / 2^32.

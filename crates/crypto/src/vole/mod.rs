@@ -10,7 +10,7 @@
 //!
 //! **Parameters** ([`Shape`]). Dual learning parity with noise over GF(2^128), regular noise of weight 384 (one entry a block, at
 //! a uniform place, with a uniform value of the field) in a vector of twice the output's length, code ExConv7x24: expander weight 7
-//! (four regular, three uniform), convolution width 24, applied twice, systematic, with a multiplier in the convolution.
+//! (four regular, three uniform), convolution width 24, applied twice, systematic, with a multiplier in both.
 //!
 //! **Why weight 384.** A linear test over GF(2^128) takes a word `w` of the code: the sum of `w_i` times the noise. Where `w` meets a
 //! noisy place, the sum is uniform, since the noise value is; so the test is blind only to what misses every noisy place, and its
@@ -20,22 +20,25 @@
 //! gives `(3/4)^128 = 2^-53` here.) Estimates of `d`:
 //!
 //! - a quarter, the pseudo distance that libOTe assumes of this code over GF(2): `(3/4)^384 = 2^-159`;
-//! - 7/16 is the least that we found over GF(2^128), by inverting the convolution of a single entry: the inverse has coefficients in the
-//!   GF(2)-span of `1`, `1/g` and `1/g^2`, so that the systematic part of the word is zero in an eighth of its places: `2^-318`;
-//! - the weight stands for 128 bits down to `d = 0.206`. No lower bound of the distance is proven; this is an estimate, as for every
+//! - words of that share exist, by elimination over GF(2) among outputs; none with clearly less has been found;
+//! - the weight stands for 128 bits against fixed tests down to `d = 0.206`. No lower bound of the distance is proven; this is an estimate, as for every
 //!   code of this family.
 //!
 //! *Linear tests over GF(2)*: a sum of bits of outputs is `tr(a_1 y_1) + … = tr(a_1 y_1 + …)`, the trace of one test over GF(2^128),
 //! and uniform wherever that is.
 //! *Splitting*: a code over a smaller field K gives 128 / [K : GF(2)] instances over K with the same noisy places, and outputs that lie in
-//! a K-space of few dimensions, which the noise fixes and no test chosen beforehand sees. That broke the first form, over GF(2).
-//! The coefficients of this code generate GF(2^128), and lie in none of GF(2) … GF(2^64).
+//! a K-space of few dimensions, which the noise fixes and no test chosen beforehand sees. That broke the first form, over GF(2). It
+//! takes sums of outputs, with coefficients in K, in which all noise has coefficients in K. The multiplier in convolution and expander
+//! leaves none over GF(2) that reaches the second half or cancels it ([`code`]). The second line of defence is the number of noise
+//! values: 192 in each half, more than the 128 dimensions of the field, so that combinations of one half's values over GF(2) span
+//! everything but with chance 2^-64.
+//! *What is seen*: a platform that reads a key-value store under the outputs sees at most 0.8 sums of them for each output
+//! ([`crate::okvs`]: keys to words), the rest being uniform; all estimates here are for one who sees every output.
 //! *Guessing noise-free places* (information-set decoding, Prange): the code's rate is one half, so each guess of half of the places
 //! is free of noise with chance `2^-384`. *Algebraic attacks on regular noise* (Briaud, Øygarden, EUROCRYPT 2023) gain most at low
 //! rates and few blocks; at rate one half with 384 blocks they do not come near the guessing above.
-//! *The systematic half*: 192 blocks lie in the first half of the vector, where each noisy entry touches one output. An attacker
-//! who looks at few outputs meets only the other 192: a word that touches no noise in the first half misses those of the second with
-//! `(1 - d_2)^192`, where `d_2` is its share there; such a word has few entries, and a few outputs have `d_2` near one.
+//! *The systematic half*: 192 blocks lie in the first half of the vector, where each noisy entry touches one output. A word of few
+//! outputs misses those, and meets nearly every place of the second half.
 //!
 //! The code Silver is not offered: it was broken. Vectors shorter than 2^14 words are lengthened to that, where the estimate has
 //! been made.

@@ -93,6 +93,47 @@ fn outputs_span_the_field_over_its_prime_field() {
     }
 }
 
+/// No sum of outputs with binary coefficients cancels the second half but that of none: one that did would be a
+/// GF(2)-combination of noise values of the first half.
+#[test]
+fn the_expander_has_no_binary_kernel() {
+    const ENTRIES: usize = 4096;
+    for seed in ["expander", "another"] {
+        let mut stream = Stream::new(&Digest::of_bytes(seed.as_bytes()), "expander", 0);
+        let mut rows: Vec<Vec<u64>> = Vec::new();
+        let (mut regular_alone, mut rank) = (Vec::new(), 0);
+        for _ in 0..ENTRIES {
+            let picks = stream.picks(ENTRIES);
+            let (mut row, mut alone) = (vec![0_u64; ENTRIES / 32], vec![0_u64; ENTRIES / 64]);
+            for (number, pick) in picks.into_iter().enumerate() {
+                let place = pick + if number < REGULAR { 0 } else { ENTRIES };
+                row[place / 64] ^= 1 << (place % 64);
+                alone[pick / 64] ^= 1 << (pick % 64);
+            }
+            rank += usize::from(reduced(&mut rows, row));
+            reduced(&mut regular_alone, alone);
+        }
+        assert_eq!(rank, ENTRIES);
+        assert!(regular_alone.len() < ENTRIES, "without the multiplier there is such a kernel");
+    }
+}
+
+/// Adds a row to rows in echelon form, unless it is a sum of them.
+fn reduced(rows: &mut Vec<Vec<u64>>, mut row: Vec<u64>) -> bool {
+    let first =
+        |row: &[u64]| row.iter().position(|word| *word != 0).map(|at| at * 64 + row[at].trailing_zeros() as usize);
+    loop {
+        let Some(lead) = first(&row) else { return false };
+        match rows.binary_search_by_key(&Some(lead), |known| first(known)) {
+            Ok(at) => row.iter_mut().zip(&rows[at]).for_each(|(word, known)| *word ^= known),
+            Err(at) => {
+                rows.insert(at, row);
+                return true;
+            }
+        }
+    }
+}
+
 /// One noise value reaches the outputs with coefficients from all of the field, not from a small space.
 #[test]
 fn the_coefficients_of_one_noise_value_span_the_field() {

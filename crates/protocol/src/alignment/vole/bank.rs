@@ -38,6 +38,8 @@ pub(in crate::alignment) struct Bank {
 /// What the bank knows of a shard once it has answered the base transfers.
 struct Transfers {
     context: Digest,
+    /// Everything random of the shard from here on.
+    seed: Seed,
     nonce: [u8; 32],
     platform_nonce: Digest,
     holes: Vec<usize>,
@@ -48,6 +50,7 @@ struct Transfers {
 /// The compressed vector, until the check is answered.
 struct Vector {
     context: Digest,
+    seed: Seed,
     public: Public,
     pairs: Zeroizing<Vec<[Block; 2]>>,
     platform_coin: Digest,
@@ -132,7 +135,15 @@ impl Bank {
     ) -> Result<(Run, Step<ToPlatform>), Misbehaved> {
         let shape = plan.shape;
         let context = shard_context(&self.context, &self.attempt, self.shard);
-        let mut rng = self.seed.rng("shard", &[context.as_bytes()]);
+        // Bound to what the platform sent: a bank that was set back to an earlier state, and meets another message, does not answer
+        // it with the same noise.
+        let sent: Vec<&[u8]> = pairs.iter().flatten().map(|point| point.as_bytes().as_slice()).collect();
+        let sent = Digest::of(
+            "tallystick/vole-bases/v2",
+            &[&[context.as_bytes().as_slice(), platform_nonce.as_bytes()], &sent[..]].concat(),
+        );
+        let seed = self.seed.derive("shard", &[sent.as_bytes()]);
+        let mut rng = seed.rng("transfers", &[]);
         let mut nonce = [0; 32];
         rng.fill_bytes(&mut nonce);
         let (answer, seeds) = base::answer(context, pairs, &mut rng).map_err(|_| Misbehaved::Size("bases"))?;
@@ -151,7 +162,7 @@ impl Bank {
         let (corrections, rows) = receive(&context, &seeds, &choices, &mut rng);
         let rows = Zeroizing::new(rows);
         let message = ToPlatform::Transfers { shard: self.shard, answer, nonce, corrections };
-        let transfers = Transfers { context, nonce, platform_nonce, holes, noise, rows };
+        let transfers = Transfers { context, seed, nonce, platform_nonce, holes, noise, rows };
         Ok((Run::Transfers(transfers), Step::send(vec![message])))
     }
 
@@ -166,6 +177,9 @@ impl Bank {
     ) -> Result<(Run, Step<ToPlatform>), Misbehaved> {
         let shape = plan.shape;
         let Transfers { context, nonce, holes, noise, rows, .. } = transfers;
+        let words = |words: &[Block]| words.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<_>>();
+        let sent = [platform_nonce.to_vec(), words(sums), words(leaf_sums), platform_coin.as_bytes().to_vec()];
+        let seed = transfers.seed.derive("trees", &sent.each_ref().map(Vec::as_slice));
         if commitment("nonce", context, platform_nonce) != transfers.platform_nonce {
             return Err(Misbehaved::Opening("trees"));
         }
@@ -175,8 +189,7 @@ impl Bank {
         let (paths, values) = rows.split_at(shape.path_transfers());
         let shares = compose(values);
         let doubling = Doubling::new(context);
-        let mut rng = self.seed.rng("check", &[context.as_bytes()]);
-        let point = random(&mut rng);
+        let point = random(&mut seed.rng("check", &[]));
         let mut pairs = Zeroizing::new(vec![[0; 2]; shape.noisy()]);
         let grow = |(tree, pairs): (usize, &mut [[Block; 2]])| {
             let hole = holes[tree];
@@ -203,7 +216,7 @@ impl Bank {
         let masked = noise_there ^ noise[NOISE];
         let public = Public::new(context, platform_nonce, nonce);
         compress(&mut pairs, &public.code);
-        let vector = Vector { context: *context, public, pairs, platform_coin, check };
+        let vector = Vector { context: *context, seed, public, pairs, platform_coin, check };
         let message = ToPlatform::Challenge { shard: self.shard, point, masked };
         Ok((Run::Vector(vector), Step::send(vec![message])))
     }
@@ -211,9 +224,9 @@ impl Bank {
     /// Encodes the shard's identifiers and sends the store under the vector.
     fn encode(&self, plan: &Plan, vector: &Vector) -> Result<(Run, Step<ToPlatform>), Misbehaved> {
         let layout = &plan.layout;
-        let Vector { context, public, pairs, platform_coin, .. } = vector;
+        let Vector { context, seed, public, pairs, platform_coin, .. } = vector;
         let elements = public.hash(layout, &self.identifiers, plan.rows(self.shard));
-        let free = self.seed.derive("store", &[context.as_bytes()]);
+        let free = seed.derive("store", &[]);
         let mut store = encode(layout, &elements.grouped, &elements.values(), &free)?;
         store.iter_mut().zip(pairs.iter()).for_each(|(word, [a, _])| *word ^= a);
         let mut send: Vec<_> = store
@@ -228,7 +241,7 @@ impl Bank {
         store.iter_mut().zip(pairs.iter()).for_each(|(word, [_, c])| *word = *c);
         let decoded = Zeroizing::new(decode(layout, &elements.grouped, &store));
         let mut coin = [0; 32];
-        self.seed.rng("coin", &[context.as_bytes()]).fill_bytes(&mut coin);
+        seed.rng("coin", &[]).fill_bytes(&mut coin);
         send.push(ToPlatform::Coin { shard: self.shard, coin });
         let (context, public, platform_coin) = (*context, *public, *platform_coin);
         let encoded = Encoded { context, public, elements, decoded, coin, platform_coin };

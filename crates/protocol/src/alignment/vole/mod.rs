@@ -14,12 +14,12 @@
 //!
 //! **What the platform can compute from the words `P + A`.** Of an identifier `y` that it knows to be encoded it has one equation,
 //! `Decode(A, y) = Decode(words, y) - h(y)`, over GF(2^128), where decoding is linear over that field with public coefficients (three
-//! words of the sparse part, powers of the key's point for the dense part). `A` is the code's output, so that such equations, however
-//! many, are those of a learning-parity-with-noise sample of as many outputs; to others than encoded identifiers they say nothing as
-//! long as that is pseudorandom. The same over subfields: neither code nor decoding splits over GF(2) … GF(2^64) (the code's
-//! [parameters](tally_crypto::vole)); over GF(2), squaring makes the second dense word linear in the point's square as well, which is
-//! why the attack in `tests` takes all bits of word and point together. Words of two shards, or of two attempts, are under noise
-//! of their own.
+//! words of the sparse part, powers of the key's point for the dense part). These are at most 0.8 sums for each word of `A`; all else
+//! about `A` is under the store's free words. To tell others from encoded identifiers it would have to tell those sums from uniform
+//! ones: learning parity with noise, with fewer samples than the code's [parameters](tally_crypto::vole) are estimated for, which also
+//! say what keeps sums over GF(2) … GF(2^64) from splitting. Over GF(2), squaring makes the second dense word linear in the point's
+//! square, which is why the attack in `tests` takes all bits of word and point together. Words of two shards, of two attempts, and of
+//! answers to different messages of the platform are under noise of their own.
 //!
 //! **Assumptions.** Against deviating parties, in the random oracle model: computational Diffie-Hellman on ristretto255 (base
 //! transfers), AES-128 under public keys as an ideal permutation (trees), dual learning parity with noise for ExConv7x24
@@ -28,7 +28,7 @@
 //! | who | deviation | counter |
 //! |---|---|---|
 //! | bank | different bits in the columns of the transfer extension, to learn Δ | universal hash of every column; `k` bits of Δ cost a chance of 2^-`k` |
-//! | platform | wrong sums in a tree, to learn where the noise is | both sides evaluate their vectors at a point that the bank draws after the trees; one bit, the abort, leaks |
+//! | platform | wrong sums in a tree, to learn where the noise is | both sides evaluate their vectors at a point that the bank draws after the trees; `k` bits of the noisy places cost a chance of 2^-`k` of not being found, and the abort itself is a bit |
 //! | either | choosing the hash, the code or the store to fit its set | all are drawn from two shares, the platform's committed to first |
 //! | bank | a store that decodes to the right hash on identifiers chosen later | the output is hashed under a coin whose platform share is opened after the vector is fixed |
 //! | platform | a coin that fits outputs it prefers | its share is committed to before it sees the vector, and the bank checks the opening |
@@ -36,7 +36,8 @@
 //!
 //! **Cap on evaluations.** The platform fixes the number of words `m` from the room `n` that the bank asked for before the
 //! first step, refuses more than the contract's cap, and refuses a vector of another length. Each evaluation that the bank obtains is one equation `P(x) = h(x)` of 128 bits over `m` words, so that at
-//! most `m` equations can hold by construction, `m ≤ 1.32 n` at 2^20 and more ([`Layout`](tally_crypto::okvs::Layout)). One more than `m` would have to
+//! most `m` equations can hold by construction: `m ≤ 1.32 n` at 2^20 and more, 1.44 `n` at 1,000, 2.03 `n` at 100, and up to 3 `n`
+//! where few identifiers meet so many offered rows that they are spread over many shards ([`Layout`](tally_crypto::okvs::Layout)). One more than `m` would have to
 //! hold by chance: among `D` candidate identifiers a set of `m + k` that is consistent exists with probability at most
 //! `C(D, m + k) 2^(-128 k)`, which for a register of 1.9e8 codes bounds the total by 1.07 `m`; no way to find such a set is
 //! known. The contract books `m`, and extra evaluations help only on enterprises that consented to this bank. An honest
