@@ -12,6 +12,7 @@ mod cohorts;
 mod consents;
 mod demo;
 mod evidence;
+mod figures;
 mod files;
 mod flood;
 mod four_eyes;

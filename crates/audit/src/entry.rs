@@ -292,6 +292,14 @@ pub enum Body {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         order: Option<Digest>,
     },
+    /// A bank calibrated a released model to its own book; the calibration itself stays with it.
+    #[serde(rename = "model.calibration")]
+    Calibration {
+        /// Digest of the fit.
+        model: Digest,
+        /// Digest of the calibration.
+        calibration: Digest,
+    },
     /// A message leaves for a peer.
     #[serde(rename = "egress")]
     Egress(Passage),

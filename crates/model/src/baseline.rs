@@ -1,7 +1,9 @@
-//! The model that a bank has without anyone's help: WOE scorecard on its own fields, fitted by `linfa`.
+//! The models that a bank has without anyone's help, on its own rows and its own fields.
 //!
-//! It is the yardstick of the uplift table, so it is deliberately not our own fit. Same rules for bins and classes, same minimum
-//! information value, same penalty; linfa's `alpha` is `1 / C`, its intercept is free.
+//! The headline's is the joint model's twin ([`own_scorecard`]; for trees [`boosted::bank_only`](crate::boosted::bank_only)): same
+//! bins, classes, selection and trainer, so that a difference comes from the other parties' fields and rows and from nothing
+//! else. The second line is not our own fit: a logistic regression of `linfa` on the WOE columns of all fields above the minimum
+//! information value, with the same penalty (`alpha` is `1 / C`, the intercept is free) and no further selection.
 
 use linfa::prelude::*;
 use linfa_logistic::LogisticRegression;
@@ -11,11 +13,14 @@ use tally_crypto::transcript::Digest;
 
 use crate::binning::equal_frequency;
 use crate::coarse::classed;
-use crate::contribution::{ContributionError, codes};
+use crate::contribution::{ContributionError, codes, contribution};
+use crate::judge::Judging;
 use crate::plan::{FieldSource, Plan};
 use crate::quantiles::Bins;
-use crate::request::FieldBins;
+use crate::release::Fold;
+use crate::request::{FieldBins, Model, RowSet, Sums};
 use crate::rows::{Column, Table};
+use crate::trainer::{Ask, Trainer};
 
 /// Why no bank-only model can be fitted.
 #[derive(Debug, thiserror::Error)]
@@ -50,7 +55,61 @@ pub struct OwnField {
     pub log_odds: Vec<f64>,
 }
 
-/// Log-odds of bad of every row under the bank's own model, fitted on the training rows.
+/// Log-odds of bad of every row under the scorecard that a bank fits alone, by the joint model's plan and trainer.
+///
+/// Where nothing can be fitted (one kind of loan only, no field of its own), every row has the same log-odds.
+///
+/// # Errors
+/// Fails if the table does not fit the plan or the fit does not converge.
+pub fn own_scorecard(plan: &Plan, table: &Table) -> Result<Vec<f64>, BaselineError> {
+    let own = own_fields(table, |field| {
+        !matches!(plan.fields[field].source, FieldSource::Codes { .. }) && !plan.judging.is_apart(field)
+    });
+    if own.is_empty() || has_one_kind(table) {
+        return Ok(vec![constant(table); table.rows()]);
+    }
+    let fields = own.iter().map(|field| plan.fields[*field].clone()).collect();
+    let plan = Plan { fields, judging: Judging::default(), newton_steps: None, ..plan.clone() };
+    let table = alone(table, &own);
+    let failed = |error: &dyn std::fmt::Display| BaselineError::Fit(error.to_string());
+    let mut trainer = Trainer::new(plan).map_err(|error| failed(&error))?;
+    loop {
+        if let Some(model) = trainer.model() {
+            return Ok(Model::Linear(model.clone()).log_odds(&table)?);
+        }
+        let Ask::Sum(request) = trainer.next() else { return Err(failed(&"it ended before it was judged")) };
+        let fold = Fold::none(&request.axes());
+        let values = contribution(&request, &table)?;
+        let sums = Sums { values, cohort: Vec::new(), seen: Vec::new(), fold };
+        trainer.answer(sums).map_err(|error| failed(&error))?;
+    }
+}
+
+/// Places of the fields that the bank has by itself.
+pub(crate) fn own_fields(table: &Table, is_own: impl Fn(usize) -> bool) -> Vec<usize> {
+    (0..table.columns.len()).filter(|field| is_own(*field)).collect()
+}
+
+/// The bank's rows with these fields alone.
+pub(crate) fn alone(table: &Table, fields: &[usize]) -> Table {
+    let columns = fields.iter().map(|field| table.columns[*field].clone()).collect();
+    Table { columns, baseline: vec![0.0; table.rows()], ..table.clone() }
+}
+
+/// Whether all training rows are good, or all bad.
+pub(crate) fn has_one_kind(table: &Table) -> bool {
+    let bad = RowSet::Train.of(table).filter(|&row| table.label[row] == 1).count();
+    bad == 0 || bad == RowSet::Train.of(table).count()
+}
+
+/// Log-odds of bad by the training rows alone.
+pub(crate) fn constant(table: &Table) -> f64 {
+    let bad = RowSet::Train.of(table).filter(|&row| table.label[row] == 1).count();
+    let good = RowSet::Train.of(table).count() - bad;
+    libm::log((bad as f64 + 0.5) / (good as f64 + 0.5))
+}
+
+/// Log-odds of bad of every row under linfa's model of the bank's own fields, fitted on the training rows.
 ///
 /// Where nothing can be fitted (one kind of loan only, no field above the minimum), every row has the same log-odds.
 ///

@@ -35,6 +35,9 @@ pub struct CoarsePlan {
     pub min_bad: u64,
     /// How the bad rate runs along an ordered field.
     pub trend: Trend,
+    /// Where no two classes have `min_good` and `min_bad` rows, these are let go: a class with rows of one kind is smoothed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub eases: bool,
 }
 
 /// How the bad rate runs along an ordered field; the WOE runs the other way. Neighbours may be equal.
@@ -80,6 +83,8 @@ pub(crate) struct Classed {
     pub(crate) fine_iv: f64,
     /// Several bins were joined to one class: no two classes satisfy the terms.
     pub(crate) is_whole: bool,
+    /// The classes have fewer good or bad rows than the terms ask for: no others do better.
+    pub(crate) eased: bool,
 }
 
 /// Joins the codes of a field into classes, from good and bad rows per code.
@@ -99,14 +104,22 @@ pub(crate) fn classed(
     let shown_bad: Vec<i64> = shown.iter().map(|&code| bad[code]).collect();
     let place = |code: usize| shown.partition_point(|first| *first < code);
     let joinable = place(bins.start)..place(bins.end);
+    let searched = |plan: &CoarsePlan| classes(&shown_good, &shown_bad, joinable.clone(), order, plan, smoothing);
+    let is_whole =
+        |classes: &[u16]| joinable.len() > 1 && classes[joinable.clone()].windows(2).all(|two| two[0] == two[1]);
+    let mut eased = false;
     let classes = match plan {
-        Some(plan) => classes(&shown_good, &shown_bad, joinable.clone(), order, plan, smoothing),
+        Some(plan) => {
+            let strict = searched(plan);
+            let easier =
+                (plan.eases && is_whole(&strict)).then(|| CoarsePlan { min_good: 0, min_bad: 0, ..plan.clone() });
+            let easier = easier.map(|plan| searched(&plan)).filter(|easier| !is_whole(easier));
+            eased = easier.is_some();
+            easier.unwrap_or(strict)
+        }
         None => (0..shown.len()).map(|place| u16::try_from(place).unwrap_or(u16::MAX)).collect(),
     };
-    let is_whole = {
-        let joined = &classes[joinable];
-        joined.len() > 1 && joined.iter().all(|class| *class == joined[0])
-    };
+    let is_whole = is_whole(&classes);
     let count = classes.iter().max().map_or(0, |last| usize::from(*last) + 1);
     let (mut goods, mut bads) = (vec![0; count], vec![0; count]);
     for ((class, good), bad) in classes.iter().zip(&shown_good).zip(&shown_bad) {
@@ -118,7 +131,7 @@ pub(crate) fn classed(
     let class = |code: usize| counted_in.get(code).and_then(|first| classes.get(place(*first))).copied().unwrap_or(0);
     let classes: Vec<u16> = (0..good.len()).map(class).collect();
     let woe = classes.iter().map(|class| woes.get(usize::from(*class)).copied().unwrap_or(0.0)).collect();
-    Classed { classes, woe, iv, fine_iv, is_whole }
+    Classed { classes, woe, iv, fine_iv, is_whole, eased }
 }
 
 /// The coarse class of every shown code: codes before `bins` first, one by one, then the joined bins (categories in order of

@@ -2,7 +2,7 @@
 
 use crate::binning::order_key;
 use crate::boosted;
-use crate::judge::{Segmented, SwapLines};
+use crate::judge::{Segmented, SwapLines, Within};
 use crate::metrics::{Histogram, Placements, ScoreCells};
 use crate::request::{Comparison, FieldBins, Kind, LinearModel, Model, RangeField, ScoreGrid, SumRequest};
 use crate::rows::{Column, Table};
@@ -59,7 +59,8 @@ pub fn contribution(request: &SumRequest, table: &Table) -> Result<Vec<i64>, Con
         Kind::Scores { model, .. }
         | Kind::Compare(Comparison { model, .. })
         | Kind::Swap(SwapLines { model, .. })
-        | Kind::Segments(Segmented { model, .. }) => {
+        | Kind::Segments(Segmented { model, .. })
+        | Kind::Within(Within { model, .. }) => {
             judge(request, &model.log_odds(table)?, table, &chosen, &mut words)?;
         }
     }
@@ -231,6 +232,7 @@ pub(crate) fn judge(
         Kind::Compare(comparison) => compare(comparison, request.scale_bits, rows, words)?,
         Kind::Swap(lines) => lines.add(rows, words),
         Kind::Segments(asked) => asked.add(&rows.collect::<Vec<_>>(), table, words)?,
+        Kind::Within(asked) => asked.add(rows, table, request.scale_bits, words),
         Kind::Ranges(_)
         | Kind::Spans(_)
         | Kind::Counts(_)

@@ -5,8 +5,8 @@ use tally_crypto::transcript::Digest;
 
 use crate::contribution::{ContributionError, log_odds, woe_columns};
 use crate::golden::Scoring;
-use crate::judge::Validation;
-use crate::metrics::Figures;
+use crate::judge::{Validation, folded};
+use crate::metrics::{Cell, Figures};
 use crate::plan::ReasonBasis;
 use crate::points::points;
 use crate::quantiles::CoarseCuts;
@@ -76,6 +76,9 @@ pub struct FieldFit {
     /// What is to be said where its bins stayed coarse.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub coarse: Option<CoarseCuts>,
+    /// Its classes have fewer good or bad rows than the terms ask for: those of one kind are smoothed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub eased: bool,
     /// Why the field is not in the model.
     pub dropped: Option<DropReason>,
     /// Coefficient of its WOE in the log-odds of bad.
@@ -144,6 +147,17 @@ impl Scoring for Fit {
 }
 
 impl FieldFit {
+    /// Good and bad rows per code.
+    pub fn rows(&self) -> Vec<Cell> {
+        self.good.iter().zip(&self.bad).map(|(good, bad)| Cell { good: *good, bad: *bad }).collect()
+    }
+
+    /// Share of the training rows in codes that are counted together with others, since too few banks stand behind them; 1 if the
+    /// field is withheld.
+    pub fn folded(&self) -> f64 {
+        folded(&self.rows(), &self.counted_in)
+    }
+
     /// Points of a code; an unknown code counts as missing.
     pub fn points(&self, code: u16) -> i64 {
         self.points.get(usize::from(code)).or(self.points.first()).copied().unwrap_or(0)

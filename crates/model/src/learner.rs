@@ -10,7 +10,7 @@ use crate::boosted::{self, BoostedFit, BoostedPlan, Booster};
 use crate::contribution::ContributionError;
 use crate::fit::{Fit, RoundRecord, Scorecard};
 use crate::golden::Scoring;
-use crate::judge::Validation;
+use crate::judge::{Rules, Validation};
 use crate::metrics::{Cell, Figures};
 use crate::plan::{Plan, PlanError};
 use crate::quantiles::{Bins, CoarseCuts};
@@ -121,19 +121,30 @@ impl Course {
         }
     }
 
-    /// Log-odds of bad of every row under a bank's own model, fitted by the bank's library on its own fields.
+    /// Log-odds of bad of every row under a bank's own model of the joint model's kind; of contracts under the
+    /// [first rules](Rules::First), a scorecard's is linfa's.
     ///
     /// # Errors
     /// Fails where the rows do not fit the plan.
     pub fn bank_only(&self, table: &Table) -> Result<Vec<f64>, BaselineError> {
         match self {
-            Self::Scorecard(plan) => crate::bank_only(plan, table),
+            Self::Scorecard(plan) if plan.judging.rules.is_first() => crate::bank_only(plan, table),
+            Self::Scorecard(plan) => crate::own_scorecard(plan, table),
             Self::Trees(plan) => boosted::bank_only(plan, table),
             Self::Statistics(_) => Ok(Vec::new()),
         }
     }
 
-    /// A bank's own model itself, to be kept; `None` for trees and statistics.
+    /// What figures stand under.
+    pub fn rules(&self) -> Rules {
+        match self {
+            Self::Scorecard(plan) => plan.judging.rules,
+            Self::Trees(plan) => plan.judging.rules,
+            Self::Statistics(_) => Rules::First,
+        }
+    }
+
+    /// linfa's model of a bank's own fields itself, to be kept; `None` for trees and statistics.
     ///
     /// # Errors
     /// Fails where the rows do not fit the plan.

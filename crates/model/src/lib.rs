@@ -18,7 +18,9 @@ pub mod dossier;
 mod fit;
 mod golden;
 mod judge;
+mod leakage;
 mod learner;
+mod local;
 mod logistic;
 pub mod markup;
 mod matrix;
@@ -43,16 +45,19 @@ pub mod text;
 mod trainer;
 mod woe;
 
-pub use baseline::{BankOnly, BaselineError, OwnField, bank_only};
+pub use baseline::{BankOnly, BaselineError, OwnField, bank_only, own_scorecard};
 pub use card::{CardRow, Meaning, card_csv};
 pub use coarse::{CoarsePlan, Trend};
 pub use contribution::{ContributionError, contribution};
 pub use fit::{FieldFit, Fit, RoundRecord, Scorecard};
 pub use golden::{Golden, NotGolden, Scoring};
 pub use judge::{
-    Compared, FieldRows, Judging, SegmentField, SegmentPlan, SegmentRows, Segmented, SwapLines, Validation,
+    BLUR, Compared, FieldRows, Judging, Rules, SegmentField, SegmentPlan, SegmentRows, Segmented, SwapLines,
+    Validation, Within, WithinFigures, WithinSums, within_one,
 };
+pub use leakage::Leak;
 pub use learner::{Course, Fitted, Learner};
+pub use local::{Book, Calibration, LEAST_TO_CALIBRATE};
 pub use plain::Plain;
 pub use plan::{FieldPlan, FieldSource, Plan, PlanError, ReasonBasis, Unseen};
 pub use points::Scale;

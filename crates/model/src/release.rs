@@ -38,11 +38,18 @@
 //! counts nothing at all.
 //! Behind every combination of the groups of an axis, of those it was divided from and of those that divide it further, then
 //! stand enough banks, or none.
+//!
+//! Figures within banks ([`Within`]) are an axis of one cell: behind it stands who has two good and two bad hold-out rows, and
+//! with fewer such banks than the minimum nothing is shown. What is shown are six sums over banks: of weights, of AUCs times
+//! weight under both scores, of three variances times the weight's square. A bank that takes its own part away has these sums of
+//! the others: with two others the mean of their AUCs and of the differences, of neither its own; the weights are not whole
+//! pairs, whose sum could be factored into each one's good and bad rows. How many banks have rows of both kinds is told.
 
 mod apart;
 
 pub use self::apart::Behind;
 use self::apart::{behind, groups_with_the_last_apart};
+use crate::judge::Within;
 use crate::request::{Kind, SumRequest};
 use crate::spans::SpanField;
 
@@ -88,6 +95,7 @@ impl SumRequest {
             }
             Kind::Swap(lines) => vec![lines.axis()],
             Kind::Segments(asked) => asked.axes(),
+            Kind::Within(_) => vec![Within::axis()],
             Kind::Histogram(asked) => asked.axes(),
             Kind::Statistics(asked) => asked.axes(),
             Kind::Moments(_) | Kind::Compare(_) | Kind::Loss(_) => Vec::new(),

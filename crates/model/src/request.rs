@@ -7,7 +7,7 @@ use tally_crypto::transcript::Digest;
 
 use crate::binning;
 use crate::boosted::{Forest, Histogram, Loss};
-use crate::judge::{Segmented, SwapLines};
+use crate::judge::{Segmented, SwapLines, Within};
 use crate::metrics::ScoreCells;
 use crate::release::Fold;
 use crate::rows::Table;
@@ -62,6 +62,8 @@ pub enum Kind {
     Swap(SwapLines),
     /// Good and bad rows per segment and group of both scores.
     Segments(Segmented),
+    /// Both scores on pairs of rows of one bank.
+    Within(Within),
     /// Gradient histograms of boosted trees.
     Histogram(Histogram),
     /// Loss of boosted trees, then good and bad rows.
@@ -215,6 +217,7 @@ impl SumRequest {
             Kind::Compare(comparison) => comparison.words(),
             Kind::Swap(lines) => lines.words(),
             Kind::Segments(asked) => asked.words(),
+            Kind::Within(_) => Within::WORDS,
             Kind::Histogram(asked) => asked.words(),
             Kind::Loss(_) => Loss::WORDS,
             Kind::Statistics(asked) => asked.words(),
@@ -234,7 +237,7 @@ impl SumRequest {
             Kind::Histogram(_) => (3, 2..3),
             Kind::Loss(_) => (3, 1..3),
             Kind::Statistics(asked) => (asked.width(), asked.amounts()..asked.width()),
-            Kind::Moments(_) | Kind::Compare(_) => (1, 0..0),
+            Kind::Moments(_) | Kind::Compare(_) | Kind::Within(_) => (1, 0..0),
         };
         words.iter_mut().enumerate().filter(move |(word, _)| counts.contains(&(word % every))).map(|(_, word)| word)
     }
@@ -256,7 +259,7 @@ impl SumRequest {
             }
             Kind::Swap(_) => 1.0,
             // Nor have these, which are not asked under noise.
-            Kind::Segments(_) => f64::INFINITY,
+            Kind::Segments(_) | Kind::Within(_) => f64::INFINITY,
             Kind::Moments(model) => self.scaled(model.moment_norm()),
             Kind::Compare(_) => self.scaled(Comparison::row_norm()),
             Kind::Histogram(asked) => Histogram::sensitivity(asked.fields.len(), self.scale_bits),
@@ -286,7 +289,8 @@ impl Kind {
             Self::Scores { model: Model::Forest(forest), .. }
             | Self::Compare(Comparison { model: Model::Forest(forest), .. })
             | Self::Swap(SwapLines { model: Model::Forest(forest), .. })
-            | Self::Segments(Segmented { model: Model::Forest(forest), .. }) => Some(forest),
+            | Self::Segments(Segmented { model: Model::Forest(forest), .. })
+            | Self::Within(Within { model: Model::Forest(forest), .. }) => Some(forest),
             _ => None,
         }
     }
@@ -297,7 +301,8 @@ impl Kind {
             Self::Scores { model: Model::Forest(forest), .. }
             | Self::Compare(Comparison { model: Model::Forest(forest), .. })
             | Self::Swap(SwapLines { model: Model::Forest(forest), .. })
-            | Self::Segments(Segmented { model: Model::Forest(forest), .. }) => Some(forest),
+            | Self::Segments(Segmented { model: Model::Forest(forest), .. })
+            | Self::Within(Within { model: Model::Forest(forest), .. }) => Some(forest),
             _ => None,
         }
     }

@@ -331,7 +331,14 @@ fn selected_scorecards_of_public_data_are_nearly_as_good_as_all_fields() {
         let (ids, columns, label) = read(&folder.join("joined.csv"));
         let mut plan = plan(columns.keys().map(|name| values(name)).collect());
         plan.bins = 50;
-        plan.coarse = Some(CoarsePlan { max_classes: 8, min_share: 0.05, min_good: 1, min_bad: 1, trend: Trend::Auto });
+        plan.coarse = Some(CoarsePlan {
+            max_classes: 8,
+            min_share: 0.05,
+            min_good: 1,
+            min_bad: 1,
+            trend: Trend::Auto,
+            eases: false,
+        });
         plan.selection = SelectionPlan {
             max_correlation: 0.9,
             max_vif: Some(10.0),

@@ -48,6 +48,23 @@ pub enum TrainError {
         /// Bad rows.
         bad: i64,
     },
+    /// Too few bad loans for a model.
+    #[error(
+        "the training rows of all banks together hold {bad} bad loans, and the contract asks for {least} (`limits.min_bad`): no \
+         model is fitted; take a longer outcome window, more banks, or a lower floor"
+    )]
+    FewBad {
+        /// Bad rows.
+        bad: i64,
+        /// Fewest that the contract asks for.
+        least: u64,
+    },
+    /// No field is left.
+    #[error(
+        "no field says enough of who goes bad, so the model would give everyone the same score: none is released; lower \
+         `min_iv`, ease the terms of the classes, or bring more rows"
+    )]
+    NoField,
     /// The search for the coefficients failed.
     #[error("logistic regression: {0}")]
     Newton(&'static str),
@@ -132,6 +149,14 @@ impl Trainer {
         Ask::Sum(SumRequest { rows, scale_bits, kind })
     }
 
+    /// The model, once nothing but its judgement is left to ask for.
+    pub(crate) fn model(&self) -> Option<&LinearModel> {
+        match &self.step {
+            Step::Judge { model, .. } => Some(model),
+            _ => None,
+        }
+    }
+
     /// Takes in the sum that was asked.
     ///
     /// # Errors
@@ -169,6 +194,7 @@ impl Trainer {
             | Kind::Compare(_)
             | Kind::Swap(_)
             | Kind::Segments(_)
+            | Kind::Within(_)
             | Kind::Histogram(_)
             | Kind::Loss(_)
             | Kind::Statistics(_) => Err(TrainError::NotAsked),
@@ -211,6 +237,7 @@ impl Trainer {
                 iv: classed.iv,
                 fine_iv: classed.fine_iv,
                 coarse: coarse.get(axis).copied().flatten(),
+                eased: classed.eased,
                 dropped,
                 coefficient: None,
                 standard_error: None,
@@ -219,9 +246,8 @@ impl Trainer {
             });
         }
         let (good, bad) = self.train;
-        if good == 0 || bad == 0 {
-            return Err(TrainError::Rows { good, bad });
-        }
+        self.plan.judging.check_rows(good, bad)?;
+        self.plan.judging.check_fields(self.fields.iter().filter(|field| field.dropped.is_none()).count())?;
         self.begin_fitting();
         Ok(())
     }
@@ -264,6 +290,7 @@ impl Trainer {
             term.coefficient = coefficient.unwrap_or(0.0);
             coefficient.is_some()
         });
+        self.plan.judging.check_fields(model.terms.len())?;
         if self.plan.unseen == Some(Unseen::Worst) {
             for term in &mut model.terms {
                 self.fields[term.field].unseen_as_worst();
@@ -306,8 +333,8 @@ impl Trainer {
             train_bad: self.train.1,
             holdout_rows: holdout.rows(),
             holdout_bad: holdout.bad,
-            joint: validation.joint.figures(),
-            bank_only: validation.bank_only.figures(),
+            joint: validation.figures_of(&validation.joint),
+            bank_only: validation.figures_of(&validation.bank_only),
             validation,
             rounds: std::mem::take(&mut self.rounds),
         }

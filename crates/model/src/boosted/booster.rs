@@ -8,7 +8,7 @@ use super::grower::Grower;
 use super::holder::Holder;
 use super::plan::BoostedPlan;
 use super::request::{Histogram, Loss};
-use crate::baseline::BaselineError;
+use crate::baseline::{BaselineError, alone, constant, has_one_kind, own_fields};
 use crate::fit::RoundRecord;
 use crate::judge::{Judge, Judging, Validation};
 use crate::plan::{FieldSource, PlanError};
@@ -127,9 +127,9 @@ impl Booster {
             (Step::Base, _) => self.set_base(sums.values[1], sums.values[2])?,
             (Step::Grow(grower), Kind::Histogram(asked)) => {
                 grower.answer(asked, &sums);
-                self.settle_tree();
+                self.settle_tree()?;
             }
-            (Step::Loss, _) => self.weigh(request.scale_bits, &sums.values),
+            (Step::Loss, _) => self.weigh(request.scale_bits, &sums.values)?,
             (Step::Judge { judge, .. }, _) => {
                 let mut judge = judge.clone();
                 judge.answer(&request, &sums);
@@ -149,6 +149,11 @@ impl Booster {
         scale_of(self.forest.reach() + 1.0, self.plan.row_cap)
     }
 
+    /// Whether nothing but the forest's judgement is left to ask for.
+    fn is_grown(&self) -> bool {
+        matches!(self.step, Step::Judge { .. } | Step::Done(_))
+    }
+
     /// Goes on to the base rate once all bins are known.
     fn seek(&mut self, search: BinSearch) {
         match search.ask() {
@@ -162,9 +167,7 @@ impl Booster {
     }
 
     fn set_base(&mut self, good: i64, bad: i64) -> Result<(), TrainError> {
-        if good <= 0 || bad <= 0 {
-            return Err(TrainError::Rows { good, bad });
-        }
+        self.plan.judging.check_rows(good, bad)?;
         self.train = (good, bad);
         self.forest = Arc::new(Forest::new(self.forest.bins().to_vec(), libm::log(bad as f64 / good as f64)));
         self.start_tree();
@@ -177,10 +180,10 @@ impl Booster {
     }
 
     /// Adds the tree once it is grown.
-    fn settle_tree(&mut self) {
-        let Step::Grow(grower) = &mut self.step else { return };
+    fn settle_tree(&mut self) -> Result<(), TrainError> {
+        let Step::Grow(grower) = &mut self.step else { return Ok(()) };
         if !grower.asked().1.is_empty() {
-            return;
+            return Ok(());
         }
         let tree = grower.finish();
         // Without draws the next tree would be the same root again.
@@ -191,39 +194,40 @@ impl Booster {
         Arc::make_mut(&mut self.forest).push(tree);
         if self.plan.early_stopping.is_some() {
             self.step = Step::Loss;
+            Ok(())
         } else {
-            self.go_on();
+            self.go_on()
         }
     }
 
     /// Stops once the loss has not fallen for some trees.
-    fn weigh(&mut self, scale_bits: u32, words: &[i64]) {
+    fn weigh(&mut self, scale_bits: u32, words: &[i64]) -> Result<(), TrainError> {
         let unit = libm::ldexp(1.0, -i32::try_from(scale_bits).unwrap_or(0));
         self.losses.push(words[0] as f64 * unit / (words[1] + words[2]).max(1) as f64);
         let patience = self.plan.early_stopping.map_or(u32::MAX, |stopping| stopping.patience);
-        if self.losses.len() - self.best_trees() >= patience as usize {
-            self.stop();
-        } else {
-            self.go_on();
-        }
+        if self.losses.len() - self.best_trees() >= patience as usize { self.stop() } else { self.go_on() }
     }
 
-    fn go_on(&mut self) {
+    fn go_on(&mut self) -> Result<(), TrainError> {
         if self.tree() < self.plan.trees {
             self.start_tree();
+            Ok(())
         } else {
-            self.stop();
+            self.stop()
         }
     }
 
     /// Keeps the trees up to the lowest loss and goes on to the figures.
-    fn stop(&mut self) {
+    fn stop(&mut self) -> Result<(), TrainError> {
         if !self.losses.is_empty() {
             let trees = self.best_trees();
             Arc::make_mut(&mut self.forest).truncate(trees);
         }
+        let nodes = self.forest.trees().iter().flat_map(|tree| &tree.nodes);
+        self.plan.judging.check_fields(nodes.filter(|node| matches!(node.shape, Shape::Split(_))).count())?;
         let (bins, model) = (self.forest.bins().to_vec(), Model::Forest(Arc::clone(&self.forest)));
         self.judge(Judge::new(model, bins, self.plan.row_cap, self.plan.noisy, &self.plan.judging));
+        Ok(())
     }
 
     /// The next sum that judges the forest, or the fit.
@@ -260,8 +264,8 @@ impl Booster {
             train_bad: self.train.1,
             holdout_rows: holdout.rows(),
             holdout_bad: holdout.bad,
-            joint: validation.joint.figures(),
-            bank_only: validation.bank_only.figures(),
+            joint: validation.figures_of(&validation.joint),
+            bank_only: validation.figures_of(&validation.bank_only),
             validation,
             rounds: std::mem::take(&mut self.rounds),
         }
@@ -287,23 +291,21 @@ fn counts_below_zero<'a>(request: &SumRequest, words: &'a mut [i64]) -> impl Ite
 /// # Errors
 /// Fails if the table does not fit the plan.
 pub fn bank_only(plan: &BoostedPlan, table: &Table) -> Result<Vec<f64>, BaselineError> {
-    let own = |field: &usize| {
-        !matches!(plan.fields[*field].source, FieldSource::Codes { .. }) && !plan.judging.is_apart(*field)
-    };
-    let own: Vec<_> = (0..plan.fields.len().min(table.columns.len())).filter(own).collect();
-    let fields = own.iter().map(|field| plan.fields[*field].clone()).collect();
-    let plan = BoostedPlan { fields, judging: Judging::default(), ..plan.clone() };
-    let columns = own.iter().map(|field| table.columns[*field].clone()).collect();
-    let mut holder = Holder::new(Table { columns, baseline: vec![0.0; table.rows()], ..table.clone() });
-    let bad = RowSet::Train.of(table).filter(|&row| table.label[row] == 1).count();
-    let good = RowSet::Train.of(table).count() - bad;
-    if own.is_empty() || bad == 0 || good == 0 {
-        let odds = (bad as f64 + 0.5) / (good as f64 + 0.5);
-        return Ok(vec![libm::log(odds); table.rows()]);
+    let own = own_fields(table, |field| {
+        !matches!(plan.fields[field].source, FieldSource::Codes { .. }) && !plan.judging.is_apart(field)
+    });
+    if own.is_empty() || has_one_kind(table) {
+        return Ok(vec![constant(table); table.rows()]);
     }
+    let fields = own.iter().map(|field| plan.fields[*field].clone()).collect();
+    let plan = BoostedPlan { fields, judging: Judging::default(), noisy: false, ..plan.clone() };
+    let mut holder = Holder::new(alone(table, &own));
     let failed = |error: &dyn std::fmt::Display| BaselineError::Fit(error.to_string());
     let mut booster = Booster::new(plan).map_err(|error| failed(&error))?;
     loop {
+        if booster.is_grown() {
+            return Ok(super::contribution::log_odds(&booster.forest, holder.table())?);
+        }
         match booster.next() {
             Ask::Done(fit) => return Ok(fit.log_odds(holder.table())?),
             Ask::Sum(request) => {

@@ -26,7 +26,8 @@ fn the_table_adds_up_and_is_safe_in_a_spreadsheet() {
         FieldPlan::new("=b,c", FieldSource::Values),
         FieldPlan::new("c", FieldSource::Codes { bins: 3 }),
     ]);
-    plan.coarse = Some(CoarsePlan { max_classes: 4, min_share: 0.05, min_good: 5, min_bad: 5, trend: Trend::Auto });
+    plan.coarse =
+        Some(CoarsePlan { max_classes: 4, min_share: 0.05, min_good: 5, min_bad: 5, trend: Trend::Auto, eases: false });
     let fit = fit(&plan, &split(&table(3000, 8), 3), |_| names(3));
     let rows = fit.card(|field| Meaning::Numbers(field.bins.clone()));
     for field in &fit.fields {

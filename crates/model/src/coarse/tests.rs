@@ -6,7 +6,7 @@ use super::*;
 use crate::woe::woe;
 
 fn plan(trend: Trend) -> CoarsePlan {
-    CoarsePlan { max_classes: 6, min_share: 0.05, min_good: 1, min_bad: 1, trend }
+    CoarsePlan { max_classes: 6, min_share: 0.05, min_good: 1, min_bad: 1, trend, eases: false }
 }
 
 /// The best information value over all cuts, by trying every one.
@@ -68,7 +68,7 @@ proptest! {
         let falls: fn(&f64, &f64) -> bool = |a, b| b <= a;
         let rises: fn(&f64, &f64) -> bool = |a, b| b >= a;
         for trend in [Trend::Free, Trend::Ascending, Trend::Descending, Trend::Auto, Trend::Peak, Trend::Valley] {
-            let plan = CoarsePlan { max_classes, min_share, min_good: 1, min_bad, trend };
+            let plan = CoarsePlan { max_classes, min_share, min_good: 1, min_bad, trend, eases: false };
             let follows = |woes: &[f64]| match trend {
                 Trend::Free => true,
                 Trend::Ascending => woes.is_sorted_by(falls),
@@ -93,7 +93,7 @@ proptest! {
     #[test]
     fn no_partition_of_categories_is_better(cells in prop::collection::vec((1i64..60, 1i64..40), 2..7)) {
         let (good, bad): (Vec<_>, Vec<_>) = cells.into_iter().unzip();
-        let plan = CoarsePlan { max_classes: 3, min_share: 0.0, min_good: 0, min_bad: 0, trend: Trend::Ascending };
+        let plan = CoarsePlan { max_classes: 3, min_share: 0.0, min_good: 0, min_bad: 0, trend: Trend::Ascending, eases: false };
         let found = classes(&good, &bad, 0..good.len(), Order::Unordered, &plan, 0.5);
         let value = |classes: &[u16]| woe(&joined(&good, classes), &joined(&bad, classes), 0.5).1;
         let partitions = 3usize.pow(good.len() as u32);
@@ -177,7 +177,7 @@ fn oracle() -> Oracle {
 /// Information value of the coarse classes that the terms of optbinning's run give.
 fn found(good: &[i64], bad: &[i64], order: Order, trend: Trend, oracle: &Oracle) -> f64 {
     let (max_classes, min_share) = (oracle.max_classes, oracle.min_share);
-    let plan = CoarsePlan { max_classes, min_share, min_good: 1, min_bad: 1, trend };
+    let plan = CoarsePlan { max_classes, min_share, min_good: 1, min_bad: 1, trend, eases: false };
     let classes = classes(good, bad, 0..good.len(), order, &plan, 0.5);
     woe(&joined(good, &classes), &joined(bad, &classes), 0.5).1
 }

@@ -59,6 +59,12 @@ pub struct Dossier {
     pub approvals: Vec<Approval>,
     /// Programs and documents with their versions.
     pub versions: Vec<Statement>,
+    /// What the bank-only model is; empty in older dossiers.
+    #[serde(default)]
+    pub baseline: Text,
+    /// Figures of the bank that made the dossier, on its own rows; none at the platform.
+    #[serde(default)]
+    pub own: Vec<Statement>,
 }
 
 /// A purpose.

@@ -102,6 +102,8 @@ fn dossier() -> Dossier {
         ],
         approvals: vec![approval("bank-1", "wang.lin"), approval("bank-2", "li.na"), approval("platform", "zhao.min")],
         versions: vec![statement("程序", "Program", "tallystick 0.1.0", "tallystick 0.1.0")],
+        baseline: Text::new("同类模型", "the joint model's kind"),
+        own: Vec::new(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The sums that judge a fitted model, one after the other.
 //!
 //! ```text
-//! Scores (hold-out) -> Scores (training) -> Counts (hold-out) -> Compare -> Swap -> Segments -> Validation
+//! Scores (hold-out) -> Scores (training) -> Counts (hold-out) -> Within -> Compare -> Swap -> Segments -> Validation
 //! ```
 //!
 //! Two scores of the same rows are not compared by a histogram of pairs of cells: with both margins known, a run of cells that
@@ -14,13 +14,15 @@ use serde::{Deserialize, Serialize};
 
 mod segments;
 mod swap;
+mod within;
 
-pub use self::segments::{Judging, SegmentField, SegmentPlan, SegmentRows, Segmented};
+pub use self::segments::{Judging, Rules, SegmentField, SegmentPlan, SegmentRows, Segmented};
 pub use self::swap::SwapLines;
+pub use self::within::{BLUR, Within, WithinFigures, WithinSums, within_one};
 use crate::fit::FieldFit;
 use crate::metrics::{
-    AucDifference, Cell, KsDifference, Placed, ScoreCells, Stability, SwapSet, auc_difference, ks_difference,
-    nearest_cut, points_shift, stability_index,
+    AucDifference, Cell, Figures, KsDifference, Placed, ScoreCells, Stability, SwapSet, Withheld, auc_difference,
+    ks_difference, nearest_cut, points_shift, stability_index,
 };
 use crate::request::{Comparison, FieldBins, Kind, Model, RowSet, ScoreGrid, SumRequest, Sums};
 
@@ -46,6 +48,13 @@ pub struct Validation {
     pub fields: Vec<FieldRows>,
     /// What the histograms cannot tell; `None` where they hold no good or no bad rows, or where a bank left in between.
     pub compared: Option<Compared>,
+    /// Both models on pairs of rows of one bank; absent where too few banks have rows of both kinds, where a bank left in between,
+    /// and where nobody asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub within: Option<WithinSums>,
+    /// What the figures stand under.
+    #[serde(default, skip_serializing_if = "Rules::is_first")]
+    pub rules: Rules,
     /// Who changes sides between the scores at the same approval rate; `None` where too few banks stand behind a part, or where a
     /// bank left in between.
     pub swap: Option<SwapSet>,
@@ -68,6 +77,8 @@ impl Validation {
             bank_only_train: scores(),
             fields: Vec::new(),
             compared: None,
+            within: None,
+            rules: Rules::First,
             swap: None,
             approved_at_ks: None,
             segments: Vec::new(),
@@ -83,6 +94,21 @@ pub struct FieldRows {
     pub rows: Vec<Cell>,
     /// The code that each code is counted in; empty if the field is withheld.
     pub counted_in: Vec<usize>,
+}
+
+impl FieldRows {
+    /// Share of the rows in codes that are counted together with others; 1 if the field is withheld.
+    pub fn folded(&self) -> f64 {
+        folded(&self.rows, &self.counted_in)
+    }
+}
+
+/// Share of the rows in codes that are counted together with others; 1 where nothing is shown.
+pub(crate) fn folded(rows: &[Cell], counted_in: &[usize]) -> f64 {
+    let all: i64 = rows.iter().map(|cell| cell.rows()).sum();
+    let together = |code: usize| counted_in.iter().filter(|first| **first == code).count() > 1;
+    let folded: i64 = rows.iter().enumerate().filter(|(code, _)| together(*code)).map(|(_, cell)| cell.rows()).sum();
+    if counted_in.is_empty() || all <= 0 { 1.0 } else { folded as f64 / all as f64 }
 }
 
 /// Sums over the hold-out rows of each row's own log-odds, not of its cell's.
@@ -120,6 +146,7 @@ enum Stage {
     Holdout,
     Train,
     Fields,
+    Within,
     Compare,
     /// With the lines of the KS too.
     Lines,
@@ -134,16 +161,31 @@ impl Validation {
         self.joint.rows()
     }
 
-    /// The difference of the AUCs, joint less bank-only, with DeLong's interval; `None` without the sums for it.
+    /// Both models within banks.
+    ///
+    /// # Errors
+    /// Says why there are no such figures.
+    pub fn within_banks(&self) -> Result<WithinFigures, Withheld> {
+        let missing =
+            if self.rules.is_first() || self.fields.is_empty() { Withheld::NotAsked } else { Withheld::FewBanks };
+        self.within.as_ref().map(WithinSums::figures).ok_or(missing)
+    }
+
+    /// Figures of released scores; under the first rules however coarse they are.
+    pub(crate) fn figures_of(&self, scores: &ScoreCells) -> Option<Figures> {
+        if self.rules.is_first() { scores.figures() } else { scores.told().ok().map(|told| told.figures()) }
+    }
+
+    /// The difference of the pooled AUCs, joint less bank-only, with DeLong's interval; `None` without the sums for it.
     pub fn auc_difference(&self) -> Option<AucDifference> {
         let products = self.compared.as_ref()?.products;
-        Some(auc_difference(&self.joint.histogram()?, &self.bank_only.histogram()?, products))
+        Some(auc_difference(&self.joint.told().ok()?, &self.bank_only.told().ok()?, products))
     }
 
     /// The difference of the KS distances, joint less bank-only; `None` without histograms, or where one has its KS with more
     /// of the bad rows approved than of the good.
     pub fn ks_difference(&self) -> Option<KsDifference> {
-        ks_difference(&self.joint.histogram()?, &self.bank_only.histogram()?, self.approved_at_ks, self.swap.as_ref())
+        ks_difference(&self.joint.told().ok()?, &self.bank_only.told().ok()?, self.approved_at_ks, self.swap.as_ref())
     }
 
     /// Stability index of a field between training and hold-out rows, and the shift of its mean points; `None` where it is
@@ -175,18 +217,7 @@ impl Validation {
 impl Judge {
     /// Where sums carry noise, each costs privacy: the model is then judged by its hold-out histogram alone.
     pub(crate) fn new(model: Model, bins: Vec<FieldBins>, row_cap: u64, noisy: bool, judging: &Judging) -> Self {
-        let none = ScoreCells { grid: GRID, groups: Vec::new() };
-        let found = Validation {
-            joint: none.clone(),
-            bank_only: none.clone(),
-            joint_train: none.clone(),
-            bank_only_train: none,
-            fields: Vec::new(),
-            compared: None,
-            swap: None,
-            approved_at_ks: None,
-            segments: Vec::new(),
-        };
+        let found = Validation { rules: judging.rules, ..Validation::nothing() };
         let (judging, cohort) = (judging.clone(), Vec::new());
         Self { model, bins, row_cap, noisy, judging, cohort, whole: true, stage: Stage::Holdout, found }
     }
@@ -199,6 +230,10 @@ impl Judge {
             Stage::Holdout => count(RowSet::Holdout, Kind::Scores { model, grid: GRID, alone: self.noisy }),
             Stage::Train => count(RowSet::Train, Kind::Scores { model, grid: GRID, alone: false }),
             Stage::Fields => count(RowSet::Holdout, Kind::Counts(self.bins.clone())),
+            Stage::Within => {
+                let kind = Kind::Within(Within { model, rows: self.found.holdout() });
+                Some(SumRequest { rows: RowSet::Holdout, scale_bits: Within::SCALE_BITS, kind })
+            }
             Stage::Compare => {
                 let (joint, bank_only) = (self.found.joint.clone(), self.found.bank_only.clone());
                 let comparison = Comparison { model, joint, bank_only };
@@ -219,6 +254,10 @@ impl Judge {
             Kind::Scores { grid, .. } => self.scores(*grid, sums),
             Kind::Counts(bins) => self.fields(bins, sums),
             Kind::Compare(comparison) => self.compare(comparison, request.scale_bits, sums),
+            Kind::Within(_) => {
+                let shown = self.whole && !sums.fold.groups(0).is_empty();
+                self.found.within = WithinSums::released(&sums.values, request.scale_bits).filter(|_| shown);
+            }
             Kind::Swap(lines) => self.swap(lines, sums),
             Kind::Segments(asked) => self.segments(asked, sums),
             Kind::Ranges(_)
@@ -234,11 +273,12 @@ impl Judge {
             Stage::Train => Stage::Fields,
             // What follows is held against the histograms: over other banks it would show the rows of who left and nothing else.
             _ if !self.whole => Stage::Done,
-            Stage::Fields if self.comparable() => Stage::Compare,
+            Stage::Fields if !self.judging.rules.is_first() && self.found.holdout().rows() > 0 => Stage::Within,
+            Stage::Fields | Stage::Within if self.comparable() => Stage::Compare,
             Stage::Compare => Stage::Lines,
             Stage::Lines if self.found.swap.is_none() && sums.fold.groups(0).is_empty() => Stage::Swap,
             Stage::Lines | Stage::Swap if !self.segmented().fields.is_empty() => Stage::Segments,
-            Stage::Fields | Stage::Lines | Stage::Swap | Stage::Segments | Stage::Done => Stage::Done,
+            Stage::Fields | Stage::Within | Stage::Lines | Stage::Swap | Stage::Segments | Stage::Done => Stage::Done,
         };
     }
 

@@ -16,6 +16,7 @@ use crate::release::Axis;
 use crate::request::{FieldBins, Model, RowSet, ScoreGrid};
 use crate::rows::Table;
 use crate::text::{Language, Text};
+use crate::trainer::TrainError;
 
 /// What a fitted model is judged by, beside what every model is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -26,6 +27,25 @@ pub struct Judging {
     /// Fields on whose segments the models are judged apart.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub segments: Vec<SegmentPlan>,
+    /// What figures stand under.
+    #[serde(default, skip_serializing_if = "Rules::is_first")]
+    pub rules: Rules,
+    /// Fewest bad rows that a model is fitted on.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub min_bad: u64,
+}
+
+/// What a model's figures stand under; each session's contract says which.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rules {
+    /// Joint against bank-only over pooled rows; a scorecard's bank-only model is linfa's, without selection; a figure is given
+    /// however coarse the groups that it rests on; a model may be left without a field.
+    #[default]
+    First,
+    /// Within banks too; the bank-only model is fitted as the joint one; figures that folding has emptied are withheld; a class
+    /// with rows of one kind is smoothed before a field is lost; a model without a field is none.
+    WithinBanks,
 }
 
 /// A field on whose segments the models are judged apart.
@@ -95,8 +115,19 @@ const MOST_FIELDS: usize = 8;
 impl Default for Judging {
     /// Four in five approved, no segments.
     fn default() -> Self {
-        Self { approval: 0.8, segments: Vec::new() }
+        Self { approval: 0.8, segments: Vec::new(), rules: Rules::First, min_bad: 0 }
     }
+}
+
+impl Rules {
+    /// True for those of the first contracts.
+    pub fn is_first(&self) -> bool {
+        *self == Self::First
+    }
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl Judging {
@@ -116,6 +147,20 @@ impl Judging {
             Some((_, reason)) => Err(PlanError(reason)),
             None => Ok(()),
         }
+    }
+
+    /// Refuses to go on with too few bad rows.
+    pub(crate) fn check_rows(&self, good: i64, bad: i64) -> Result<(), TrainError> {
+        if good <= 0 || bad <= 0 {
+            return Err(TrainError::Rows { good, bad });
+        }
+        let enough = u64::try_from(bad).is_ok_and(|bad| bad >= self.min_bad);
+        if enough { Ok(()) } else { Err(TrainError::FewBad { bad, least: self.min_bad }) }
+    }
+
+    /// Refuses a model that uses no field.
+    pub(crate) fn check_fields(&self, used: usize) -> Result<(), TrainError> {
+        if used > 0 || self.rules.is_first() { Ok(()) } else { Err(TrainError::NoField) }
     }
 
     /// Whether a field only divides the rows that models are judged on.

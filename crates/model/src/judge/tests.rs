@@ -1,6 +1,7 @@
 //! The validation of a fit beside the same figures taken from its rows.
 
 mod segments;
+mod within;
 
 use std::collections::BTreeMap;
 

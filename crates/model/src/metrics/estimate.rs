@@ -31,7 +31,7 @@ pub struct Test {
 
 impl Estimate {
     /// Normal interval around `value`, cut off at the ends of `[floor, ceiling]`.
-    pub(super) fn normal(value: f64, variance: f64, floor: f64, ceiling: f64) -> Self {
+    pub(crate) fn normal(value: f64, variance: f64, floor: f64, ceiling: f64) -> Self {
         let reach = Z * variance.max(0.0).sqrt();
         Self { value, low: (value - reach).max(floor), high: (value + reach).min(ceiling) }
     }
@@ -59,7 +59,7 @@ impl Estimate {
     }
 
     /// The same with every number mapped by an increasing function.
-    pub(super) fn map(self, f: impl Fn(f64) -> f64) -> Self {
+    pub(crate) fn map(self, f: impl Fn(f64) -> f64) -> Self {
         Self { value: f(self.value), low: f(self.low), high: f(self.high) }
     }
 }

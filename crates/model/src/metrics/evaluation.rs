@@ -7,8 +7,6 @@ use super::ranking::Ks;
 use super::scores::ScoreCells;
 use crate::request::RowSet;
 
-/// Most by which the AUC of a segment may be open.
-const COARSEST: f64 = 0.05;
 /// Quantile bands of the reliability table.
 const RELIABILITY_BANDS: usize = 10;
 
@@ -69,19 +67,13 @@ impl Evaluation {
     }
 }
 
-fn open(scores: &ScoreCells) -> f64 {
-    let (all, pairs) = (scores.rows(), |cell: Cell| cell.good as f64 * cell.bad as f64);
-    let tied: f64 = scores.groups.iter().map(|group| pairs(group.rows)).sum();
-    if pairs(all) > 0.0 { tied / pairs(all) / 2.0 } else { 0.5 }
-}
-
 /// The same figures for each segment's scores.
 pub fn by_segment<'a>(segments: impl IntoIterator<Item = (&'a str, &'a ScoreCells)>, rows: RowSet) -> Vec<Segment> {
     let segment = |(name, scores): (&str, &ScoreCells)| Segment {
         name: name.into(),
         rows: scores.rows(),
-        open: open(scores),
-        evaluation: Evaluation::new(scores, rows).filter(|_| open(scores) <= COARSEST),
+        open: scores.open(),
+        evaluation: scores.told().ok().and_then(|_| Evaluation::new(scores, rows)),
     };
     segments.into_iter().map(segment).collect()
 }

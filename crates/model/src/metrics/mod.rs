@@ -37,11 +37,11 @@ pub use cutoff::{CutOff, cut_offs};
 pub use estimate::{Estimate, Test};
 pub use evaluation::{Evaluation, Segment, by_segment};
 pub use histogram::{Band, Cell, Histogram};
-pub(crate) use pairs::nearest_cut;
 pub use pairs::{AucDifference, KsDifference, PairHistogram, Placed, SwapSet, auc_difference, ks_difference};
-pub(crate) use ranking::Placements;
+pub(crate) use pairs::{nearest_cut, p_value_of};
 pub use ranking::{Figures, Gain, Ks, PrecisionRecall, RocPoint};
-pub use scores::{ScoreCells, ScoreGroup};
+pub(crate) use ranking::{Placements, variance_of_mean};
+pub use scores::{ScoreCells, ScoreGroup, Withheld};
 pub use stability::{Stability, points_shift, score_stability, stability_index};
 
 /// From good and bad counts per score cell, cells in order of rising risk; `None` without good or without bad rows.

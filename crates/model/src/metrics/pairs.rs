@@ -185,7 +185,7 @@ pub fn ks_difference(
 }
 
 /// Two-sided p-value of a gap that is normal around zero if nothing is wrong.
-fn p_value_of(gap: f64, variance: f64) -> f64 {
+pub(crate) fn p_value_of(gap: f64, variance: f64) -> f64 {
     match (variance > 0.0, gap == 0.0) {
         (true, _) => two_sided(gap / variance.sqrt()),
         (false, same) => f64::from(u8::from(same)),

@@ -208,7 +208,7 @@ impl Histogram {
 }
 
 /// Variance of the mean of deviations that each stand for several rows: `sum d^2 / (n - 1) / n`; 0 for a single row.
-pub(super) fn variance_of_mean(deviations: impl Iterator<Item = (i64, f64)>) -> f64 {
+pub(crate) fn variance_of_mean(deviations: impl Iterator<Item = (i64, f64)>) -> f64 {
     let (mut rows, mut sum) = (0i64, 0.0);
     for (count, deviation) in deviations {
         rows += count;

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::histogram::{Cell, Histogram};
 use super::ranking::Figures;
 use crate::request::ScoreGrid;
+use crate::text::Text;
 
 /// A released histogram of log-odds of bad.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -14,6 +15,48 @@ pub struct ScoreCells {
     pub grid: ScoreGrid,
     /// Cells that are counted together, in order; those without rows are left out.
     pub groups: Vec<ScoreGroup>,
+}
+
+/// Most by which an AUC may be open.
+const COARSEST: f64 = 0.05;
+
+/// Why a figure is not given.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Withheld {
+    /// No histogram was released, or it holds rows of one kind only.
+    OneKind,
+    /// Too many rows are counted together: ties leave the AUC open by so much.
+    Folded {
+        /// Half the share of pairs of a good and a bad row that are tied.
+        open: f64,
+    },
+    /// Too few banks have good and bad rows, or one left in between.
+    FewBanks,
+    /// The contract did not ask for it.
+    NotAsked,
+}
+
+impl Withheld {
+    /// In words.
+    pub fn words(self) -> Text {
+        match self {
+            Self::OneKind => Text::new(
+                "未给出：直方图未释放，或只含一类样本",
+                "withheld: the histogram was not released, or holds loans of one kind only",
+            ),
+            Self::Folded { open } => Text::new(
+                &format!("未给出：支撑银行过少的分数段被合并计数，AUC 有 ±{open:.2} 不能确定"),
+                &format!(
+                    "withheld: cells with too few banks are counted together, which leaves the AUC open by {open:.2} either way"
+                ),
+            ),
+            Self::FewBanks => Text::new(
+                "未给出：同时有好、坏样本的银行过少，或中途有银行退出",
+                "withheld: too few banks have good and bad loans, or one left in between",
+            ),
+            Self::NotAsked => Text::new("合同未约定此项", "the contract did not ask for it"),
+        }
+    }
 }
 
 /// Neighbouring cells that are counted together. JSON has them as `[first, last, good, bad]`.
@@ -64,6 +107,24 @@ impl ScoreCells {
     /// The histogram of the groups; `None` under the conditions of [`Histogram::new`].
     pub fn histogram(&self) -> Option<Histogram> {
         Histogram::new(self.groups.iter().map(|group| group.rows).collect())
+    }
+
+    /// What the order of the rows inside groups may add to the AUC or take from it: half the share of pairs of a good and a bad
+    /// row that are tied.
+    pub fn open(&self) -> f64 {
+        let (all, pairs) = (self.rows(), |cell: Cell| cell.good as f64 * cell.bad as f64);
+        let tied: f64 = self.groups.iter().map(|group| pairs(group.rows)).sum();
+        if pairs(all) > 0.0 { tied / pairs(all) / 2.0 } else { 0.5 }
+    }
+
+    /// The histogram, where its groups are fine enough for figures.
+    ///
+    /// # Errors
+    /// Says why there are none.
+    pub fn told(&self) -> Result<Histogram, Withheld> {
+        let histogram = self.histogram().ok_or(Withheld::OneKind)?;
+        let open = self.open();
+        if open <= COARSEST { Ok(histogram) } else { Err(Withheld::Folded { open }) }
     }
 
     /// Its AUC, KS and Gini; `None` under the same conditions.

@@ -26,8 +26,14 @@ pub enum Reading {
     Code,
 }
 
-/// The forest of a fit; `reading` says what is read of the field at a position, `scale` makes a score of log-odds.
-pub fn forest(name: &str, fit: &BoostedFit, reading: impl Fn(usize) -> Reading, scale: Scale) -> String {
+/// The forest of a fit, its probability by a bank's own calibration, which adds to the log-odds of bad; `reading` says what is read of the field at a position, `scale` makes a score of log-odds.
+pub fn forest(
+    name: &str,
+    fit: &BoostedFit,
+    reading: impl Fn(usize) -> Reading,
+    scale: Scale,
+    calibration: f64,
+) -> String {
     let feature =
         |(place, field): (usize, &BoostedField)| Feature { name: field.name.clone(), reading: reading(place) };
     let features = Features(fit.fields.iter().enumerate().map(feature).collect());
@@ -40,7 +46,7 @@ pub fn forest(name: &str, fit: &BoostedFit, reading: impl Fn(usize) -> Reading, 
         [("modelName", name), ("functionName", "regression")],
         [
             element("MiningSchema", [], used.iter().map(|feature| feature.mining_field()).chain([target(LOG_ODDS)])),
-            element("Output", [], outputs(scale)),
+            element("Output", [], outputs(scale, calibration)),
             element(
                 "Segmentation",
                 [("multipleModelMethod", "sum")],
@@ -51,8 +57,9 @@ pub fn forest(name: &str, fit: &BoostedFit, reading: impl Fn(usize) -> Reading, 
     document(used.iter().map(|feature| feature.data_field()).chain([number_field(LOG_ODDS)]).collect(), model)
 }
 
-fn outputs(scale: Scale) -> [Markup; 3] {
-    let against = apply("*", [constant(-1.0), reference(LOG_ODDS)]);
+fn outputs(scale: Scale, calibration: f64) -> [Markup; 3] {
+    let joint = apply("*", [constant(-1.0), reference(LOG_ODDS)]);
+    let against = if calibration == 0.0 { joint } else { apply("-", [joint, constant(calibration)]) };
     let points = apply("*", [constant(scale.factor), reference(LOG_ODDS)]);
     let score = apply("round", [apply("-", [constant(scale.offset), points])]);
     [predicted(LOG_ODDS), probability(against), derived(SCORE, score)]

@@ -53,7 +53,9 @@ pub enum Input {
 const REASONS: usize = 4;
 
 /// A bank's half: its own fields, and one number for the platform's.
-pub fn bank_half(name: &str, fit: &Fit, plan: &Plan) -> String {
+///
+/// The probability is that of the bank's own calibration, which adds `calibration` to the log-odds of bad; 0 without one.
+pub fn bank_half(name: &str, fit: &Fit, plan: &Plan, calibration: f64) -> String {
     let mut characteristics = Vec::new();
     let (mut offered, mut missing, mut best) = (false, 0, 0);
     let unseen = plan.unseen;
@@ -80,7 +82,12 @@ pub fn bank_half(name: &str, fit: &Fit, plan: &Plan) -> String {
         let input = Input::Points { missing, best };
         characteristics.push(Characteristic { name: PLATFORM_POINTS.into(), input, refuses_missing: false });
     }
-    scorecard(name, fit.base_points, &characteristics, Some(Scale { factor: fit.factor, offset: fit.offset }))
+    scorecard(
+        name,
+        fit.base_points,
+        &characteristics,
+        Some(Scale { factor: fit.factor, offset: fit.offset + fit.factor * calibration }),
+    )
 }
 
 /// A scorecard of the given characteristics, on top of the initial points; with a scale, the score is that of the whole model and

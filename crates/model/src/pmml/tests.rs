@@ -46,6 +46,7 @@ fn field(name: &str, bins: FieldBins, points: &[i64]) -> FieldFit {
         iv: 0.1,
         fine_iv: 0.1,
         coarse: None,
+        eased: false,
         dropped: None,
         coefficient: Some(-0.5),
         standard_error: None,
@@ -134,7 +135,7 @@ fn own_score(fit: &Fit, row: &Row) -> (i64, Vec<(String, i64)>) {
 #[test]
 fn the_exported_card_is_the_one_that_was_scored() {
     let (fit, plan) = card();
-    let exported = bank_half("joint scorecard", &fit, &plan);
+    let exported = bank_half("joint scorecard", &fit, &plan, 0.0);
     if let Some(folder) = std::env::var_os("TALLYSTICK_PMML") {
         let folder = std::path::Path::new(&folder);
         std::fs::write(folder.join("scorecard.pmml"), &exported).unwrap();

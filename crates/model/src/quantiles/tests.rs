@@ -271,8 +271,14 @@ fn infeasible_classes_are_no_lack_of_information() {
     let table = crate::tests::table(3000, 1);
     let mut plan =
         plan(vec![values("a"), values("b"), crate::FieldPlan::new("c", crate::FieldSource::Codes { bins: 3 })]);
-    plan.coarse =
-        Some(CoarsePlan { max_classes: 5, min_share: 0.05, min_good: 1, min_bad: 1_000_000, trend: Trend::Auto });
+    plan.coarse = Some(CoarsePlan {
+        max_classes: 5,
+        min_share: 0.05,
+        min_good: 1,
+        min_bad: 1_000_000,
+        trend: Trend::Auto,
+        eases: false,
+    });
     let of = |search| {
         let plan = crate::Plan { search, ..plan.clone() };
         fit(&plan, &split(&table, 3), |_| names(3)).fields[0].clone()

@@ -1,6 +1,7 @@
 //! A model in files for others: versioned JSON, the table of a scorecard, PMML, and the dossier.
 
 mod dossier;
+mod own;
 mod parameters;
 
 use std::collections::BTreeMap;
@@ -93,6 +94,7 @@ impl Exported {
             "released": self.shown["released"],
             "fit": self.fitted,
             "half": self.half,
+            "calibration": self.shown["results"]["calibration"],
         });
         if let Some(unseen) = self.terms().model.missing_unseen {
             json["missing_unseen"] = json!(unseen);
@@ -135,7 +137,7 @@ impl Exported {
             let Course::Scorecard(plan) = self.terms().course(&bins) else {
                 return Err(failure::internal("the contract is not of a scorecard"));
             };
-            return Ok(pmml::bank_half(&name, fit, &plan));
+            return Ok(pmml::bank_half(&name, fit, &plan, self.calibration()));
         };
         let own = half.tables.iter().filter_map(|(name, table)| {
             let field = fit.fields.iter().find(|field| field.name == *name && field.coefficient.is_some())?;
@@ -162,7 +164,12 @@ impl Exported {
                 Meaning::Numbers(_) | Meaning::Unknown => Reading::Code,
             }
         };
-        pmml::forest(&self.name(), fit, reading, Scale { factor, offset })
+        pmml::forest(&self.name(), fit, reading, Scale { factor, offset }, self.calibration())
+    }
+
+    /// What this bank adds to the log-odds of bad, 0 at the platform.
+    fn calibration(&self) -> f64 {
+        self.shown["results"]["calibration"]["offset"].as_f64().unwrap_or(0.0)
     }
 
     /// The model's name in other programs.

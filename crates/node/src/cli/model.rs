@@ -124,6 +124,8 @@ fn compare(node: &NodeArgument, model: String, other: Option<String>) -> Result<
             "holdout_rows": model["results"]["fit"]["holdout_rows"],
             "joint": model["results"]["fit"]["joint"],
             "bank_only": model["results"]["fit"]["bank_only"],
+            "within_banks": model["results"]["judged"]["within_banks"],
+            "baselines": model["results"]["judged"]["baselines"],
         })
     };
     Ok(json!({

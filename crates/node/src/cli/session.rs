@@ -127,8 +127,8 @@ impl SessionVerb {
                 let secret =
                     secret::read(arguments.secret_file.as_deref(), &format!("operator-{}", arguments.operator))?;
                 let session = arguments.session.as_deref();
-                approve(&arguments.node.node, session, &arguments.operator, arguments.dataset, &secret)
-                    .map(words::plain)
+                let value = approve(&arguments.node.node, session, &arguments.operator, arguments.dataset, &secret)?;
+                Ok(with_warnings(value, language))
             }
             Self::Reject { node, session, reason } => {
                 node.tell(&Command::SessionReject { session, reason }).map(words::plain)
@@ -160,6 +160,19 @@ impl ProposeArguments {
         let shown = show(&self.node, session, language)?;
         Ok(Printed { text: shown.text, value, holds: true })
     }
+}
+
+/// An approval in words, what the operator is warned of first, in one language.
+fn with_warnings(value: Value, language: Language) -> Printed {
+    let name = if language == Language::Zh { "zh" } else { "en" };
+    let warnings = value["warnings"].as_array().into_iter().flatten();
+    let warnings: Vec<_> = warnings.filter_map(|warning| Some(format!("! {}", warning[name].as_str()?))).collect();
+    let mut rest = value.clone();
+    if let Some(fields) = rest.as_object_mut() {
+        fields.remove("warnings");
+    }
+    let text = warnings.into_iter().chain([words::plain(rest).text]).collect::<Vec<_>>().join("\n");
+    Printed { value, text, holds: true }
 }
 
 /// Reads the contract from the node, signs its digest and the data that the node would bring, and hands the approval in.

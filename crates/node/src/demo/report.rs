@@ -43,6 +43,15 @@ impl Report<'_> {
         &self.results[0].1["fit"]
     }
 
+    fn judged(&self) -> &Value {
+        &self.results[0].1["judged"]
+    }
+
+    /// What each bank tells itself of its calibration.
+    fn calibrations(&self) -> impl Iterator<Item = (&str, &Value)> {
+        self.results.iter().skip(1).map(|(name, value)| (name.as_str(), &value["calibration"]))
+    }
+
     fn banks(&self) -> impl Iterator<Item = (&str, &Value)> {
         self.results.iter().skip(1).map(|(name, value)| (name.as_str(), &value["own"]))
     }
@@ -56,15 +65,30 @@ impl Report<'_> {
         });
         let banks: Vec<_> = self
             .banks()
-            .map(|(name, own)| json!({ "name": name, "rows": own["rows"], "bank_only": own["bank_only"], "joint": own["joint"] }))
+            .map(|(name, own)| {
+                json!({
+                    "name": name,
+                    "rows": own["rows"],
+                    "bank_only": own["bank_only"],
+                    "linfa": own["linfa"],
+                    "joint": own["joint"],
+                    "within": own["within"],
+                    "weight": own["weight"],
+                    "withheld": own["withheld"],
+                })
+            })
             .collect();
         json!({
             "rows": rows,
             "identical_to_pooled": self.comparison.identical,
             "sums_compared": self.comparison.rounds,
             "by_sorting": self.by_sorting(),
+            "baselines": self.judged()["baselines"],
+            "within_banks": self.judged()["within_banks"],
+            "warnings": self.judged()["warnings"],
             "bank_only": fit["bank_only"],
             "joint": fit["joint"],
+            "calibration": self.calibrations().map(|(name, found)| json!({ "name": name, "calibration": found })).collect::<Vec<_>>(),
             "banks": banks,
             "scored": self.scores.len(),
             "applicants": self.scores,
@@ -106,10 +130,16 @@ impl Report<'_> {
             self.points();
         }
         self.say(
-            "Uplift on hold-out rows: each bank's own model, and the joint one",
-            "留出样本提升（银行单独建模 对 联合建模）",
+            "Uplift on hold-out rows: the joint model against each bank's own",
+            "留出样本提升：联合模型 对 各银行自有模型",
         );
         self.uplift();
+        self.say(
+            "Calibration of each bank to its own book: mean PD over bad rate, hold-out rows (each bank is told its own only)",
+            "各银行对本行样本的校准：平均违约概率 / 坏账率，留出样本（各银行只知本行数字）",
+        );
+        self.calibrated();
+        self.warnings();
         self.say(
             "Applicants scored online: score, probability of default, reasons",
             "在线评分申请人：分数、违约概率、原因",
@@ -184,21 +214,96 @@ impl Report<'_> {
     }
 
     fn uplift(&self) {
-        print("                 rows    AUC bank  AUC joint    KS bank   KS joint  Gini bank Gini joint");
-        let line = |name: &str, rows: &Value, own: &Value, joint: &Value| {
-            let figure = |value: &Value| value.as_f64().map_or("-".into(), |number| format!("{number:.4}"));
-            let figures: Vec<_> = ["auc", "ks", "gini"]
-                .iter()
-                .flat_map(|key| [figure(&own[*key]), figure(&joint[*key])])
-                .map(|figure| format!("{figure:>10}"))
-                .collect();
+        let judged = self.judged();
+        let within = &judged["within_banks"];
+        let number = |value: &Value| value.as_f64().map_or("-".into(), |number| format!("{number:.4}"));
+        let gap = |found: &Value| {
+            let signed = |end: &Value| end.as_f64().map_or("-".into(), |number| format!("{number:+.4}"));
+            let (low, high) = (signed(&found["difference"]["low"]), signed(&found["difference"]["high"]));
+            format!("{} [{low}, {high}]", signed(&found["difference"]["value"]))
+        };
+        let line =
+            |name: &str, own: &str, joint: &str, gained: &str| print(&format!("  {name}: {own} -> {joint}  {gained}"));
+        match self.text(&within["withheld"]) {
+            Some(why) => print(&format!("  {}: {why}", self.word("AUC within banks", "AUC（银行内）"))),
+            None if within.is_object() => {
+                let (own, joint) = (number(&within["bank_only"]["value"]), number(&within["joint"]["value"]));
+                line(self.word("AUC within banks", "AUC（银行内）"), &own, &joint, &gap(within));
+            }
+            None => {}
+        }
+        let pooled = &judged["pooled"];
+        let name = self.word(
+            "AUC over pooled rows, which count the differences between banks",
+            "AUC（合并样本，含银行之间的差异）",
+        );
+        match self.text(&pooled["joint"]["withheld"]).or_else(|| self.text(&pooled["bank_only"]["withheld"])) {
+            Some(why) => print(&format!("  {name}: {why}")),
+            None => {
+                let (own, joint) = (number(&pooled["bank_only"]["auc"]), number(&pooled["joint"]["auc"]));
+                line(name, &own, &joint, &gap(&judged["auc"]));
+            }
+        }
+        for baseline in ["bank_only", "linfa"] {
+            print(&format!("  {}", self.text(&judged["baselines"][baseline]).unwrap_or_default()));
+        }
+        let head = self.word(
+            "                 rows  AUC linfa   AUC bank  AUC joint    KS bank   KS joint  Gini bank Gini joint",
+            "                 行数  AUC linfa   AUC 自有   AUC 联合    KS 自有    KS 联合   Gini 自有  Gini 联合",
+        );
+        print(head);
+        let row = |name: &str, rows: &Value, figures: [&Value; 3]| {
+            let [linfa, own, joint] = figures;
+            let pairs = ["auc", "ks", "gini"].iter().flat_map(|key| [&own[*key], &joint[*key]]);
+            let figures: Vec<_> =
+                std::iter::once(&linfa["auc"]).chain(pairs).map(|value| format!("{:>10}", number(value))).collect();
             print(&format!("  {name:<10} {rows:>8} {}", figures.join(" ")));
         };
         for (name, own) in self.banks() {
-            line(name, &own["holdout"], &own["bank_only"], &own["joint"]);
+            row(name, &own["holdout"], [&own["linfa"], &own["bank_only"], &own["joint"]]);
+            if let Some(why) = self.text(&own["withheld"]) {
+                print(&format!("             {why}"));
+            }
         }
         let fit = self.fit();
-        line("all", &fit["holdout_rows"], &fit["bank_only"], &fit["joint"]);
+        row(self.word("pooled", "合并"), &fit["holdout_rows"], [&Value::Null, &fit["bank_only"], &fit["joint"]]);
+    }
+
+    fn calibrated(&self) {
+        for (name, found) in self.calibrations() {
+            let ratio = &found["holdout"]["over_bad_rate"];
+            match (self.text(&found["withheld"]), ratio["before"].as_f64(), ratio["after"].as_f64()) {
+                (Some(why), ..) => print(&format!("  {name:<10} {why}")),
+                (None, Some(before), Some(after)) => print(&format!("  {name:<10} {before:>6.3} -> {after:.3}")),
+                _ => print(&format!("  {name:<10} -")),
+            }
+        }
+    }
+
+    /// What is suspicious, and which fields lost rows to folding.
+    fn warnings(&self) {
+        let judged = self.judged();
+        for warning in judged["warnings"].as_array().into_iter().flatten() {
+            print(&format!("\n! {}", self.text(warning).unwrap_or_default()));
+        }
+        let fields = judged["fields"].as_array().into_iter().flatten();
+        let folded = fields.filter_map(|field| {
+            let share = field["folded"].as_f64().filter(|share| *share >= 0.1)?;
+            Some(format!("{} ({:.0} %)", field["name"].as_str()?, 100.0 * share))
+        });
+        let folded: Vec<_> = folded.collect();
+        if !folded.is_empty() {
+            let what = self.word(
+                "Counted together with neighbours, since too few banks stand behind a bin (share of the rows)",
+                "因支撑银行过少而与相邻分箱合并计数（样本占比）",
+            );
+            print(&format!("\n{what}: {}", folded.join(", ")));
+        }
+    }
+
+    /// A text in the reader's language.
+    fn text<'v>(&self, text: &'v Value) -> Option<&'v str> {
+        text[if self.language == Language::Zh { "zh" } else { "en" }].as_str()
     }
 
     fn proof(&self) {

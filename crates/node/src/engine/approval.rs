@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use tally_audit::order::{Data, Decision, SignedOrder};
 use tally_crypto::sign::{Envelope, Signature};
 use tally_crypto::transcript::Digest;
+use tally_model::text::Text;
 use tally_protocol::kind::MessageKind;
 use tally_protocol::session::{Fault, PartyRole, SealedContract, Stage};
 
@@ -87,7 +88,31 @@ impl Engine {
         })?;
         let stage = self.store.session(session)?.map_or(stage, |record| record.stage);
         let needed = self.config.session.approvals;
-        Ok(json!({ "session": session, "stage": stage, "approvals": approvals, "needed": needed }))
+        let warnings = self.warnings_of_labels(session)?;
+        Ok(
+            json!({ "session": session, "stage": stage, "approvals": approvals, "needed": needed, "warnings": warnings }),
+        )
+    }
+
+    /// What a bank's own operator should know of its labels before anything is trained; nobody else is told.
+    fn warnings_of_labels(&self, session: &str) -> Result<Vec<Text>, Failure> {
+        let record = self.known_session(session)?;
+        let Some(name) = record.dataset.as_deref().filter(|_| !self.is_platform()) else { return Ok(Vec::new()) };
+        let data = self.store.dataset(name)?;
+        let Some(labels) = data.label.as_ref() else { return Ok(Vec::new()) };
+        let bad = labels.iter().filter(|label| **label == 1).count();
+        let (zh, en) = match (labels.len() - bad, bad) {
+            (_, 0) => ("没有坏样本", "no bad loan"),
+            (0, _) => ("没有好样本", "no good loan"),
+            _ => return Ok(Vec::new()),
+        };
+        Ok(vec![Text::new(
+            &format!("数据集 {name} 中{zh}：本行不会有自有模型，本行的提升与校准不予给出；本节点不会将此告知其他方"),
+            &format!(
+                "data set `{name}` holds {en}: this bank gets no model of its own, and neither uplift nor calibration of its own; \
+                 this node tells nobody else"
+            ),
+        )])
     }
 
     /// All who approve sign the same data, which are those that are here.

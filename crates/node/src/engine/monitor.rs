@@ -142,8 +142,10 @@ impl Engine {
     }
 }
 
+/// Under the joint model, which is what a model's development is told in.
 fn probability(held: &Held) -> Option<f64> {
-    held.result.as_ref()?["probability"].as_f64()
+    let result = held.result.as_ref()?;
+    result["joint_probability"].as_f64().or_else(|| result["probability"].as_f64())
 }
 
 /// Of each score what became of its loan: the outcome that names it or, of outcomes that name no score, that of its

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tally_crypto::transcript::Digest;
 use tally_data::Dictionary;
 use tally_model::text::Text;
-use tally_model::{CoarsePlan, CutSearch, ReasonBasis, SelectionPlan, Unseen};
+use tally_model::{CoarsePlan, CutSearch, ReasonBasis, Rules, SelectionPlan, Unseen};
 use tally_policy::{Day, Form, Level, Purpose};
 use tally_protocol::aggregation::NoiseTerms;
 use tally_protocol::alignment::Engine as AlignmentEngine;
@@ -83,6 +83,8 @@ pub(crate) struct Template {
     #[serde(default = "padded")]
     padding: bool,
     rounds: u32,
+    #[serde(default = "least_bad")]
+    min_bad: u64,
     #[serde(default)]
     recompute: Recompute,
     #[serde(default)]
@@ -103,6 +105,11 @@ pub(crate) struct Template {
 /// must stay.
 fn least_cell(members: u32) -> u32 {
     ((2 * (2 * members / 3 + 1)).saturating_sub(members + 1) + 2).min(members)
+}
+
+/// Fewest bad rows that a model is fitted on where the template does not say.
+fn least_bad() -> u64 {
+    20
 }
 
 fn padded() -> bool {
@@ -130,6 +137,14 @@ impl Template {
         match &self.statistics {
             Some(statistics) => statistics.fields().contains(name),
             None => !self.columns_apart().contains(&name),
+        }
+    }
+
+    /// What models are judged by: always under the rules of today.
+    fn judging_terms(&self) -> JudgingTerms {
+        match self.statistics {
+            Some(_) => self.judging.clone(),
+            None => JudgingTerms { rules: Rules::WithinBanks, ..self.judging.clone() },
         }
     }
 
@@ -258,7 +273,7 @@ impl Engine {
                 base_score: template.base_score,
                 base_odds: template.base_odds,
                 trees: template.trees.clone(),
-                judging: template.judging.clone(),
+                judging: template.judging_terms(),
                 statistics: template.statistics.clone(),
             },
             limits: Limits {
@@ -269,6 +284,7 @@ impl Engine {
                 row_cap: template.row_cap,
                 evaluations,
                 rounds: template.rounds,
+                min_bad: if template.statistics.is_some() { 0 } else { template.min_bad },
             },
             // Rows of statistics are all rows of the banks: the platform offers none, and no consent ends.
             balance: template.balance.or_else(|| template.statistics.is_none().then(BalanceTerms::default)),

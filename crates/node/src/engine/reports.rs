@@ -1,10 +1,11 @@
 //! What the node tells of itself.
 
 use serde_json::{Value, json};
+use tally_model::metrics::Withheld;
 use tally_model::metrics::{self, Segment};
-use tally_model::text::Language;
-use tally_model::{CoarseCuts, Fitted, Table};
-use tally_protocol::session::{Holder, PlatformHalf, Stage};
+use tally_model::text::{Language, Text};
+use tally_model::{BankOnly, CoarseCuts, Fitted, Table, Validation, WithinFigures, within_one};
+use tally_protocol::session::{Contract, Holder, PlatformHalf, Stage};
 
 use super::Engine;
 use super::sessions::{Live, UNREAD_ROWS};
@@ -110,6 +111,7 @@ impl Engine {
             "coarse": coarse_fields(&fit)?,
             "fit": fit,
             "own": own,
+            "calibration": self.calibration_told(session)?,
             "half": half,
             "label_diversity": diversity,
             "unread_rows": unread,
@@ -152,7 +154,19 @@ impl Engine {
         let ks = validation
             .ks_difference()
             .map(|found| json!({ "difference": found.difference, "p_value": found.p_value, "bound": !found.counted }));
-        Ok(json!({ "auc": auc, "ks": ks, "segments": segments.collect::<Vec<_>>() }))
+        Ok(json!({
+            "baselines": baselines(terms),
+            "within_banks": withheld_or(validation.within_banks().map(|found| within_told(&found))),
+            "pooled": {
+                "joint": withheld_or(validation.joint.told().map(|told| json!(told.figures()))),
+                "bank_only": withheld_or(validation.bank_only.told().map(|told| json!(told.figures()))),
+            },
+            "auc": auc,
+            "ks": ks,
+            "warnings": fitted.leaks().iter().map(|leak| json!(leak.words())).collect::<Vec<_>>(),
+            "fields": fields_told(&fitted),
+            "segments": segments.collect::<Vec<_>>(),
+        }))
     }
 }
 
@@ -172,8 +186,59 @@ fn segment_figures([joint, bank_only]: &[Segment; 2]) -> Value {
     })
 }
 
-/// A bank's own figures: its hold-out rows under its own model and under the joint one. They stay here.
-pub(super) fn own_evaluation(fit: &Fitted, table: &Table) -> Result<Value, Failure> {
+/// A figure, or why there is none.
+fn withheld_or(figure: Result<Value, Withheld>) -> Value {
+    figure.unwrap_or_else(|why| json!({ "withheld": why.words() }))
+}
+
+fn within_told(found: &WithinFigures) -> Value {
+    json!({
+        "joint": found.joint,
+        "bank_only": found.bank_only,
+        "difference": found.difference,
+        "p_value": found.p_value,
+    })
+}
+
+/// What a joint model is compared with: names of the two baselines.
+pub(crate) fn baselines(terms: &Contract) -> Value {
+    let linfa = Text::new(
+        "线性基准：各银行以 linfa 逻辑回归拟合（自有样本与字段，WOE 列，不作筛选）",
+        "linear baseline: each bank's logistic regression by linfa (own rows and fields, WOE columns, no selection)",
+    );
+    let (zh, en) = match terms.model.algorithm.as_str() {
+        "trees" => ("提升树", "boosted trees"),
+        _ => ("评分卡", "scorecard"),
+    };
+    let same = Text::new(
+        &format!("银行自有模型：与联合模型同类（{zh}，同样的分箱、筛选与训练程序），仅用自有样本与字段"),
+        &format!(
+            "bank-only: the joint model's kind ({en}, same binning, selection and trainer) on own rows and fields"
+        ),
+    );
+    let first = terms.model.judging.rules.is_first() && terms.model.algorithm != "trees";
+    json!({ "bank_only": if first { &linfa } else { &same }, "linfa": linfa })
+}
+
+/// Which share of each field's rows is counted together with others, and whether its classes were eased.
+fn fields_told(fitted: &Fitted) -> Vec<Value> {
+    match fitted {
+        Fitted::Scorecard(fit) => fit
+            .fields
+            .iter()
+            .map(|field| json!({ "name": field.name, "folded": field.folded(), "eased": field.eased }))
+            .collect(),
+        Fitted::Trees(fit) => {
+            let Validation { fields, .. } = &fit.validation;
+            let rows = fit.fields.iter().zip(fields);
+            rows.map(|(field, rows)| json!({ "name": field.name, "folded": rows.folded(), "eased": false })).collect()
+        }
+        Fitted::Statistics(_) => Vec::new(),
+    }
+}
+
+/// A bank's own figures: its hold-out rows under its own models and under the joint one. They stay here.
+pub(super) fn own_evaluation(fit: &Fitted, table: &Table, terms: &Contract) -> Result<Value, Failure> {
     let joint = fit.log_odds(table).map_err(failure::internal)?;
     let holdout: Vec<_> = (0..table.label.len()).filter(|&row| table.holdout[row]).collect();
     let labels: Vec<_> = holdout.iter().map(|&row| table.label[row]).collect();
@@ -181,10 +246,27 @@ pub(super) fn own_evaluation(fit: &Fitted, table: &Table) -> Result<Value, Failu
         let scores: Vec<_> = holdout.iter().map(|&row| scores[row]).collect();
         metrics::exact(&scores, &labels)
     };
+    let bins = vec![terms.model.bins; terms.fields_of(Holder::Platform).count()];
+    let linfa = BankOnly::fit(&terms.linear_plan(&bins), table).and_then(|own| Ok(own.log_odds(table)?)).ok();
+    let trained = |label: u8| (0..table.label.len()).any(|row| !table.holdout[row] && table.label[row] == label);
+    let both = trained(0) && trained(1);
+    let within = within_one(&joint, table).filter(|_| both);
+    let bad = |holdout: bool| {
+        (0..table.label.len()).filter(|&row| table.holdout[row] == holdout && table.label[row] == 1).count()
+    };
     Ok(json!({
         "rows": table.label.len(),
+        "bad": bad(false) + bad(true),
         "holdout": holdout.len(),
-        "bank_only": figures(&table.baseline),
+        "holdout_bad": bad(true),
+        "bank_only": figures(&table.baseline).filter(|_| both),
+        "linfa": linfa.and_then(|linfa| figures(&linfa)).filter(|_| both),
         "joint": figures(&joint),
+        "within": within.as_ref().map(|(found, _)| within_told(found)),
+        "weight": within.map(|(_, weight)| weight),
+        "withheld": (!both).then(|| Text::new(
+            "本行建模样本只含一类样本，没有自有模型，相应数字不予给出",
+            "this bank's training rows hold loans of one kind only: it has no model of its own, and figures of it are withheld",
+        )),
     }))
 }

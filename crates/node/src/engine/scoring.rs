@@ -394,6 +394,8 @@ impl Engine {
             }
             _ => return Err(strange()),
         };
+        let joint: f64 = probability;
+        let calibrated = model.calibrated(libm::log(joint / (1.0 - joint)));
         lost.retain(|lost| lost.points > 0);
         lost.sort_by(|a, b| b.points.cmp(&a.points).then_with(|| a.field.cmp(&b.field)));
         lost.truncate(held.reasons);
@@ -408,7 +410,8 @@ impl Engine {
         Ok(json!({
             "request": request,
             "score": score,
-            "probability": probability,
+            "probability": calibrated.unwrap_or(joint),
+            "joint_probability": joint,
             "points": parts,
             "reasons": reasons.collect::<Vec<_>>(),
             "session": held.session,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tally_crypto::transcript::Digest;
 use tally_model::metrics::CalibratedBand;
-use tally_model::{BankOnly, Fitted, Golden};
+use tally_model::{BankOnly, Calibration, Fitted, Golden};
 use tally_protocol::session::{PlatformHalf, SealedContract};
 
 use super::Engine;
@@ -29,6 +29,8 @@ pub(super) enum Side {
         titles: Titles,
         /// The bank's own model, where the contract lets it answer.
         own: Option<BankOnly>,
+        /// What makes probabilities right for the bank's own book.
+        calibration: Option<Calibration>,
     },
     Platform {
         half: PlatformHalf,
@@ -43,7 +45,15 @@ impl Model {
     /// The bank's own model, where it may answer, and the names of fields.
     pub(super) fn own(&self) -> Option<(&BankOnly, &Titles)> {
         match &self.side {
-            Side::Bank { titles, own } => own.as_ref().map(|own| (own, titles)),
+            Side::Bank { titles, own, .. } => own.as_ref().map(|own| (own, titles)),
+            Side::Platform { .. } => None,
+        }
+    }
+
+    /// Probability of bad at these log-odds of the joint model, right for the bank's own book; `None` without a calibration.
+    pub(super) fn calibrated(&self, log_odds: f64) -> Option<f64> {
+        match &self.side {
+            Side::Bank { calibration, .. } => calibration.as_ref().map(|own| own.probability(log_odds)),
             Side::Platform { .. } => None,
         }
     }
@@ -98,7 +108,8 @@ impl Engine {
     }
 
     fn bank_side(&self, record: &SessionRecord) -> Result<Side, Failure> {
-        Ok(Side::Bank { titles: self.titles()?, own: self.kept_bank_only(&record.session)? })
+        let calibration = self.kept_calibration(&record.session)?;
+        Ok(Side::Bank { titles: self.titles()?, own: self.kept_bank_only(&record.session)?, calibration })
     }
 
     /// Names of fields for people: of this node's data sets, and of the sharing list.

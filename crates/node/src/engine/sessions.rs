@@ -265,7 +265,7 @@ impl Engine {
                     let envelope = serde_json::to_vec(&attestation.envelope).map_err(failure::internal)?;
                     self.store.put_result(&session, attestation.fact, &envelope)?;
                 }
-                Request::Other(Output::Model(fit)) => self.keep_model(&mut record, &fit, table.as_deref())?,
+                Request::Other(Output::Model(fit)) => self.keep_model(step, &mut record, &fit, table.as_deref())?,
                 Request::Other(Output::Stage(stage)) => self.reach(step, &mut record, stage)?,
                 Request::Other(Output::Ended(events)) => self.take_forwarded(step, &record, &events)?,
                 Request::Other(Output::Send { .. } | Output::Releasing(_)) => {}
@@ -451,7 +451,13 @@ impl Engine {
         }
     }
 
-    fn keep_model(&mut self, record: &mut SessionRecord, fit: &Fitted, table: Option<&Table>) -> Result<(), Failure> {
+    fn keep_model(
+        &mut self,
+        step: &mut Step,
+        record: &mut SessionRecord,
+        fit: &Fitted,
+        table: Option<&Table>,
+    ) -> Result<(), Failure> {
         let text = serde_json::to_vec(fit).map_err(failure::internal)?;
         self.store.put_result(&record.session, "fit", &text)?;
         record.model = Some(fit.digest());
@@ -464,10 +470,11 @@ impl Engine {
             self.store.put_result(&record.session, "half", &half)?;
         }
         if let Some(table) = table {
-            let own = super::reports::own_evaluation(fit, table)?;
+            let own = super::reports::own_evaluation(fit, table, self.contract_of(record)?.terms())?;
             let own = serde_json::to_vec(&own).map_err(failure::internal)?;
             self.store.put_result(&record.session, "own", &own)?;
             self.keep_bank_only(record, table)?;
+            self.keep_calibration(step, record, fit, table)?;
         }
         Ok(())
     }

@@ -208,6 +208,14 @@ pub struct Limits {
     pub recompute: Recompute,
     /// Most rounds, each of which releases a sum.
     pub rounds: u32,
+    /// Fewest bad rows of all banks together that a model is fitted on; with fewer the session stops and says how many there are.
+    #[serde(default, skip_serializing_if = "no_floor")]
+    pub min_bad: u64,
+}
+
+/// Whether there is no floor.
+fn no_floor(least: &u64) -> bool {
+    *least == 0
 }
 
 /// Which released sums every bank recomputes from all masked vectors: the platform then cannot show it another sum.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use tally_model::boosted::{BoostedFieldPlan, BoostedPlan, EarlyStopping, Growth, Monotone};
 use tally_model::{
-    CoarsePlan, Course, CutSearch, FieldPlan, FieldSource, Judging, Plan, ReasonBasis, RowTerms, SegmentPlan,
+    CoarsePlan, Course, CutSearch, FieldPlan, FieldSource, Judging, Plan, ReasonBasis, RowTerms, Rules, SegmentPlan,
     SelectionPlan, Unseen,
 };
 
@@ -78,11 +78,15 @@ pub struct JudgingTerms {
     pub segments: Vec<String>,
     /// Of these, fields that no model is fitted on.
     pub segments_only: Vec<String>,
+    /// What figures stand under; contracts that do not say have the first rules.
+    #[serde(skip_serializing_if = "Rules::is_first")]
+    pub rules: Rules,
 }
 
 impl Default for JudgingTerms {
     fn default() -> Self {
-        Self { approval: Judging::default().approval, segments: Vec::new(), segments_only: Vec::new() }
+        let Judging { approval, rules, .. } = Judging::default();
+        Self { approval, segments: Vec::new(), segments_only: Vec::new(), rules }
     }
 }
 
@@ -230,6 +234,11 @@ impl Contract {
         }
     }
 
+    /// A scorecard's plan over the contract's fields, whatever is fitted: of the model by linfa that a bank's own stands beside.
+    pub fn linear_plan(&self, platform_bins: &[u16]) -> Plan {
+        self.plan(platform_bins)
+    }
+
     /// Names and sources of the trainer's fields, in the order of a table's columns.
     fn sources(&self, platform_bins: &[u16]) -> Vec<(String, FieldSource)> {
         let own = self.fields_of(Holder::Banks).map(|field| match field.categories.as_slice() {
@@ -249,7 +258,12 @@ impl Contract {
             let ordered = number && !self.model.cuts.contains_key(name);
             Some(SegmentPlan { field, ordered, fitted: !terms.segments_only.contains(name) })
         };
-        Judging { approval: terms.approval, segments: terms.segments.iter().filter_map(segment).collect() }
+        Judging {
+            approval: terms.approval,
+            segments: terms.segments.iter().filter_map(segment).collect(),
+            rules: terms.rules,
+            min_bad: self.limits.min_bad,
+        }
     }
 
     fn plan(&self, platform_bins: &[u16]) -> Plan {
@@ -261,12 +275,13 @@ impl Contract {
             ..FieldPlan::new(&name, source)
         };
         let sources = self.sources(platform_bins);
+        let eases = !self.model.judging.rules.is_first();
         Plan {
             judging: self.judging(&sources),
             fields: sources.into_iter().map(field).collect(),
             bins: self.model.bins,
             search: self.model.search,
-            coarse: self.model.coarse.clone(),
+            coarse: self.model.coarse.clone().map(|coarse| CoarsePlan { eases, ..coarse }),
             selection: self.model.selection.clone(),
             reasons: self.model.reasons,
             rows: self.model.rows.terms(),

@@ -122,6 +122,7 @@ fn contract(banks: usize) -> Contract {
             judging: JudgingTerms::default(),
         },
         limits: Limits {
+            min_bad: 0,
             min_cohort: 3,
             min_cell: if banks > 4 { 4 } else { 3 },
             recompute: Recompute::EverySum,

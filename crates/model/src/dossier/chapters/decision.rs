@@ -14,7 +14,7 @@ const BANDS: usize = 20;
 /// The cut-off table and the swap set.
 pub(super) fn cut_offs(dossier: &Dossier, words: Words) -> Vec<Markup> {
     let scores = &dossier.fit.validation().joint;
-    let Some(histogram) = scores.histogram() else { return vec![nothing(words)] };
+    let Ok(histogram) = scores.told() else { return vec![nothing(words)] };
     let rows = table_of(&histogram, BANDS).into_iter().map(|cut| {
         let whisker = Estimate { value: 0.0, low: 100.0 * cut.bad_rate.low, high: 100.0 * cut.bad_rate.high };
         [

@@ -3,8 +3,9 @@
 use super::{Column, cards, facts, paragraph, remark, table};
 use crate::dossier::Dossier;
 use crate::dossier::words::{Words, count, fixed, interval, percent, signed};
+use crate::learner::Fitted;
 use crate::markup::{Markup, element, text};
-use crate::metrics::{Cell, Evaluation, score_stability};
+use crate::metrics::{Cell, Estimate, Evaluation, ScoreCells, Withheld, score_stability};
 use crate::request::RowSet;
 
 /// Title, identity and the figures that decide.
@@ -22,26 +23,89 @@ pub(super) fn masthead(dossier: &Dossier, words: Words) -> Markup {
 
 fn key_figures(dossier: &Dossier, words: Words) -> Markup {
     let validation = dossier.fit.validation();
-    let joint = Evaluation::new(&validation.joint, RowSet::Holdout);
-    let bank_only = Evaluation::new(&validation.bank_only, RowSet::Holdout);
+    let told = |scores: &ScoreCells| scores.told().ok().and_then(|_| Evaluation::new(scores, RowSet::Holdout));
+    let (joint, bank_only) = (told(&validation.joint), told(&validation.bank_only));
     let none = || ("–".to_owned(), String::new());
-    let auc = |evaluation: &Option<Evaluation>| {
-        evaluation.map_or_else(none, |figures| (fixed(figures.auc.value, 4), interval(&figures.auc, 4)))
+    let shown = |estimate: Option<Estimate>| {
+        estimate.map_or_else(none, |estimate| (fixed(estimate.value, 4), interval(&estimate, 4)))
     };
-    let difference = validation
-        .auc_difference()
-        .map_or_else(none, |found| (signed(found.difference.value, 4), interval(&found.difference, 4)));
+    let gained = |estimate: Option<Estimate>| {
+        estimate.map_or_else(none, |estimate| (signed(estimate.value, 4), interval(&estimate, 4)))
+    };
+    let within = validation.within_banks();
+    let withheld = |why: Withheld| ("–".to_owned(), words.of(&why.words()).to_owned());
+    let pooled = gained(validation.auc_difference().map(|found| found.difference));
     let ks =
         joint.map_or_else(none, |figures| (fixed(figures.ks.distance.value, 3), interval(&figures.ks.distance, 3)));
     let stability = score_stability(&validation.joint_train, &validation.joint)
         .map_or_else(none, |found| (fixed(found.index, 3), super::decision::verdict(found.index, words).into()));
-    cards([
-        (words.say("AUC 联合模型", "AUC joint"), auc(&joint)),
-        (words.say("AUC 银行自有", "AUC bank-only"), auc(&bank_only)),
-        (words.say("AUC 提升", "AUC gained"), difference),
+    let first = match within {
+        Err(Withheld::NotAsked) => vec![
+            (words.say("AUC 联合模型（合并样本）", "AUC joint, pooled rows"), shown(joint.map(|found| found.auc))),
+            (
+                words.say("AUC 银行自有（合并样本）", "AUC bank-only, pooled rows"),
+                shown(bank_only.map(|found| found.auc)),
+            ),
+        ],
+        Err(why) => vec![(words.say("AUC 提升（银行内）", "AUC gained within banks"), withheld(why))],
+        Ok(found) => vec![
+            (words.say("AUC 联合模型（银行内）", "AUC joint, within banks"), shown(Some(found.joint))),
+            (words.say("AUC 银行自有（银行内）", "AUC bank-only, within banks"), shown(Some(found.bank_only))),
+            (words.say("AUC 提升（银行内）", "AUC gained within banks"), gained(Some(found.difference))),
+        ],
+    };
+    let rest = [
+        (words.say("AUC 提升（合并样本）", "AUC gained, pooled rows"), pooled),
         (words.say("KS 联合模型", "KS joint"), ks),
         (words.say("稳定性指数", "Stability index"), stability),
-    ])
+    ];
+    let leaks = dossier.fit.leaks();
+    let warned = leaks
+        .iter()
+        .map(|leak| element("p", [("class", "remark")], [element("strong", [], [text(words.of(&leak.words()))])]));
+    std::iter::once(cards(first.into_iter().chain(rest))).chain(warned).collect()
+}
+
+/// Fields of which rows are counted together, or whose classes are smaller than the terms ask for.
+fn notices(dossier: &Dossier, words: Words) -> Vec<Markup> {
+    let fields: Vec<(&str, f64, bool)> = match &dossier.fit {
+        Fitted::Scorecard(fit) => {
+            fit.fields.iter().map(|field| (field.name.as_str(), field.folded(), field.eased)).collect()
+        }
+        Fitted::Trees(fit) => {
+            let rows = fit.fields.iter().zip(&fit.validation.fields);
+            rows.map(|(field, rows)| (field.name.as_str(), rows.folded(), false)).collect()
+        }
+        Fitted::Statistics(_) => Vec::new(),
+    };
+    let named = |chosen: Vec<String>, zh: &str, en: &str| {
+        (!chosen.is_empty()).then(|| remark(&format!("{}{}", words.say(zh, en), chosen.join(words.say("、", ", ")))))
+    };
+    let folded = fields.iter().filter(|field| field.1 >= 0.005);
+    let folded = folded.map(|(name, share, _)| format!("{name} ({})", percent(*share))).collect();
+    let eased = fields.iter().filter(|field| field.2).map(|field| field.0.to_owned()).collect();
+    let folded = named(
+        folded,
+        "支撑银行过少、与相邻分箱合并计数的样本占比：",
+        "Share of rows in bins with too few banks, which are counted with their neighbours: ",
+    );
+    let eased = named(
+        eased,
+        "没有分组能满足合同的最少好、坏样本数，已放宽并平滑：",
+        "No classes have the contract's fewest good and bad loans; eased and smoothed: ",
+    );
+    folded.into_iter().chain(eased).collect()
+}
+
+/// What the bank that made the dossier knows of its own rows.
+pub(super) fn own(dossier: &Dossier, words: Words) -> Vec<Markup> {
+    vec![
+        facts(dossier.own.iter().map(|one| (words.of(&one.name).to_owned(), words.of(&one.value).to_owned()))),
+        remark(words.say(
+            "由本行以自有样本在本地算出，未发送给任何一方。",
+            "Computed here from this bank's own rows; nothing of it was sent to anybody.",
+        )),
+    ]
 }
 
 /// Purpose and parties.
@@ -88,7 +152,7 @@ pub(super) fn data(dossier: &Dossier, words: Words) -> Vec<Markup> {
         Column::Figures(words.say("行数", "Rows")),
         Column::Code(words.say("摘要", "Digest")),
     ];
-    vec![
+    [
         facts(own.into_iter().chain(stated)),
         table(columns, commitments),
         remark(words.say(
@@ -96,4 +160,7 @@ pub(super) fn data(dossier: &Dossier, words: Words) -> Vec<Markup> {
             "All digests were logged before anything was computed; records stay with their holders.",
         )),
     ]
+    .into_iter()
+    .chain(notices(dossier, words))
+    .collect()
 }

@@ -46,8 +46,14 @@ pub(super) fn all(dossier: &Dossier, words: Words) -> Vec<Markup> {
         (words.say("版本", "Versions"), record::versions(dossier, words)),
         (words.say("各轮摘要", "Digests of the rounds"), record::rounds(dossier, words)),
     ];
+    let own = (!dossier.own.is_empty()).then(|| {
+        (
+            words.say("本行（仅本行可见，非各方共同签署）", "This bank only; not part of what all signed"),
+            front::own(dossier, words),
+        )
+    });
     let segments = segments::chapter(dossier, words).map(|content| (words.say("分群表现", "Segments"), content));
-    chapters.extend(numbered(before.into_iter().chain(model).chain(segments).chain(after)));
+    chapters.extend(numbered(before.into_iter().chain(model).chain(segments).chain(own).chain(after)));
     chapters
 }
 

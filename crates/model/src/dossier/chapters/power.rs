@@ -4,16 +4,26 @@ use super::{Column, figure, remark, side_by_side, table};
 use crate::dossier::Dossier;
 use crate::dossier::plot::{Axis, Plot};
 use crate::dossier::words::{Words, count, fixed, interval, p_value, percent, signed};
-use crate::markup::{Markup, text};
-use crate::metrics::{Estimate, Evaluation, Histogram, ScoreCells};
+use crate::markup::{Markup, element, text};
+use crate::metrics::{Estimate, Evaluation, Histogram, ScoreCells, Withheld};
 use crate::request::RowSet;
 
 /// Joint against bank-only, figure by figure.
 pub(super) fn uplift(dossier: &Dossier, words: Words) -> Vec<Markup> {
     let validation = dossier.fit.validation();
+    let mut content = within(dossier, words);
+    if let Err(why) = validation.joint.told().and(validation.bank_only.told()) {
+        content.push(remark(words.of(&why.words())));
+        return content;
+    }
     let pair =
         (Evaluation::new(&validation.joint, RowSet::Holdout), Evaluation::new(&validation.bank_only, RowSet::Holdout));
     let (Some(joint), Some(bank_only)) = pair else { return vec![nothing(words)] };
+    content.push(element(
+        "h3",
+        [],
+        [text(words.say("合并样本（含银行之间的差异）", "Pooled rows, which count the differences between banks"))],
+    ));
     let difference = validation.auc_difference();
     let gap = |scale: f64| {
         let found = difference.as_ref()?;
@@ -66,24 +76,72 @@ pub(super) fn uplift(dossier: &Dossier, words: Words) -> Vec<Markup> {
         Column::Figures(words.say("差值", "Difference")),
         Column::Figures("95 % · p"),
     ];
-    vec![
+    content.extend([
         table(columns, rows),
         remark(words.say(
-            "同一批留出样本。银行自有模型由各银行仅用自有字段拟合。AUC 及其差值的区间按 DeLong（1988，相关曲线）计算；KS 及其差值的区间以最大值所在位置为准，\
+            "同一批留出样本。合并样本的数字也计入银行之间的差异：各银行自有模型各有截距，会因区分银行而得分。AUC 及其差值的区间按 DeLong（1988，相关曲线）计算；KS 及其差值的区间以最大值所在位置为准，\
              估计略偏高（p 前有 ≤ 者：两处位置以下的共同行数未释放，区间取边际分布所允许的最宽者）；Brier 与对数损失越低越好。",
-            "The same hold-out rows. Each bank fitted its bank-only model on its own fields alone. Intervals of the AUC and of its \
+            "The same hold-out rows. Pooled figures also count the differences between banks: bank-only models have an intercept \
+             each, and are credited with telling banks apart. Intervals of the AUC and of its \
              difference are DeLong's for correlated curves (1988); those of KS and of its difference take the places of the maxima as \
              given and the estimates are slightly high (with ≤ before p: the rows below both places are not released, and the \
              interval is the widest that the margins allow); of the Brier score and log-loss, less is better.",
         )),
-    ]
+    ]);
+    content
+}
+
+/// Joint against bank-only on pairs of loans of one bank: what a bank gains.
+fn within(dossier: &Dossier, words: Words) -> Vec<Markup> {
+    let baseline = (!dossier.baseline.en.is_empty()).then(|| remark(words.of(&dossier.baseline)));
+    let content = match dossier.fit.validation().within_banks() {
+        Err(Withheld::NotAsked) => Vec::new(),
+        Err(why) => vec![remark(words.of(&why.words()))],
+        Ok(found) => {
+            let row = |name: &str, scale: f64, less: f64| {
+                let moved = |estimate: Estimate| estimate.map(|value| scale * value - less);
+                let (joint, own) = (moved(found.joint), moved(found.bank_only));
+                let Estimate { value, low, high } = found.difference;
+                let gap = Estimate { value: scale * value, low: scale * low, high: scale * high };
+                [
+                    name.to_owned(),
+                    fixed(joint.value, 4),
+                    interval(&joint, 4),
+                    fixed(own.value, 4),
+                    interval(&own, 4),
+                    signed(gap.value, 4),
+                    format!("{} · p {}", interval(&gap, 4), p_value(found.p_value)),
+                ]
+            };
+            let columns = [
+                Column::Words(words.say("指标", "Figure")),
+                Column::Figures(words.say("联合模型", "Joint")),
+                Column::Figures("95 %"),
+                Column::Figures(words.say("银行自有", "Bank-only")),
+                Column::Figures("95 %"),
+                Column::Figures(words.say("差值", "Difference")),
+                Column::Figures("95 % · p"),
+            ];
+            vec![
+                element("h3", [], [text(words.say("银行内", "Within banks"))]),
+                table(columns, [row("AUC", 1.0, 0.0), row("Gini", 2.0, 1.0)]),
+                remark(words.say(
+                    "只比较同一银行的好坏样本对，各银行按样本对数加权（权重有不超过 2% 的固定偏移，以免反推单家银行的样本数）；区间按 DeLong，各银行相互独立。",
+                    "Pairs of a good and a bad loan of one bank, banks weighted by their pairs (each weight moved by 2 % at most, so that \
+                     no bank's counts follow); DeLong's intervals, banks independent.",
+                )),
+            ]
+        }
+    };
+    baseline.into_iter().chain(content).collect()
 }
 
 /// ROC and KS curves, gains.
 pub(super) fn curves(dossier: &Dossier, words: Words) -> Vec<Markup> {
     let validation = dossier.fit.validation();
-    let (Some(joint), Some(bank_only)) = (validation.joint.histogram(), validation.bank_only.histogram()) else {
-        return vec![nothing(words)];
+    let (joint, bank_only) = match (validation.joint.told(), validation.bank_only.told()) {
+        (Ok(joint), Ok(bank_only)) => (joint, bank_only),
+        (Err(why), _) | (_, Err(why)) => return vec![remark(words.of(&why.words()))],
     };
     let roc = roc(&joint, &bank_only, words);
     let ks = ks(dossier, &validation.joint, &joint, words);

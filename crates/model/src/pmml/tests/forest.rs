@@ -125,7 +125,7 @@ fn scale() -> Scale {
 
 #[test]
 fn the_exported_forest_is_the_one_that_was_scored() {
-    let exported = forest("joint trees", &fit(), reading, scale());
+    let exported = forest("joint trees", &fit(), reading, scale(), 0.0);
     if let Some(folder) = std::env::var_os("TALLYSTICK_PMML") {
         let folder = std::path::Path::new(&folder);
         std::fs::write(folder.join("forest.pmml"), &exported).unwrap();

@@ -6,7 +6,8 @@ use tally_model::text::Text;
 use tally_protocol::session::{self, BinTable, Exclusion, Holder, HoldoutRule, PartyRole};
 
 use super::super::words;
-use super::{Exported, parameters};
+use super::{Exported, own, parameters};
+use crate::engine::baselines;
 
 impl Exported {
     /// Everything that the dossier tells.
@@ -41,6 +42,8 @@ impl Exported {
                 statement(("共享清单", "sharing list"), &format!("{} ({})", terms.list.version, terms.list.digest)),
                 statement(("模型", "model"), &self.fitted.digest().to_string()),
             ],
+            baseline: serde_json::from_value(baselines(terms)["bank_only"].clone()).unwrap_or_default(),
+            own: own::statements(&self.shown["results"]),
         }
     }
 

@@ -51,7 +51,8 @@ fn scorecard(banks: usize) -> Contract {
     let mut contract = contract(banks);
     let model = &mut contract.model;
     model.bins = 20;
-    model.coarse = Some(CoarsePlan { max_classes: 4, min_share: 0.05, min_good: 1, min_bad: 1, trend: Trend::Auto });
+    model.coarse =
+        Some(CoarsePlan { max_classes: 4, min_share: 0.05, min_good: 1, min_bad: 1, trend: Trend::Auto, eases: false });
     model.selection = SelectionPlan {
         max_correlation: 0.95,
         max_vif: Some(20.0),
