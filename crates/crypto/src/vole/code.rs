@@ -6,7 +6,7 @@
 //! twice, then every output adds to the first half seven entries of the second, one in each quarter and, times `g`, three anywhere. In a
 //! convolution the new entry `y[j]` is `g (x[j] + y[j-25])` plus a random half of the 24 entries `y[j-24] … y[j-1]`, around the end.
 //!
-//! The multiplier `g`, a [generator](turn) of GF(2^128), stands in both parts, so that no sum of outputs with binary coefficients has
+//! The multiplier `g`, a generator of GF(2^128), stands in both parts, so that no sum of outputs with binary coefficients has
 //! only binary coefficients in the noise. **It must be left out of neither.** With `g = 1` the map is a binary matrix: every
 //! output but those at the noisy places of the first half is a GF(2)-combination of the noise values of the second half, all outputs lie
 //! in one GF(2)-space whose dimension is the number of these values, and whoever sees enough of them under a key-value store finds

@@ -7,6 +7,9 @@ use super::ranking::Ks;
 use super::scores::ScoreCells;
 use crate::request::RowSet;
 
+/// Most by which ties may leave the AUC of a segment open.
+const COARSEST: f64 = 0.05;
+
 /// Quantile bands of the reliability table.
 const RELIABILITY_BANDS: usize = 10;
 
@@ -73,7 +76,7 @@ pub fn by_segment<'a>(segments: impl IntoIterator<Item = (&'a str, &'a ScoreCell
         name: name.into(),
         rows: scores.rows(),
         open: scores.open(),
-        evaluation: scores.told().ok().and_then(|_| Evaluation::new(scores, rows)),
+        evaluation: Evaluation::new(scores, rows).filter(|_| scores.open() <= COARSEST),
     };
     segments.into_iter().map(segment).collect()
 }

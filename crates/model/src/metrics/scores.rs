@@ -17,8 +17,8 @@ pub struct ScoreCells {
     pub groups: Vec<ScoreGroup>,
 }
 
-/// Most by which an AUC may be open.
-const COARSEST: f64 = 0.05;
+/// Most by which an AUC may be open: a score of two values, which is no fault of the groups, is by up to a quarter.
+const COARSEST: f64 = 0.25;
 
 /// Why a figure is not given.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -11,8 +11,10 @@ use tally_protocol::session::{SealedContract, follow};
 
 use crate::failure::{self, Failure};
 
-/// Most that the joint AUC may differ.
+/// Most that the joint AUC may differ, where there are rows enough,
 const AUC_BOUND: f64 = 0.02;
+/// and this over the root of the held out rows of the rarer kind: half of the largest standard error that an AUC has.
+const AUC_ERROR: f64 = 0.5;
 /// The largest bin may hold so much more than the largest by sorting,
 const SHARE_FACTOR: f64 = 1.5;
 /// and so many rows.
@@ -75,11 +77,18 @@ pub(super) fn compare(
     let fields: Vec<_> = fields.collect();
     let auc = [fit, &exact].map(|fit| fit.joint().map(|joint| joint.auc));
     let rows = tables.values().map(|table| table.holdout.iter().filter(|held| !**held).count()).sum::<usize>();
-    let differences = differences(&fields, auc, rows);
+    let held = |bad: u8| tables.values().map(|table| held_out(table, bad)).sum::<usize>();
+    let rarer = held(0).min(held(1)).max(1) as f64;
+    let differences = differences(&fields, auc, rows, AUC_BOUND.max(AUC_ERROR / rarer.sqrt()));
     Ok(Some(Exact { auc, fields, differences }))
 }
 
-fn differences(fields: &[ExactField], auc: [Option<f64>; 2], rows: usize) -> Vec<String> {
+/// Held out rows of one kind.
+fn held_out(table: &Table, bad: u8) -> usize {
+    table.holdout.iter().zip(&table.label).filter(|(held, label)| **held && **label == bad).count()
+}
+
+fn differences(fields: &[ExactField], auc: [Option<f64>; 2], rows: usize, bound: f64) -> Vec<String> {
     let slack = FEW_ROWS / rows.max(1) as f64;
     let mut found = Vec::new();
     for field in fields {
@@ -95,7 +104,7 @@ fn differences(fields: &[ExactField], auc: [Option<f64>; 2], rows: usize) -> Vec
         }
     }
     let apart = match auc {
-        [Some(one), Some(other)] => (one - other).abs() > AUC_BOUND,
+        [Some(one), Some(other)] => (one - other).abs() > bound,
         [one, other] => one != other,
     };
     if apart {
@@ -163,11 +172,11 @@ mod tests {
     fn a_blind_search_is_told() {
         let field = |largest: [f64; 2], iv: [f64; 2]| ExactField { name: "a".into(), largest, iv: Some(iv) };
         let auc = [Some(0.8), Some(0.81)];
-        assert!(differences(&[field([0.07, 0.05], [0.5, 0.55])], auc, 1000).is_empty());
-        let told = differences(&[field([1.0, 0.05], [0.0, 1.5])], [Some(0.5), Some(0.82)], 1000);
+        assert!(differences(&[field([0.07, 0.05], [0.5, 0.55])], auc, 1000, AUC_BOUND).is_empty());
+        let told = differences(&[field([1.0, 0.05], [0.0, 1.5])], [Some(0.5), Some(0.82)], 1000, AUC_BOUND);
         assert_eq!(told.len(), 3, "{told:?}");
         assert!(told[0].contains("1.000") && told[2].contains("0.8200"));
-        assert_eq!(differences(&[], [None, Some(0.8)], 1000).len(), 1);
+        assert_eq!(differences(&[], [None, Some(0.8)], 1000, AUC_BOUND).len(), 1);
     }
 
     #[test]

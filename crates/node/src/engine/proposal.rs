@@ -109,7 +109,7 @@ fn least_cell(members: u32) -> u32 {
 
 /// Fewest bad rows that a model is fitted on where the template does not say.
 fn least_bad() -> u64 {
-    20
+    10
 }
 
 fn padded() -> bool {

@@ -215,7 +215,7 @@ fn the_lines_of_the_ks_are_left_out_where_a_cell_between_them_has_few_banks() {
     let asked = |tables: &BTreeMap<String, Table>, least: u32| {
         fit_released(&three_fields(), tables, least, |_| names(tables.len())).validation
     };
-    let mut left_out = 0;
+    let (mut left_out, mut shown) = (0, 0);
     for seed in 30..40 {
         let validation = asked(&split(&table(700, seed), 3), 3);
         match (validation.swap, validation.approved_at_ks) {
@@ -223,9 +223,13 @@ fn the_lines_of_the_ks_are_left_out_where_a_cell_between_them_has_few_banks() {
             (Some(_), None) => left_out += 1,
             _ => {}
         }
-        assert_eq!(validation.ks_difference().unwrap().counted, validation.approved_at_ks.is_some());
+        // Where folding has emptied the figures of one of the models there is no difference either.
+        if let Some(found) = validation.ks_difference() {
+            assert_eq!(found.counted, validation.approved_at_ks.is_some());
+            shown += 1;
+        }
     }
-    assert!(left_out > 0);
+    assert!(left_out > 0 && shown > 0);
 }
 
 #[test]

@@ -103,7 +103,7 @@ fn scorecards_with_every_term_are_those_of_the_pooled_rows() {
 
 fn judged(segments: &[&str], only: &[&str]) -> JudgingTerms {
     let names = |names: &[&str]| names.iter().map(ToString::to_string).collect();
-    JudgingTerms { approval: 0.7, segments: names(segments), segments_only: names(only) }
+    JudgingTerms { approval: 0.7, segments: names(segments), segments_only: names(only), ..JudgingTerms::default() }
 }
 
 /// Segments of both holders' fields, of either kind of model.
