@@ -41,7 +41,7 @@ fn six_bad_loans_make_no_model() {
     let output = run(&["demo", "--data", text(folder.path()), "--json"]);
     assert_eq!(output.status.code(), Some(1));
     let error = error_of(&output);
-    assert!(error.contains("bad loans, and the contract asks for 20"), "{error}");
+    assert!(error.contains("bad loans, and the contract asks for 10"), "{error}");
 }
 
 #[test]
