@@ -17,9 +17,9 @@
 //! **Cost.** At most [`PASSES`] sums whatever the numbers are (eight where no more than sixteen quantiles are open, four for
 //! integers), [`NOISY_PASSES`] under noise; each of about [`CELLS`] cells a field.
 //!
-//! **How near.** A leaf that holds one number is cut off above it, as by sorting; of any other the end that is nearer. So a cut
-//! lies within half a settled leaf of the order statistic: fewer than `min_rows` rows, or the rows that the release rules keep
-//! together. Where these keep none together and `min_rows` is 1, cuts split the rows exactly as sorting does, and so do those of
+//! **How near.** A leaf that holds one number is cut off above it, as by sorting; of any other the end that is nearer, or its
+//! upper end if there is a cut at the nearer one already. So a cut lies within a settled leaf of the order statistic: fewer than
+//! `min_rows` rows, or the rows that the release rules keep together. Where these keep none together and `min_rows` is 1, cuts split the rows exactly as sorting does, and so do those of
 //! any strictly monotone map of the numbers.
 
 use serde::{Deserialize, Serialize};
@@ -143,16 +143,19 @@ impl NestedSearch {
         open
     }
 
-    /// The leaves that cuts lie above, by place: the one that the quantile lies in, or the one before it where that is nearer and
-    /// the quantile's leaf holds more than one number; none above the last.
+    /// The leaves that cuts lie above, by place: the one that the quantile lies in, or the one before it where that is nearer, is
+    /// not taken yet, and the quantile's leaf holds more than one number; none above the last.
     fn ends(&self) -> Vec<usize> {
-        let end = |quantile: Quantile| {
-            let leaf = self.leaves.get(quantile.leaf)?;
+        let mut ends: Vec<usize> = Vec::new();
+        for quantile in self.quantiles() {
+            let Some(leaf) = self.leaves.get(quantile.leaf) else { continue };
             let (before, after) = (quantile.inside, leaf.rows - quantile.inside);
-            if leaf.is_atom() || after <= before { Some(quantile.leaf) } else { quantile.leaf.checked_sub(1) }
-        };
-        let mut ends: Vec<usize> = self.quantiles().into_iter().filter_map(end).collect();
-        ends.dedup();
+            let free = |end: &usize| ends.last().is_none_or(|last| last < end);
+            let nearer = quantile.leaf.checked_sub(1).filter(|end| before < after && !leaf.is_atom() && free(end));
+            // Else a leaf of few banks' rows and one common value would not be parted from the one after it.
+            let first = quantile.leaf == 0 && before < after && !leaf.is_atom();
+            ends.extend(nearer.or(Some(quantile.leaf)).filter(|end| free(end) && !first));
+        }
         ends.retain(|end| end + 1 < self.leaves.len());
         ends
     }
