@@ -67,17 +67,8 @@ pub(super) fn uplift(dossier: &Dossier, words: Words) -> Vec<Markup> {
         row(words.say("Brier 分数", "Brier score"), exact(brier[0], first.0), exact(brier[1], second.0), None),
         row(words.say("对数损失", "Log-loss"), exact(loss[0], first.1), exact(loss[1], second.1), None),
     ];
-    let columns = [
-        Column::Words(words.say("指标", "Figure")),
-        Column::Figures(words.say("联合模型", "Joint")),
-        Column::Figures("95 %"),
-        Column::Figures(words.say("银行自有", "Bank-only")),
-        Column::Figures("95 %"),
-        Column::Figures(words.say("差值", "Difference")),
-        Column::Figures("95 % · p"),
-    ];
     content.extend([
-        table(columns, rows),
+        table(columns(words), rows),
         remark(words.say(
             "同一批留出样本。合并样本的数字也计入银行之间的差异：各银行自有模型各有截距，会因区分银行而得分。AUC 及其差值的区间按 DeLong（1988，相关曲线）计算；KS 及其差值的区间以最大值所在位置为准，\
              估计略偏高（p 前有 ≤ 者：两处位置以下的共同行数未释放，区间取边际分布所允许的最宽者）；Brier 与对数损失越低越好。",
@@ -89,6 +80,19 @@ pub(super) fn uplift(dossier: &Dossier, words: Words) -> Vec<Markup> {
         )),
     ]);
     content
+}
+
+/// Both models side by side.
+fn columns(words: Words) -> [Column<'static>; 7] {
+    [
+        Column::Words(words.say("指标", "Figure")),
+        Column::Figures(words.say("联合模型", "Joint")),
+        Column::Figures("95 %"),
+        Column::Figures(words.say("银行自有", "Bank-only")),
+        Column::Figures("95 %"),
+        Column::Figures(words.say("差值", "Difference")),
+        Column::Figures("95 % · p"),
+    ]
 }
 
 /// Joint against bank-only on pairs of loans of one bank: what a bank gains.
@@ -113,18 +117,9 @@ fn within(dossier: &Dossier, words: Words) -> Vec<Markup> {
                     format!("{} · p {}", interval(&gap, 4), p_value(found.p_value)),
                 ]
             };
-            let columns = [
-                Column::Words(words.say("指标", "Figure")),
-                Column::Figures(words.say("联合模型", "Joint")),
-                Column::Figures("95 %"),
-                Column::Figures(words.say("银行自有", "Bank-only")),
-                Column::Figures("95 %"),
-                Column::Figures(words.say("差值", "Difference")),
-                Column::Figures("95 % · p"),
-            ];
             vec![
                 element("h3", [], [text(words.say("银行内", "Within banks"))]),
-                table(columns, [row("AUC", 1.0, 0.0), row("Gini", 2.0, 1.0)]),
+                table(columns(words), [row("AUC", 1.0, 0.0), row("Gini", 2.0, 1.0)]),
                 remark(words.say(
                     "只比较同一银行的好坏样本对，各银行按样本对数加权（权重有不超过 2% 的固定偏移，以免反推单家银行的样本数）；区间按 DeLong，各银行相互独立。",
                     "Pairs of a good and a bad loan of one bank, banks weighted by their pairs (each weight moved by 2 % at most, so that \
