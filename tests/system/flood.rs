@@ -78,7 +78,7 @@ fn flood(targets: &[SocketAddr]) -> usize {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let deadline = Instant::now() + Duration::from_secs(60);
     let mut opened = 0;
-    for _ in 0..CONNECTIONS / HELD {
+    for _ in 0..CONNECTIONS.div_ceil(HELD) {
         if Instant::now() > deadline {
             break;
         }
