@@ -39,6 +39,8 @@
 //! Behind every combination of the groups of an axis, of those it was divided from and of those that divide it further, then
 //! stand enough banks, or none.
 //!
+//! How unevenly the banks stand behind a group, indicators do not tell: [`joins`] sees to that.
+//!
 //! Figures within banks ([`Within`]) are an axis of one cell: behind it stands who has two good and two bad hold-out rows, and
 //! with fewer such banks than the minimum nothing is shown. What is shown are six sums over banks: of weights, of AUCs times
 //! weight under both scores, of three variances times the weight's square. A bank that takes its own part away has these sums of
@@ -46,9 +48,13 @@
 //! pairs, whose sum could be factored into each one's good and bad rows. How many banks have rows of both kinds is told.
 
 mod apart;
+mod dominance;
+mod indicators;
 
 pub use self::apart::Behind;
 use self::apart::{behind, groups_with_the_last_apart};
+pub use self::dominance::{joins, size_words, sizes};
+pub use self::indicators::{MAX_BANKS, lane_words, pack, packed_words, presence, unpack, unpack_lanes};
 use crate::judge::Within;
 use crate::request::{Kind, SumRequest};
 use crate::spans::SpanField;
@@ -73,14 +79,12 @@ pub struct Axis {
     pub last_apart: bool,
 }
 
-/// Bits of a lane: sums of indicators over fewer than 2^10 banks do not run into the next lane.
-const LANE: u32 = 10;
-/// Lanes of a word.
-const LANES: usize = 6;
-/// Most banks of one sum of indicators.
-pub const MAX_BANKS: usize = (1 << LANE) - 1;
-
 impl SumRequest {
+    /// Whether groups of this sum are weighed ([`joins`]) before they are shown: they tell more than numbers of rows.
+    pub fn weighs(&self) -> bool {
+        !matches!(self.kind, Kind::Ranges(_) | Kind::Spans(_)) && !self.axes().is_empty()
+    }
+
     /// The histograms of the sum in order; none for sums over all rows alike, which need no folding.
     pub fn axes(&self) -> Vec<Axis> {
         match &self.kind {
@@ -153,55 +157,6 @@ impl Axis {
         }
         ends
     }
-}
-
-/// Whether any of the rows at hand lies in each dyadic range of cells, side by side and there level by level, from their
-/// [`contribution`](crate::contribution()).
-pub fn presence(axes: &[Axis], values: &[i64]) -> Vec<bool> {
-    let mut rest = values;
-    let mut present = Vec::new();
-    for axis in axes {
-        let (own, after) = rest.split_at((axis.cells * axis.width()).min(rest.len()));
-        rest = after;
-        let filled = |cell: &[i64]| cell[axis.words - axis.counts..].iter().any(|count| *count != 0);
-        for side in 0..axis.sides {
-            let cells = own.chunks_exact(axis.words).skip(side).step_by(axis.sides);
-            let mut level: Vec<bool> = cells.map(filled).collect();
-            for _ in axis.levels() {
-                let above = level.chunks(2).map(|pair| pair.contains(&true)).collect();
-                present.append(&mut level);
-                level = above;
-            }
-        }
-    }
-    present
-}
-
-/// Indicators as lanes of words, so that the sum over banks is a sum of words.
-pub fn pack(present: &[bool]) -> Vec<i64> {
-    let word = |lanes: &[bool]| lanes.iter().rev().fold(0, |word, &lane| word << LANE | i64::from(lane));
-    present.chunks(LANES).map(word).collect()
-}
-
-/// Words of the packed indicators.
-pub fn packed_words(axes: &[Axis]) -> usize {
-    indicators(axes).div_ceil(LANES)
-}
-
-/// Banks behind each range of cells, in the order of [`presence`], from summed words; `None` if the words are not a sum of indicators of `banks` banks.
-pub fn unpack(axes: &[Axis], words: &[i64], banks: usize) -> Option<Vec<u32>> {
-    let lanes = words
-        .iter()
-        .flat_map(|word| (0..LANES as u32).map(move |lane| (word >> (lane * LANE)) as u32 & ((1 << LANE) - 1)));
-    let mut counts: Vec<u32> = lanes.collect();
-    let spare = counts.split_off(indicators(axes).min(counts.len()));
-    let whole = words.len() == packed_words(axes) && words.iter().all(|word| *word >> (LANE * LANES as u32) == 0);
-    let fits = counts.iter().all(|count| *count as usize <= banks) && spare.iter().all(|lane| *lane == 0);
-    (whole && fits).then_some(counts)
-}
-
-fn indicators(axes: &[Axis]) -> usize {
-    axes.iter().map(Axis::indicators).sum()
 }
 
 /// Which cells are counted together: runs of neighbours, each counted in its first cell.

@@ -82,7 +82,7 @@ pub(crate) fn fit_released(
     for table in tables.values_mut() {
         table.baseline = bank_only(plan, table).unwrap();
     }
-    let plain = Plain { tables, least };
+    let plain = Plain { tables, least, share: None };
     let mut trainer = Trainer::new(plan.clone()).unwrap();
     for round in 0.. {
         match trainer.next() {

@@ -87,7 +87,7 @@ fn fit() -> Fitted {
     let plan = crate::Plan { min_iv: 0.0, ..crate::tests::plan(fields) };
     let course = Course::Scorecard(plan);
     let table = Table { baseline: course.bank_only(&table).unwrap(), ..table };
-    let plain = Plain { tables: BTreeMap::from([("bank".to_owned(), table)]), least: 1 };
+    let plain = Plain { tables: BTreeMap::from([("bank".to_owned(), table)]), least: 1, share: None };
     let mut learner = course.learner().unwrap();
     let banks = ["bank".to_owned()];
     loop {

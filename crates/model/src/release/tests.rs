@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use super::indicators::indicators;
 use super::*;
 use crate::SwapLines;
 use crate::contribution::BothScores;

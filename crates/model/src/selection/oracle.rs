@@ -132,7 +132,7 @@ fn steps_keep_what_exact_steps_keep() {
 
 #[test]
 fn rows_beyond_their_caps_are_refused() {
-    let plain = crate::Plain { tables: split(&table(600), 1), least: 1 };
+    let plain = crate::Plain { tables: split(&table(600), 1), least: 1, share: None };
     let rows = RowTerms { weight_cap: Some(1.0), offset_cap: None };
     let model = crate::request::LinearModel { intercept: 0.0, terms: Vec::new(), rows };
     let request = crate::SumRequest { rows: crate::RowSet::Train, scale_bits: 20, kind: crate::Kind::Moments(model) };

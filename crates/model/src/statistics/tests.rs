@@ -63,7 +63,7 @@ fn statistics(banks: &[Vec<Borrower>], plan: StatisticsPlan, least: u32) -> Stat
     let tables: BTreeMap<_, _> =
         banks.iter().enumerate().map(|(bank, rows)| (format!("bank-{bank}"), table(rows))).collect();
     let names: Vec<_> = tables.keys().cloned().collect();
-    let plain = Plain { tables, least };
+    let plain = Plain { tables, least, share: None };
     let mut tabulator = Tabulator::new(plan).unwrap();
     let Ask::Sum(request) = tabulator.next() else { panic!("nothing asked") };
     let sums = plain.answer(&request, &names, &names).unwrap();

@@ -304,18 +304,18 @@ fn in_words(sealed: &SealedContract, language: Language) -> Result<String, Failu
 /// What banks demand of the rows behind a sum, and what becomes of rows whose consent ends.
 fn guards_in_words(terms: &Contract, zh: bool) -> String {
     let percent = |share: f64| share * 100.0;
-    let balance = match (terms.balance, zh) {
-        (None, true) => "不限单行占比".to_owned(),
-        (None, false) => "any part of a sum may be one bank's".to_owned(),
-        (Some(one), true) => {
-            format!("单家银行不超过 {:.0}%，每家至少 {} 至 {} 行", percent(one.share), one.floor, 2 * one.floor)
-        }
-        (Some(one), false) => format!(
-            "at most {:.0}% of a sum one bank's, at least {} to {} opened by each",
-            percent(one.share),
-            one.floor,
-            2 * one.floor
-        ),
+    let Some(one) = terms.balance else {
+        return if zh { "不限单行占比" } else { "any part of a sum may be one bank's" }.to_owned();
+    };
+    let (share, least, most) = (percent(one.share), one.floor, 2 * one.floor);
+    let cells = match (terms.cell_share().map(percent), zh) {
+        (Some(cells), true) => format!("，单个分组中不超过 {cells:.0}%"),
+        (Some(cells), false) => format!(" and {cells:.0}% of a group of cells"),
+        (None, _) => String::new(),
+    };
+    let balance = match zh {
+        true => format!("单家银行不超过 {share:.0}%{cells}，每家至少 {least} 至 {most} 行"),
+        false => format!("at most {share:.0}% of a sum{cells} one bank's, at least {least} to {most} opened by each"),
     };
     let Some(withdrawal) = terms.withdrawal else { return balance };
     let (share, stops) = (percent(withdrawal.share), withdrawal.otherwise == Otherwise::Stop);

@@ -147,7 +147,8 @@ fn largest_bins(
 ) -> Result<Vec<f64>, Failure> {
     let request = SumRequest { rows: RowSet::Train, scale_bits: 0, kind: Kind::Counts(bins.clone()) };
     let everyone: Vec<_> = tables.keys().cloned().collect();
-    let plain = Plain { tables: tables.clone(), least: contract.terms().limits.min_cell };
+    let plain =
+        Plain { tables: tables.clone(), least: contract.terms().limits.min_cell, share: contract.terms().cell_share() };
     let Sums { values, fold, .. } = plain.answer(&request, &everyone, &everyone).map_err(failure::internal)?;
     let mut counts = values.chunks_exact(2).map(|cell| cell[0] + cell[1]);
     let largest = |(axis, bins): (usize, &FieldBins)| {

@@ -62,10 +62,12 @@ impl Engine {
         self.check_another(&record.approvals, &given.person)?;
         let standing = self.contract_of(&record)?;
         self.check_list(standing.terms())?;
-        let guarded = standing.terms().balance.is_some() && standing.terms().withdrawal.is_some();
+        let terms = standing.terms();
+        let weighed = terms.balance.is_some_and(|balance| balance.cell_share.is_some() || terms.noise.is_some());
+        let guarded = weighed && terms.withdrawal.is_some();
         if !guarded && !standing.terms().is_statistics() {
             return Err(failure::refused(format!(
-                "session {session}: the contract has no `balance` and no `withdrawal`, so its sums could show one bank's rows: \
+                "session {session}: the contract lacks `balance`, `balance.cell_share` or `withdrawal`, so its sums could show one bank's rows: \
                  have it proposed by a platform of this version"
             )));
         }

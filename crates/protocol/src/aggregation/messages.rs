@@ -34,12 +34,16 @@ pub enum Part {
     /// A sum without cells over banks whose rows were counted. Every bank of the offer must stay: with fewer, the rows of one
     /// might be nearly all.
     Firm,
+    /// The rows of each group of cells. Every bank of the offer must stay, as for the cells.
+    Sizes,
+    /// How many banks want each group joined to the one before it. Every bank of the offer must stay: each has a say.
+    Joins,
 }
 
 impl Part {
     /// Whether every bank of the offer must stay.
     pub(crate) fn is_of_all(self) -> bool {
-        matches!(self, Self::Cells | Self::Firm)
+        matches!(self, Self::Cells | Self::Firm | Self::Sizes | Self::Joins)
     }
 }
 

@@ -299,6 +299,11 @@ impl Contract {
     }
 
     /// The terms of the alignment with `bank`, in the session that `digest` names.
+    /// Largest share of a released group of cells that may be one bank's own; absent where groups are not weighed.
+    pub fn cell_share(&self) -> Option<f64> {
+        self.balance.and_then(|balance| balance.cell_share).filter(|_| self.noise.is_none())
+    }
+
     pub(super) fn alignment_terms(&self, digest: Digest, bank: &str) -> alignment::Terms {
         alignment::Terms {
             session: digest,

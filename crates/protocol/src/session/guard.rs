@@ -21,10 +21,12 @@
 //! **Sums without cells** (moments, losses, comparisons) are guarded as cells are: with their number, banks add up who has at
 //! least `limits.min_rows` of the rows, and fewer than `limits.min_cell` such banks give no sum of this kind.
 //!
-//! **What is not checked.** A bank sees what is its own in a cell only once the cell is released, since indicators tell who has any
-//! row there and not how many. A bank may so turn out to have nearly all rows of a cell, as a regional bank has of its
-//! region, or as a platform brings about that gives the rows of all others the same codes. `min_cell` bounds the banks behind a
-//! cell; how unevenly they stand behind it nothing does, and noise is the remedy where that matters.
+//! **Cells.** Where a sum tells good and bad rows, or gradients, cell by cell, the share of [`BalanceTerms::cell_share`] is kept in
+//! each group that is shown ([`tally_model::release::joins`]): the rows of the groups are added first, and a group of which a
+//! bank has more is joined with its neighbours. Else a platform could give the rows of all others the same codes, or a regional
+//! bank show its region. Under noise groups are not weighed: numbers of rows would be told without noise, and noise is what hides a bank.
+//!
+//! **What is not checked.** Differences between groups of two sums, and sums of row counts alone (the search for cut points).
 
 use serde::{Deserialize, Serialize};
 use tally_crypto::seed::Seed;
@@ -42,6 +44,10 @@ pub struct BalanceTerms {
     /// Fewest rows that a bank must have opened: it draws its own floor between this and twice this.
     #[serde(default = "floor")]
     pub floor: u64,
+    /// Largest share of the rows of a released group of cells that may be one bank's own; absent in contracts from before groups
+    /// were weighed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cell_share: Option<f64>,
 }
 
 /// What becomes of rows whose consent ends while a session runs.
@@ -67,6 +73,9 @@ pub enum Otherwise {
     Stop,
 }
 
+/// Share of a group that a bank bears where the template does not say.
+const CELL_SHARE: f64 = 0.75;
+
 fn half() -> f64 {
     0.5
 }
@@ -81,7 +90,7 @@ fn tenth() -> f64 {
 
 impl Default for BalanceTerms {
     fn default() -> Self {
-        Self { share: half(), floor: floor() }
+        Self { share: half(), floor: floor(), cell_share: Some(CELL_SHARE) }
     }
 }
 
@@ -95,6 +104,8 @@ impl BalanceTerms {
     pub(super) fn check(self, banks: usize) -> Result<(), ContractError> {
         let share = self.share < 1.0 && self.share * banks as f64 >= 1.0;
         term("balance.share", share, "below 1, and at least what banks of one size have each")?;
+        let cell_share = self.cell_share.is_none_or(|share| (self.share..1.0).contains(&share));
+        term("balance.cell_share", cell_share, "below 1, and at least `balance.share`")?;
         term("balance.floor", (1..=1 << 32).contains(&self.floor), "between 1 and 2^32 rows")
     }
 

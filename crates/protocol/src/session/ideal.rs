@@ -75,7 +75,7 @@ pub fn follow(
 ) -> Result<Fitted, Fault> {
     let blame = |error: &dyn std::fmt::Display| Fault::new("ideal", error);
     let everyone: Vec<_> = pooled.keys().cloned().collect();
-    let plain = Plain { tables: pooled, least: contract.terms().limits.min_cell };
+    let plain = Plain { tables: pooled, least: contract.terms().limits.min_cell, share: contract.terms().cell_share() };
     let mut rounds = rounds.iter();
     loop {
         match trainer.next() {

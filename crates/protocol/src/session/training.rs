@@ -32,7 +32,7 @@ pub(super) struct Training {
 
 /// Parts that decide over what follows: they carry no noise, and every bank recomputes them.
 pub(super) fn told_plainly(part: Part) -> bool {
-    matches!(part, Part::Rows | Part::Presence)
+    matches!(part, Part::Rows | Part::Presence | Part::Sizes | Part::Joins)
 }
 
 impl Training {
@@ -94,7 +94,7 @@ impl Training {
 /// A bank's rows, and what they add to the sum that is asked.
 pub(super) struct Answering {
     rows: RowHolder,
-    /// What they add, once it was computed: both parts of a sum are over the same rows.
+    /// What they add, once it was computed: all parts of a sum are over the same rows.
     own: Option<Vec<i64>>,
 }
 
@@ -141,6 +141,10 @@ impl Answering {
         let axes = asked.axes();
         let values = match part {
             Part::Presence => Some(pack(&presence(axes, &own))),
+            Part::Sizes | Part::Joins => {
+                let fold = asked.fold(cohort, limits.min_cell);
+                fold.and_then(|fold| asked.weights(part, &fold, &own, cohort))
+            }
             Part::Rows | Part::Whole | Part::Firm | Part::Cells => asked.fold(cohort, limits.min_cell).map(|fold| {
                 let mut values = own.clone();
                 fold.apply(axes, &mut values);

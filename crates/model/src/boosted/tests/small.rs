@@ -148,7 +148,7 @@ proptest! {
     fn any_grouping_of_the_rows_gives_the_same_forest(plan in any_plan(), rows in 40usize..300, seed: u64) {
         let table = table(rows, seed);
         let (one, three) = (split(&table, 1), split(&table, 3));
-        let naive = Plain { tables: three.clone(), least: 1 };
+        let naive = Plain { tables: three.clone(), least: 1, share: None };
         let (mut together, mut apart) = (Banks::new(&one, 1), Banks::new(&three, 1));
         let mut booster = Booster::new(plan).unwrap();
         while let Ask::Sum(request) = booster.next() {
@@ -175,7 +175,7 @@ proptest! {
         let mut requests = Vec::new();
         for plan in plans {
             let mut booster = Booster::new(plan).unwrap();
-            let naive = Plain { tables: split(&table, 1), least: 1 };
+            let naive = Plain { tables: split(&table, 1), least: 1, share: None };
             while let Ask::Sum(request) = booster.next() {
                 requests.push(request.clone());
                 if booster.answer(naive.answer(&request, &names(1), &names(1)).unwrap()).is_err() {
@@ -241,7 +241,7 @@ proptest! {
         seed: u64,
     ) {
         let tables = split(&table(rows, seed), banks);
-        let naive = Plain { tables: tables.clone(), least: 3 };
+        let naive = Plain { tables: tables.clone(), least: 3, share: None };
         let mut booster = Booster::new(plan).unwrap();
         let mut groups = BTreeMap::new();
         while let Ask::Sum(request) = booster.next() {

@@ -133,7 +133,7 @@ fn trained(plan: &Plan, tables: &BTreeMap<String, Table>) -> Result<Fit, TrainEr
         table.baseline = Course::Scorecard(plan.clone()).bank_only(table).unwrap();
     }
     let everyone: Vec<_> = tables.keys().cloned().collect();
-    let plain = Plain { tables, least: 3 };
+    let plain = Plain { tables, least: 3, share: None };
     let mut trainer = Trainer::new(plan.clone()).unwrap();
     loop {
         match trainer.next() {

@@ -50,7 +50,7 @@ fn all_shown(banks: &[Vec<f64>], search: CutSearch, bins: u16, least: u32) -> Ve
     let request = SumRequest { rows: RowSet::Train, scale_bits: 0, kind: Kind::Counts(search.bins()) };
     let everyone = names(banks.len());
     let tables = everyone.iter().cloned().zip(banks.iter().map(|values| column(values))).collect();
-    let sums = Plain { tables, least }.answer(&request, &everyone, &everyone).unwrap();
+    let sums = Plain { tables, least, share: None }.answer(&request, &everyone, &everyone).unwrap();
     let counts = shown(&request, &sums);
     rounds.iter().flat_map(|(request, sums)| shown(request, sums)).chain(counts).collect()
 }

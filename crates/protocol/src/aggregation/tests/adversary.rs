@@ -318,6 +318,30 @@ fn cells_over_fewer_banks_than_asked_get_no_signature() {
     script.agree(&names[0], &names).unwrap();
 }
 
+/// What colluding banks sign together does not pass for a round that the others would have stopped.
+#[test]
+fn a_transcript_over_too_few_banks_or_with_a_strangers_agreement_is_refused() {
+    let mut world = world(5);
+    let drops = Drops::from([("masked", "bank-5".to_owned())]);
+    let Event::Released { transcript, .. } = world.round(0, &drops, &mut BTreeSet::new()).unwrap() else {
+        unreachable!()
+    };
+    transcript.recompute(&world.roster).unwrap();
+    for part in [Part::Cells, Part::Firm, Part::Sizes, Part::Joins] {
+        let mut changed = transcript.clone();
+        changed.offer.spec.part = part;
+        let survivors = TranscriptError::Set("the survivors of a part that every bank must stay for");
+        assert_eq!(changed.recompute(&world.roster).unwrap_err(), survivors);
+    }
+    // The bank that dropped out signs the survivors in the place of one of them.
+    let mut changed = transcript.clone();
+    let offer = changed.offer.digest(&world.roster, &world.aggregator.roll());
+    let signature = Agreement::sign(&offer, &changed.agreed(), &key("bank-5"));
+    let last = changed.agreements.len() - 1;
+    changed.agreements[last] = Agreement { member: "bank-5".into(), round: 0, signature };
+    assert_eq!(changed.recompute(&world.roster).unwrap_err(), TranscriptError::Set("the agreements"));
+}
+
 /// A bank recomputes what it helped to open: another sum, another round, or vectors that it did not agree to are refused.
 #[test]
 fn a_bank_recomputes_the_sum_from_what_it_agreed_to() {

@@ -100,7 +100,7 @@ impl BankSession {
         training.results.push(result);
         let sums = match training.asked.release(part, &cohort, sums, self.contract.terms()).ok_or_else(unasked)? {
             Reached::Rows(rows) => return self.weigh(&cohort, rows).map(|()| outputs),
-            Reached::Cells => return Ok(outputs),
+            Reached::Part => return Ok(outputs),
             Reached::Sums(sums) => sums,
         };
         training.trainer.answer(sums).map_err(|error| Fault::new(&self.platform, format!("round {round}: {error}")))?;

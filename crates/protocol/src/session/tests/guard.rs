@@ -4,7 +4,7 @@ use super::*;
 use crate::aggregation::{ToMember, Transcript};
 
 fn guarded(banks: usize, share: f64, floor: u64) -> Contract {
-    Contract { balance: Some(BalanceTerms { share, floor }), ..contract(banks) }
+    Contract { balance: Some(BalanceTerms { share, floor, cell_share: Some(share.max(0.9)) }), ..contract(banks) }
 }
 
 /// A session in which the platform offers so many rows to each bank, each of them held there.
@@ -49,7 +49,7 @@ fn a_bank_with_few_rows_stops_at_the_first_sum() {
     let fault = world.settle().unwrap_err();
     assert!(fault.culprit != "bank-1" && fault.reason.contains("balance.floor"), "{fault}");
     assert_eq!(released(&world), []);
-    let terms = BalanceTerms { share: 0.5, floor: 20 };
+    let terms = BalanceTerms { share: 0.5, floor: 20, cell_share: None };
     let drawn: std::collections::BTreeSet<_> = (0..200u8).map(|seed| terms.drawn(&Seed::new([seed; 32]))).collect();
     assert!(drawn.iter().all(|floor| (20..40).contains(floor)) && drawn.len() > 15, "{drawn:?}");
 }
@@ -171,4 +171,74 @@ fn little_waits_for_a_bank_that_has_no_data_yet() {
     };
     let fault = (0..100).find_map(|_| send().err()).unwrap();
     assert!(fault.culprit == "platform" && fault.reason.contains("before this bank had its data"), "{fault}");
+}
+
+/// The largest share of one bank in a group that the model's counts show.
+fn largest_share(world: &World, tables: &std::collections::BTreeMap<String, tally_model::Table>) -> f64 {
+    let Fitted::Scorecard(fit) = world.fits["platform"].clone() else { unreachable!() };
+    let mut largest: f64 = 0.0;
+    for (place, field) in fit.fields.iter().enumerate() {
+        let rows = |table: &tally_model::Table| {
+            let mut groups = std::collections::BTreeMap::<_, f64>::new();
+            for row in (0..table.rows()).filter(|row| !table.holdout[*row]) {
+                let code = match &table.columns[place] {
+                    Column::Values(values) => field.bins.code(values[row]),
+                    Column::Codes(codes) => codes[row],
+                };
+                *groups.entry(field.counted_in.get(usize::from(code)).copied()).or_default() += 1.0;
+            }
+            groups
+        };
+        let own: Vec<_> = tables.values().map(rows).collect();
+        for group in field.counted_in.iter().map(|group| Some(*group)) {
+            let of = |own: &std::collections::BTreeMap<_, f64>| own.get(&group).copied().unwrap_or_default();
+            let all: f64 = own.iter().map(of).sum();
+            largest = own.iter().map(|own| of(own) / all.max(1.0)).fold(largest, f64::max);
+        }
+    }
+    largest
+}
+
+/// A platform that gives the rows of two banks one code, all but a few of them: in each other cell the third bank would stand
+/// nearly alone, although three banks stand behind it and its rows are no half of all.
+#[test]
+fn a_bank_that_would_be_nearly_all_of_a_cell_has_it_joined() {
+    let run = |cell_share: Option<f64>| {
+        let terms = BalanceTerms { share: 0.6, floor: 1, cell_share };
+        let contract = Contract { balance: Some(terms), ..contract(3) };
+        let mut world = World::under(&contract);
+        let mut platform = platform_data(3, 3000, 3);
+        let mut banks = std::collections::BTreeMap::new();
+        for bank in 1..=3 {
+            let data = bank_data(bank, 3000, 3);
+            // Each bank has enterprises of its own.
+            let own = |row: u32| row as usize % 3 + 1 == bank;
+            let others = data.identifiers.iter().filter(|name| !own(name[1..].parse().unwrap())).cloned().collect();
+            let data = data.without(&others);
+            platform.consented.insert(format!("bank-{bank}"), (0..3000).filter(|row| own(*row)).collect());
+            banks.insert(format!("bank-{bank}"), data);
+        }
+        let PlatformColumn::Category { codes, .. } = &mut platform.columns[1] else { unreachable!() };
+        for (row, code) in codes.iter_mut().enumerate() {
+            *code = if row % 3 == 0 || row % 97 < 3 { row as u16 / 3 % 3 + 1 } else { 3 };
+        }
+        let PlatformColumn::Numeric(numbers) = &mut platform.columns[0] else { unreachable!() };
+        for (row, number) in numbers.iter_mut().enumerate() {
+            *number = if row % 3 == 0 || row % 97 < 3 { (row / 3 % 5) as f64 } else { 4.0 };
+        }
+        let sealed = SealedContract::read(&contract.envelope()).unwrap();
+        let (_, tables) = tables(&sealed, &platform, &banks).unwrap();
+        for (name, data) in banks {
+            world.give(&name, Input::Bank(data)).unwrap();
+        }
+        world.give("platform", Input::Platform(platform)).unwrap();
+        world.settle().unwrap();
+        assert_eq!(world.fits.len(), 4);
+        let weighed = released(&world).iter().filter(|part| matches!(part, Part::Sizes | Part::Joins)).count();
+        (largest_share(&world, &tables), weighed)
+    };
+    let (share, weighed) = run(None);
+    assert!(share > 0.9 && weighed == 0, "{share}, {weighed}");
+    let (share, weighed) = run(Some(0.75));
+    assert!(share <= 0.75 && weighed > 4, "{share}, {weighed}");
 }
