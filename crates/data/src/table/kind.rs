@@ -47,10 +47,18 @@ const OTHERS: [(&[u8], &str, &str); 17] = [
 /// Says what it is, and what to do, if it can be read neither as CSV nor as Parquet.
 pub(super) fn of_file(path: &Path, form: &CsvForm) -> Result<Kind, DataError> {
     let cannot = |error: std::io::Error| DataError::new(path, None, None, format!("cannot read the file: {error}"));
+    if path.is_dir() {
+        let reason = "is a directory: give one file; part files that Spark wrote are read one by one, or joined first";
+        return Err(DataError::new(path, None, None, reason));
+    }
     let mut beginning = Vec::new();
     File::open(path).map_err(cannot)?.take(BEGINNING).read_to_end(&mut beginning).map_err(cannot)?;
+    let ends_in = |name: &str| path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case(name));
+    if ends_in("xlsx") && beginning.starts_with(b"PK") {
+        return Err(DataError::new(path, None, None, workbook()));
+    }
     let kind = of_bytes(&beginning, form).map_err(|reason| DataError::new(path, None, None, reason))?;
-    let parquet = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("parquet"));
+    let parquet = ends_in("parquet");
     if kind == Kind::Text && parquet {
         let reason =
             "its name ends in .parquet, and it does not begin as Parquet does: write it again, or name it .csv";
@@ -84,10 +92,14 @@ fn of_bytes(beginning: &[u8], form: &CsvForm) -> Result<Kind, String> {
     Ok(Kind::Text)
 }
 
+fn workbook() -> String {
+    format!("is an Excel workbook (.xlsx): {TO_CSV}")
+}
+
 fn zip(beginning: &[u8]) -> String {
     let holds = |name: &[u8]| beginning.windows(name.len()).any(|window| window == name);
     if holds(b"[Content_Types].xml") || holds(b"xl/") || holds(b"_rels/") {
-        format!("is an Excel workbook (.xlsx): {TO_CSV}")
+        workbook()
     } else if holds(b"opendocument") {
         format!("is an OpenDocument file: {TO_CSV}")
     } else {

@@ -72,6 +72,16 @@ fn a_value_that_nobody_asks_for_may_hold_line_breaks() {
 }
 
 #[test]
+fn a_workbook_that_was_cut_short_and_a_folder_of_parts_say_what_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("loans.XLSX");
+    std::fs::write(&path, b"PK\x03\x04").unwrap();
+    let told = |path: &std::path::Path| Table::open(path, &CsvForm::default()).err().unwrap().to_string();
+    assert!(told(&path).contains("Excel workbook"), "{}", told(&path));
+    assert!(told(folder.path()).contains("is a directory: give one file"), "{}", told(folder.path()));
+}
+
+#[test]
 fn the_first_bytes_say_what_a_file_is() {
     let utf16 = "id,x\na,1\n".encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>();
     let marked = [b"\xff\xfe".as_slice(), &utf16].concat();
