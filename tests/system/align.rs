@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::program::{error_of, last_object, run, tallystick, text};
+use crate::program::{done, error_of, last_object, run, tallystick, text};
 
 /// A folder with a platform's and a bank's file.
 struct Two {
@@ -286,4 +286,16 @@ fn both_sides_take_identifiers_for_the_same() {
     let finished = succeeded(&two.align(&ask("uscc"), &ask("uscc")));
     assert_eq!(finished[1]["shared"], 3);
     assert_eq!(finished[1]["contract"]["identifiers"], "uscc/1");
+}
+
+/// The bench starts both sides by the command line's names, of every engine.
+#[test]
+fn each_engine_has_its_bench() {
+    for engine in ["vole", "2hashdh", "2hashdh-base"] {
+        let told = done(&["bench", "alignment", "--rows-platform", "300", "--rows-bank", "200", "--engine", engine]);
+        assert!(
+            told["bytes"].as_u64() > Some(0) && told["engine"].as_str().is_some_and(|name| name.starts_with(engine)),
+            "{told}"
+        );
+    }
 }

@@ -138,6 +138,7 @@ enum Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum EngineName {
     /// Vector OLE: fast for large sets.
+    #[value(alias = "vole-v2")]
     Vole,
     /// 2HashDH with proofs: small sets, exact caps.
     #[value(name = "2hashdh")]

@@ -61,7 +61,7 @@ pub(super) fn vole(platform: u64, bank: u64) -> f64 {
             let leaves = &mut noisy[tree * shape.block()..][..shape.block()];
             doubling.grow(tree as u128, leaves.as_flattened_mut());
             let mut leaves = vec![0; shape.block()];
-            doubling.grow_punctured(tree, &vec![0; shape.depth()], &mut leaves);
+            doubling.grow_punctured(tree % shape.block(), &vec![0; shape.depth()], &mut leaves);
             for (pair, leaf) in pairs[tree * shape.block()..].iter_mut().zip(&leaves) {
                 pair[1] = *leaf;
             }
