@@ -117,6 +117,9 @@ pub enum Body {
         changed: u64,
         /// Ended by their own terms, or by a newer consent.
         expired: u64,
+        /// Events that the platform forwarded, of which a bank's log has no entry each: its length would tell which rows it has.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        forwarded: u64,
     },
     /// Events of ended consents went from the platform to a bank, under the keys of the rows.
     #[serde(rename = "consent.named")]
@@ -557,6 +560,10 @@ pub enum Body {
 
 fn one() -> u64 {
     1
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 fn is_one(count: &u64) -> bool {

@@ -9,7 +9,7 @@
 //! | Assumptions | Ed25519; an operator's key file and passphrase are the operator's alone; the log shows which key is whose |
 //! | What it does not show | that two names are two persons: keys differ, hands may not |
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use tally_crypto::sign::{Signature, SigningKey, VerifyKey};
@@ -172,6 +172,7 @@ pub fn check(entries: &[Entry], orders: &[SignedOrder]) -> Checked {
     let mut checked = Checked::default();
     // A release that has orders named one before, or the name of the first operator.
     let mut signs = false;
+    let mut used = BTreeSet::new();
     for entry in entries {
         let Some(named) = named_by(&entry.body) else { continue };
         // Who is there first is added by nobody.
@@ -182,7 +183,13 @@ pub fn check(entries: &[Entry], orders: &[SignedOrder]) -> Checked {
                 checked.unsigned += 1;
                 Ok(0)
             }
-            false => signers(entry, &named, &known, &people),
+            false => signers(entry, &named, &known, &people).and_then(|count| match displaces(entry, &named, &known) {
+                true => Ok(count),
+                false => match named.iter().find(|digest| !used.insert(**digest)) {
+                    Some(again) => Err(format!("order {} stands behind an earlier entry", again.short())),
+                    None => Ok(count),
+                },
+            }),
         };
         signs |= !named.is_empty() || matches!(entry.body, Body::OperatorAdd { name: Some(_), .. });
         match found {
@@ -196,6 +203,15 @@ pub fn check(entries: &[Entry], orders: &[SignedOrder]) -> Checked {
         follow(entry, &mut people);
     }
     checked
+}
+
+/// Whether an entry says which model the order for a new champion displaced: that order stands behind both.
+fn displaces(entry: &Entry, named: &[Digest], known: &BTreeMap<Digest, &SignedOrder>) -> bool {
+    let Body::ModelState { model, .. } = &entry.body else { return false };
+    named
+        .iter()
+        .filter_map(|digest| known.get(digest))
+        .any(|order| matches!(&order.order.decision, Decision::ModelState { model: champion, .. } if champion != model))
 }
 
 /// Orders that an entry names; none if it rests on no order of a person.

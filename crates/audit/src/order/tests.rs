@@ -35,6 +35,24 @@ fn signed(who: &str, decision: Decision) -> SignedOrder {
     Order::new(NODE, TIME - 1, decision).sign(who, &key(who))
 }
 
+/// The champion before becomes a challenger by the order that makes the new one; the order stands behind no further champion.
+#[test]
+fn an_order_for_a_champion_displaces_the_one_before() {
+    let change = |model: u8, state: &str, order: &SignedOrder| Body::ModelState {
+        model: Digest([model; 32]),
+        state: state.into(),
+        order: Some(order.digest()),
+    };
+    let champion = Decision::ModelState { model: Digest([2; 32]), state: "champion".into(), reason: None };
+    let order = signed("lin", champion);
+    let (mut entries, second) = log("lin", change(1, "challenger", &order));
+    entries.push(entry(3, "lin", change(2, "champion", &order)));
+    assert_eq!(check(&entries, &[order.clone(), second.clone()]).findings, [""; 0]);
+    entries.push(entry(4, "lin", change(2, "champion", &order)));
+    let found = check(&entries, &[order, second]).findings.join("; ");
+    assert!(found.starts_with("entry 4 of bank-1: ") && found.contains("behind an earlier entry"), "{found}");
+}
+
 /// A log with two operators, the second added by the first, and the last entry as given.
 fn log(actor: &str, last: Body) -> (Vec<Entry>, SignedOrder) {
     let second = signed("wang", add("lin"));
@@ -94,6 +112,11 @@ fn what_nobody_has_decided_is_found() {
         let found = finding(actor, body, &orders);
         assert!(found.starts_with("entry 2 of bank-1: ") && found.contains(word), "{word}: {found}");
     }
+    // One order behind two entries.
+    let (mut entries, second) = log("lin", approved(1, &order));
+    entries.push(entry(3, "lin", approved(1, &order)));
+    let found = check(&entries, &[order.clone(), second]).findings.join("; ");
+    assert!(found.starts_with("entry 3 of bank-1: ") && found.contains("behind an earlier entry"), "{found}");
     // A second name with the first one's key.
     stranger.key = key("wang").verify_key();
     assert!(finding("zhao", approved(1, &stranger), &[stranger.clone()]).contains("not signed by the key"));

@@ -66,7 +66,7 @@ fn withdrawn_after(reached: &'static str) -> Lie {
 
 /// Writes that more consents have ended than there are events.
 fn ended_after(reached: &'static str) -> Lie {
-    after(reached, Body::ConsentEnded { bank: "bank-3".into(), changed: 1_000_000, expired: 0 })
+    after(reached, Body::ConsentEnded { bank: "bank-3".into(), changed: 1_000_000, expired: 0, forwarded: 0 })
 }
 
 /// Writes something more right after the session came to this stage.

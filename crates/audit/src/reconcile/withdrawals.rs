@@ -19,14 +19,21 @@ struct Said {
 
 /// No row leaves before a consent has ended, and no more consents end than events were taken in.
 pub(super) fn evidence(log: &VerifiedLog, findings: &mut Vec<Finding>) {
-    let mut events: u64 = 0;
+    let (mut events, mut named): (u64, u64) = (0, 0);
     let mut said: BTreeMap<(&str, &str), Said> = BTreeMap::new();
     for entry in &log.entries {
         let mut wrong = |what: String| findings.push(Finding::own(Kind::Withdrawal, &log.party, entry.index, what));
         let session = entry.session.as_deref().unwrap_or_default();
         match &entry.body {
             Body::ConsentChange { change, .. } if change != "resume" => events += 1,
-            Body::ConsentEnded { bank, changed, expired } => {
+            Body::ConsentNamed { rows, .. } => named += rows,
+            Body::ConsentEnded { bank, changed, expired, forwarded } => {
+                if *forwarded > 0 && named == 0 {
+                    wrong(format!(
+                        "session {session}: takes in {forwarded} forwarded events, and none were named to it"
+                    ));
+                }
+                events = events.saturating_add(*forwarded);
                 let said = said.entry((session, bank)).or_default();
                 said.changed = said.changed.saturating_add(*changed);
                 said.expired = said.expired.saturating_add(*expired);
@@ -102,7 +109,11 @@ mod tests {
     }
 
     fn ended(changed: u64, expired: u64) -> (Option<&'static str>, Body) {
-        (Some("s"), Body::ConsentEnded { bank: "bank".into(), changed, expired })
+        (Some("s"), Body::ConsentEnded { bank: "bank".into(), changed, expired, forwarded: 0 })
+    }
+
+    fn forwarded_end() -> (Option<&'static str>, Body) {
+        (Some("s"), Body::ConsentEnded { bank: "bank".into(), changed: 1, expired: 0, forwarded: 1 })
     }
 
     fn left(rows: u64) -> (Option<&'static str>, Body) {
@@ -125,12 +136,15 @@ mod tests {
     fn withdrawals_that_rest_on_events_have_no_finding() {
         let platform = vec![change("revoke"), ended(1, 1), left(2), named(1)];
         let bank = vec![named(1), change("revoke"), ended(1, 0), left(3)];
-        assert_eq!(found(bank, platform), "");
+        assert_eq!(found(bank, platform.clone()), "");
+        // What the platform forwarded has no entry of its own at the bank.
+        assert_eq!(found(vec![named(1), forwarded_end(), left(3), left(0)], platform), "");
     }
 
     #[test]
     fn withdrawals_without_events_or_with_other_numbers_are_found() {
         assert!(found(vec![left(1)], vec![]).contains("no consent had ended"));
+        assert!(found(vec![forwarded_end(), left(1)], vec![]).contains("none were named"));
         assert!(found(vec![], vec![left(1)]).contains("no consent had ended"));
         assert!(found(vec![change("resume"), ended(1, 0), left(1)], vec![]).contains("the log has 0 events"));
         assert!(found(vec![change("pause"), ended(2, 0)], vec![]).contains("2 consents"));
