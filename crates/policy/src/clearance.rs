@@ -293,7 +293,11 @@ impl<'a> Clearance<'a> {
         let holds = |(place, entry): &(u32, &Entry)| {
             let state = self.register.state_of(*place, entry, question.time);
             let terms = self.judge_scope(self.register.scope_at(entry.scope), question);
-            matches!(state, State::Active | State::Exhausted) && terms.is_ok()
+            // A consent that is named was asked about its application when it was first used.
+            let named = question.consent == Some(entry.digest);
+            let application = entry.application.as_deref();
+            let fits = application.is_none() || application == question.application.as_ref() || named;
+            fits && matches!(state, State::Active | State::Exhausted) && terms.is_ok()
         };
         self.fields(question).ok()?;
         let consents: Vec<_> = self.consents(subject, question).filter(holds).map(|(_, entry)| entry.digest).collect();

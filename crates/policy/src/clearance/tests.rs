@@ -200,6 +200,21 @@ fn a_named_consent_is_the_only_one_that_counts() {
     assert_eq!(again(unfit), None);
 }
 
+/// What rests on a consent for one loan is taken in for another purpose no more than it is given.
+#[test]
+fn a_consent_for_one_application_is_none_for_whatever_names_no_application() {
+    let register = register(&[Consent { fetch: Fetch::OneTime, application: Some("loan-7".into()), ..consent() }]);
+    let list = two_fields();
+    let clearance = Clearance::new(&list, &register);
+    let asked = question(&["paid"]);
+    assert_eq!(clearance.subject("e", &asked).map(drop), Err(Condition::Application));
+    assert!(clearance.again("e", &asked).is_none());
+    let for_loan = Question { application: Some(application_digest("loan-7")), ..question(&["paid"]) };
+    let given = clearance.again("e", &for_loan).unwrap().consents()[0];
+    // A correction names the consent under which it was first told.
+    assert!(clearance.again("e", &Question { consent: Some(given), ..question(&["paid"]) }).is_some());
+}
+
 #[test]
 fn a_consent_needs_both_signatures() {
     let refused = |keys: &[[u8; 32]]| open(&signed(&consent(), keys)).unwrap_err();
