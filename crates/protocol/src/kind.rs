@@ -47,7 +47,14 @@ pub struct Rules {
     pub from: &'static [PartyRole],
     /// It names a session; any other kind names none.
     pub within_session: bool,
+    /// Most bytes of its body.
+    pub most: usize,
 }
+
+/// What is a few texts or digests.
+const SMALL: usize = 1 << 20;
+/// What lists rows or requests.
+const LIST: usize = 16 << 20;
 
 const PLATFORM: &[PartyRole] = &[PartyRole::Platform];
 const BANK: &[PartyRole] = &[PartyRole::Bank];
@@ -72,6 +79,9 @@ pub enum WrongKind {
     /// It names a session and belongs to none, or the other way round.
     #[error("a message of kind `{0}` {1}")]
     Session(MessageKind, &'static str),
+    /// It is longer than any such message.
+    #[error("a message of kind `{0}` of {1} bytes, of at most {most}", most = .0.rules().most)]
+    Size(MessageKind, usize),
 }
 
 impl MessageKind {
@@ -94,22 +104,23 @@ impl MessageKind {
 
     /// The table.
     pub const fn rules(self) -> Rules {
-        let (name, from, within_session) = match self {
-            Self::Proposal => ("proposal", PLATFORM, true),
-            Self::Signature => ("signature", BANK, true),
-            Self::Rejection => ("rejection", BANK, true),
-            Self::Contract => ("contract", PLATFORM, true),
-            Self::Session => ("session", BOTH, true),
-            Self::ScoreRequest => ("score-request", BANK, true),
-            Self::ScoreResponse => ("score-response", PLATFORM, true),
-            Self::Correction => ("correction", PLATFORM, false),
-            Self::Warning => ("warning", PLATFORM, false),
-            Self::WarningAck => ("warning-ack", BANK, false),
-            Self::WarningOutcome => ("warning-outcome", BANK, false),
-            Self::Outcome => ("outcome", BANK, false),
-            Self::OutcomeReceipt => ("outcome-receipt", PLATFORM, false),
+        let (name, from, within_session, most) = match self {
+            Self::Proposal => ("proposal", PLATFORM, true, 4 * SMALL),
+            Self::Signature => ("signature", BANK, true, 4 * SMALL),
+            Self::Rejection => ("rejection", BANK, true, SMALL),
+            Self::Contract => ("contract", PLATFORM, true, 4 * SMALL),
+            // Masked vectors and sealed rows: the link's own limit.
+            Self::Session => ("session", BOTH, true, usize::MAX),
+            Self::ScoreRequest => ("score-request", BANK, true, LIST),
+            Self::ScoreResponse => ("score-response", PLATFORM, true, LIST),
+            Self::Correction => ("correction", PLATFORM, false, SMALL),
+            Self::Warning => ("warning", PLATFORM, false, LIST),
+            Self::WarningAck => ("warning-ack", BANK, false, SMALL),
+            Self::WarningOutcome => ("warning-outcome", BANK, false, LIST),
+            Self::Outcome => ("outcome", BANK, false, LIST),
+            Self::OutcomeReceipt => ("outcome-receipt", PLATFORM, false, LIST),
         };
-        Rules { name, from, within_session }
+        Rules { name, from, within_session, most }
     }
 
     /// Its name on the wire.
@@ -131,14 +142,18 @@ impl MessageKind {
         from != to && self.rules().from.contains(&from)
     }
 
-    /// The kind of a message, if its head is one that a party of role `from` may send to one of role `to`.
+    /// The kind of a message with a body of so many bytes, if its head is one that a party of role `from` may send to one of role
+    /// `to`.
     ///
     /// # Errors
     /// Names the kind, and what of the head does not belong to it.
-    pub fn admit(name: &str, session: &str, from: PartyRole, to: PartyRole) -> Result<Self, WrongKind> {
+    pub fn admit(name: &str, session: &str, bytes: usize, from: PartyRole, to: PartyRole) -> Result<Self, WrongKind> {
         let kind = Self::named(name)?;
         if !kind.may_go(from, to) {
             return Err(WrongKind::Role { kind, from: role_name(from), to: role_name(to) });
+        }
+        if bytes > kind.rules().most {
+            return Err(WrongKind::Size(kind, bytes));
         }
         match (kind.rules().within_session, session.is_empty()) {
             (true, true) => Err(WrongKind::Session(kind, "that names no session")),
@@ -190,8 +205,11 @@ mod tests {
             for (from, to) in roles.into_iter().flat_map(|from| roles.map(|to| (from, to))) {
                 for session in ["", "0123456789abcdef"] {
                     let allowed = kind.may_go(from, to) && kind.rules().within_session != session.is_empty();
-                    let admitted = MessageKind::admit(kind.name(), session, from, to);
+                    let admitted = MessageKind::admit(kind.name(), session, 100, from, to);
                     assert_eq!(admitted.is_ok(), allowed, "{kind} {from:?} {to:?} {session}");
+                    let long = kind.rules().most.saturating_add(1);
+                    let admitted_long = MessageKind::admit(kind.name(), session, long, from, to);
+                    assert_eq!(admitted_long.is_ok(), allowed && kind == MessageKind::Session, "{kind}");
                     assert!(admitted.err().is_none_or(|refusal| refusal.to_string().contains(kind.name())));
                 }
             }

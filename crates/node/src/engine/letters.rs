@@ -107,7 +107,7 @@ impl Engine {
         let from =
             self.role_of(peer).ok_or_else(|| failure::refused(format!("{peer} has no part in this node's link")))?;
         let me = if self.is_platform() { PartyRole::Platform } else { PartyRole::Bank };
-        let admitted = MessageKind::admit(&message.kind, &message.session, from, me);
+        let admitted = MessageKind::admit(&message.kind, &message.session, message.body.len(), from, me);
         admitted.map_err(|wrong| failure::refused(format!("{peer} sent {wrong}")))
     }
 

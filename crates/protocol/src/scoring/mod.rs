@@ -33,6 +33,8 @@ pub const MOST_REQUESTS: usize = 1024;
 
 /// Most points that an answer adds or takes away: sums with them cannot overflow.
 pub const MOST_POINTS: u64 = 1_000_000_000;
+/// Longest name of a case, an enterprise, a field or a session in a correction, in bytes.
+const MOST_NAME: usize = 256;
 
 /// Bank to platform: at least one request, at most [`MOST_REQUESTS`], all by models of one session, none named twice.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -145,8 +147,14 @@ impl ScoreResponses {
 }
 
 impl Correction {
+    /// Each score once, and no more and no longer texts than an honest platform has to tell: a bank keeps them.
     fn is_sound(&self) -> bool {
-        self.scores.iter().all(|(_, outcome)| outcome.is_sound())
+        let requests: BTreeSet<_> = self.scores.iter().map(|(request, _)| request).collect();
+        let texts = [&self.case, &self.subject, &self.field].into_iter().chain(&self.sessions);
+        requests.len() == self.scores.len()
+            && self.scores.len().max(self.sessions.len()) <= MOST_REQUESTS
+            && texts.into_iter().all(|text| text.len() <= MOST_NAME)
+            && self.scores.iter().all(|(_, outcome)| outcome.is_sound())
     }
 }
 

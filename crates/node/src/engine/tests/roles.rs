@@ -143,7 +143,7 @@ fn what_comes_from_the_wrong_side_is_refused_by_its_kind() {
         for body in day.bodies(kind, 2) {
             for (from, to) in ways() {
                 for session in &sessions {
-                    if MessageKind::admit(kind.name(), session, role(from), role(to)).is_ok() {
+                    if MessageKind::admit(kind.name(), session, 0, role(from), role(to)).is_ok() {
                         continue;
                     }
                     let posted =
@@ -172,7 +172,7 @@ fn what_meets_another_state_stops_no_node() {
         for body in day.bodies(kind, MessageKind::ALL.len()) {
             for (from, to) in ways() {
                 for session in &sessions {
-                    if MessageKind::admit(kind.name(), session, role(from), role(to)).is_err() {
+                    if MessageKind::admit(kind.name(), session, 0, role(from), role(to)).is_err() {
                         continue;
                     }
                     day.all.settle(from, to);
@@ -213,7 +213,7 @@ fn noise_and_what_is_cut_short_stops_no_node() {
         for (place, body) in bodies.iter().enumerate() {
             for (from, to) in [(PLATFORM, "bank-1"), ("bank-1", PLATFORM)] {
                 let session = sessions[place % sessions.len()].clone();
-                if MessageKind::admit(kind.name(), &session, role(from), role(to)).is_err() {
+                if MessageKind::admit(kind.name(), &session, 0, role(from), role(to)).is_err() {
                     continue;
                 }
                 let posted = Posted { from, to, session, kind: kind.name().into(), body: body.clone() };
