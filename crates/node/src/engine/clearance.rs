@@ -106,6 +106,12 @@ impl Engine {
                 self.check_cells(session, terms, other.terms())?;
                 continue;
             }
+            if let Some(field) = terms.model.cut_otherwise(&other.terms().model) {
+                return Err(failure::refused(format!(
+                    "session {session} over the same data has other `cuts` or `special` values of field `{field}`: the difference of \
+                     both would show the rows between the cuts; propose the same ones, or import newer data first"
+                )));
+            }
             if !SampleTerms::same_rows(terms.sample.as_ref(), other.terms().sample.as_ref()) {
                 return Err(failure::refused(format!(
                     "session {session} took or held out other rows of the same data: sums over both would show the rows \

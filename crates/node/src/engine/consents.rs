@@ -14,7 +14,7 @@ use tally_protocol::session::Fault;
 
 use super::clearance::of_each_day;
 use super::step::Step;
-use super::{Engine, book, now};
+use super::{Engine, now};
 use crate::failure::{self, Failure, unless_fatal};
 use crate::given_file::Lines;
 use crate::store::SessionRecord;
@@ -209,60 +209,59 @@ impl Engine {
         for (grantee, entry) in record.clearances.clone() {
             let ended = self.ended_since(&record, &grantee, entry)?;
             if !ended.is_empty() {
-                self.step(|engine, step| engine.withdraw(step, &record.session, &grantee, ended))?;
+                self.step(|engine, step| engine.withdraw(step, &record.session, &grantee, ended, 0))?;
             }
         }
         Ok(())
     }
 
-    /// Takes the rows of consents that have ended by now out of one session.
-    pub(super) fn let_go(&mut self, step: &mut Step, session: &str) -> Result<(), Failure> {
+    /// Takes in the events that the platform forwarded about rows of a session, and the rows of consents that have ended by now out
+    /// of it. One entry in all, also where nothing was forwarded that this bank can open: others see how long the log is.
+    pub(super) fn take_forwarded(&mut self, step: &mut Step, session: &str, events: &[String]) -> Result<(), Failure> {
+        let mut forwarded = 0;
+        for events in events {
+            forwarded += self.take_chain(step, session, events)?;
+        }
         let record = self.known_session(session)?;
         if record.ended() {
             return Ok(());
         }
         for (grantee, entry) in &record.clearances {
             let ended = self.ended_since(&record, grantee, *entry)?;
-            if !ended.is_empty() {
-                self.withdraw(step, session, grantee, ended)?;
-            }
+            self.withdraw(step, session, grantee, ended, std::mem::take(&mut forwarded))?;
         }
         Ok(())
     }
 
-    /// Events that a platform forwarded: those that the register does not have yet are verified and taken in; what does not
-    /// hold is refused in the platform's name.
-    pub(super) fn take_forwarded(
-        &mut self,
-        step: &mut Step,
-        record: &SessionRecord,
-        events: &str,
-    ) -> Result<(), Failure> {
+    /// Verifies the events of one consent and takes in those that the register does not have yet; says how many these are. What does
+    /// not hold is passed over, without a word in the log.
+    fn take_chain(&mut self, step: &mut Step, session: &str, events: &str) -> Result<u64, Failure> {
         step.mark(self.register.mark());
         let registrars = self.registry.registrar_keys();
         let mut chain = Vec::new();
-        let mut refused = None;
+        let (mut taken, mut refused) = (0, false);
         for document in events.lines() {
             match VerifiedEvent::open(document) {
                 Ok(event) => chain.push((event, document)),
-                Err(reason) => refused = Some(reason),
+                Err(_) => refused = true,
             }
         }
         let known = |event: &VerifiedEvent| self.register.last_event(&event.event().consent) == Some(event.digest());
         let new = chain.iter().rposition(|(event, _)| known(event)).map_or(0, |last| last + 1);
         for (event, document) in &chain[new..] {
             match self.register.happen(event, &registrars, step.now) {
-                Ok(true) => self.record_event(step, event, document)?,
+                Ok(true) => {
+                    self.store.add_consent_event(&event.digest(), document)?;
+                    taken += 1;
+                }
                 Ok(false) => {}
-                Err(reason) => refused = Some(reason),
+                Err(_) => refused = true,
             }
         }
-        if let Some(reason) = refused {
-            let contract = self.contract_of(record)?;
-            let platform = contract.terms().platform().map(|party| party.name.clone()).unwrap_or_default();
-            step.record(Some(&record.session), &platform, book::refused_message(&platform, &reason));
+        if refused {
+            tracing::warn!(session, "an event that the platform forwarded does not hold, and was not taken in");
         }
-        Ok(())
+        Ok(taken)
     }
 
     /// The signed events of these consents, in order.
@@ -278,14 +277,15 @@ impl Engine {
         Ok(found)
     }
 
-    /// What the log says of consents that have ended: how many by an event, how many by themselves.
-    pub(super) fn ended_in_the_log(&self, bank: &str, ended: &BTreeSet<(Digest, String)>) -> Body {
+    /// What the log says of consents that have ended: how many by an event, how many by themselves, and how many events were
+    /// forwarded.
+    pub(super) fn ended_in_the_log(&self, bank: &str, ended: &BTreeSet<(Digest, String)>, forwarded: u64) -> Body {
         let by_event = |consent: &Digest| {
             let state = self.register.state(consent, now());
             matches!(state, Some(State::Paused | State::Revoked))
         };
         let changed = ended.iter().filter(|(consent, _)| by_event(consent)).count() as u64;
-        Body::ConsentEnded { bank: bank.into(), changed, expired: ended.len() as u64 - changed }
+        Body::ConsentEnded { bank: bank.into(), changed, expired: ended.len() as u64 - changed, forwarded }
     }
 
     /// Consents of a clearance that have ended, with their subjects, where no other consent stands in for them.

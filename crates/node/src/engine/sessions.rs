@@ -10,7 +10,7 @@ use tally_model::{Fitted, Table};
 use tally_policy::Cleared;
 use tally_protocol::kind::MessageKind;
 use tally_protocol::session::{
-    BankData, BankInput, BankSession, DisclosedBank, Ended, Fault, FromBank, FromPlatform, Output, PartyRole,
+    BankData, BankInput, BankSession, DisclosedBank, Ended, Fact, Fault, FromBank, FromPlatform, Output, PartyRole,
     PlatformData, PlatformInput, PlatformSession, SampleTerms, SealedContract, Stage, Stop,
 };
 
@@ -129,13 +129,17 @@ impl Engine {
         session: &str,
         bank: &str,
         ended: BTreeSet<(Digest, String)>,
+        forwarded: u64,
     ) -> Result<(), Failure> {
         let mut record = self.known_session(session)?;
         let contract = self.contract_of(&record)?;
         let sample = contract.terms().sample.as_ref();
         let keys = |subject: &String| SampleTerms::keys_of(sample, subject).into_iter();
         let me = self.me().to_owned();
-        step.record(Some(session), &me, self.ended_in_the_log(bank, &ended));
+        step.record(Some(session), &me, self.ended_in_the_log(bank, &ended, forwarded));
+        if ended.is_empty() {
+            return Ok(());
+        }
         let input = if self.is_platform() {
             let events = self.events_of(&ended.iter().map(|(consent, _)| *consent).collect())?;
             let row = |(consent, subject): &(Digest, String)| Ended {
@@ -186,11 +190,15 @@ impl Engine {
             Ok(requests) => self.enter_releases(&record, requests)?,
             Err(fault) => Err(fault),
         };
-        let told = |request: &Request| matches!(request, Request::Other(Output::Ended(_)));
         match requests {
-            Ok(requests) if requests.iter().any(told) => {
-                self.fulfil(step, record, requests)?;
-                self.let_go(step, &session)?;
+            Ok(requests) if !self.is_platform() && requests.iter().any(asks_who_left) => {
+                let (ended, rest): (Vec<_>, Vec<_>) =
+                    requests.into_iter().partition(|request| matches!(request, Request::Other(Output::Ended(_))));
+                let events =
+                    |request| if let Request::Other(Output::Ended(events)) = request { Some(events) } else { None };
+                let events: Vec<String> = ended.into_iter().filter_map(events).collect();
+                self.fulfil(step, record, rest)?;
+                self.take_forwarded(step, &session, &events)?;
             }
             Ok(requests) => self.fulfil(step, record, requests)?,
             Err(fault) => self.abort(step, record, fault, !from_peer_abort)?,
@@ -267,8 +275,7 @@ impl Engine {
                 }
                 Request::Other(Output::Model(fit)) => self.keep_model(step, &mut record, &fit, table.as_deref())?,
                 Request::Other(Output::Stage(stage)) => self.reach(step, &mut record, stage)?,
-                Request::Other(Output::Ended(events)) => self.take_forwarded(step, &record, &events)?,
-                Request::Other(Output::Send { .. } | Output::Releasing(_)) => {}
+                Request::Other(Output::Send { .. } | Output::Releasing(_) | Output::Ended(_)) => {}
             }
         }
         self.store.put_session(&record)?;
@@ -552,4 +559,9 @@ fn generalise<M>(output: Output<M>, encode: impl FnOnce(M) -> (&'static str, Vec
         Output::Refused(fault) => Request::Other(Output::Refused(fault)),
         Output::Evidence { round, transcript } => Request::Other(Output::Evidence { round, transcript }),
     }
+}
+
+/// Whether this is a step after which rows may leave: the platform has named some, or the bank knows which it has.
+fn asks_who_left(request: &Request) -> bool {
+    matches!(request, Request::Other(Output::Record(Fact::Named { .. } | Fact::Alignment { .. })))
 }

@@ -17,6 +17,7 @@ use super::messages::{FromBank, FromPlatform};
 use super::parts::Asked;
 use super::training::{Answering, Training};
 use super::transcript::AlignmentTranscript;
+use super::twins;
 use super::withdrawal::{EndedRow, Origin, Origins};
 use super::{Fact, Fault, Holder, Output, PlatformHalf, SealedContract, Stage};
 use crate::aggregation::{Contributor, Misbehaved, Noise, Reaction, Release};
@@ -62,6 +63,9 @@ pub struct BankSession {
     seed: Seed,
     early: Vec<FromPlatform>,
     announced: Announced,
+    /// Rows that the platform offers, and rows of which it said that their consents have ended.
+    offered: u64,
+    named: u64,
     recording: bool,
     disclosed: Option<Box<DisclosedBank>>,
     phase: Phase,
@@ -113,6 +117,8 @@ impl BankSession {
             seed,
             early: Vec::new(),
             announced: Announced::default(),
+            offered: 0,
+            named: 0,
             recording: false,
             disclosed: None,
             phase: Phase::Preparing,
@@ -204,19 +210,7 @@ impl BankSession {
                 outputs.extend(self.try_align()?);
                 Ok(outputs)
             }
-            (Phase::Opening(opening), FromPlatform::Withdrawn { rows }) => {
-                let named = Output::Record(Fact::Named { bank: self.me.clone(), rows: rows.len() as u64 });
-                if (opening.named.len() + rows.len()) as u64 > opening.announced.unwrap_or(0) {
-                    return Err(Fault::new(&self.platform, "named more rows than it announced"));
-                }
-                opening.named.extend(rows);
-                Ok(vec![named])
-            }
-            (Phase::Training(_), FromPlatform::Withdrawn { rows }) => {
-                let named = Output::Record(Fact::Named { bank: self.me.clone(), rows: rows.len() as u64 });
-                let opened = self.open_events(rows);
-                Ok(std::iter::once(named).chain(opened).collect())
-            }
+            (Phase::Opening(_) | Phase::Training(_), FromPlatform::Withdrawn { rows }) => self.named(rows),
             // The model is made; what became of its rows, the lineage tells.
             (Phase::Fitted { .. } | Phase::Finished, FromPlatform::Withdrawn { .. }) => Ok(Vec::new()),
             (Phase::Training(training), FromPlatform::Aggregation(step)) => {
@@ -294,6 +288,7 @@ impl BankSession {
     fn try_align(&mut self) -> Result<Outputs, Fault> {
         let Phase::Opening(opening) = &self.phase else { return Ok(Vec::new()) };
         let Some(announced) = opening.announced else { return Ok(Vec::new()) };
+        self.offered = announced;
         if !opening.done || (opening.rows.len() as u64) < announced {
             return Ok(Vec::new());
         }
@@ -311,6 +306,7 @@ impl BankSession {
                 None => unread += 1,
             }
         }
+        self.check_twins(&opened)?;
         let transcript = opening.transcript.digest();
         let mut outputs =
             vec![Output::Record(Fact::Alignment { bank: self.me.clone(), transcript }), Output::Unread(unread)];
@@ -323,6 +319,24 @@ impl BankSession {
         outputs.push(Output::Stage(Stage::Prepared));
         outputs.push(Output::Send { to: self.platform.clone(), message: FromBank::Aligned });
         Ok(outputs)
+    }
+
+    /// Whether two fields of the platform tell a few of this bank's rows apart.
+    fn check_twins(&self, opened: &[(usize, Vec<u16>)]) -> Result<(), Fault> {
+        let terms = self.contract.terms();
+        let least =
+            terms.balance.filter(|_| terms.noise.is_none()).and_then(|balance| balance.drawn_between(&self.seed));
+        let Some(least) = least else { return Ok(()) };
+        let codes = opened.iter().map(|(_, codes)| codes.as_slice());
+        let Some(pair) = twins::found(codes, &self.announced.bins, least) else { return Ok(()) };
+        let name = |place: usize| terms.fields_of(Holder::Platform).nth(place).map_or("", |field| field.name.as_str());
+        let reason = format!(
+            "fields `{}` and `{}` divide its rows alike but for a few, so that their sums would tell these apart: propose a \
+             session without one of the two, with fewer bins, or without `balance.twins`",
+            name(pair[0]),
+            name(pair[1])
+        );
+        Err(Fault::new(&self.me, reason))
     }
 
     /// What this bank has learned by itself.
@@ -346,13 +360,29 @@ impl BankSession {
         }
     }
 
-    /// What the platform says of consents that ended, where it is about rows of this bank: for the node to verify.
+    /// The platform says of rows that their consents have ended.
+    fn named(&mut self, rows: Vec<EndedRow>) -> Result<Outputs, Fault> {
+        let offered = match &self.phase {
+            Phase::Opening(opening) => opening.announced.unwrap_or(0),
+            _ => self.offered,
+        };
+        self.named = self.named.saturating_add(rows.len() as u64);
+        if self.named > offered {
+            return Err(Fault::new(&self.platform, "named more rows than it announced"));
+        }
+        let mut outputs = vec![Output::Record(Fact::Named { bank: self.me.clone(), rows: rows.len() as u64 })];
+        match &mut self.phase {
+            Phase::Opening(opening) => opening.named.extend(rows),
+            _ => outputs.extend(self.open_events(rows)),
+        }
+        Ok(outputs)
+    }
+
+    /// What the platform says of consents that ended, where it is about rows of this bank: for the node to verify. What does not
+    /// open is passed over: a word about it would tell which rows the bank has.
     fn open_events(&self, named: Vec<EndedRow>) -> Outputs {
         let Phase::Training(training) = &self.phase else { return Vec::new() };
-        let (events, failed) = training.origins.open(named);
-        let refused = || Fault::new(&self.platform, "named a row whose consent ended without an event that opens");
-        let refused = (0..failed).map(|_| Output::Refused(refused()));
-        events.into_iter().map(Output::Ended).chain(refused).collect()
+        training.origins.open(named).into_iter().map(Output::Ended).collect()
     }
 
     /// Whether so many rows may take part. What is asked is how many could open, since how many did is nobody's business: whoever
@@ -385,7 +415,7 @@ impl BankSession {
             results: Vec::new(),
             out: false,
             offered: None,
-            floor_passed: false,
+            floor_passed: [false; 2],
         }));
         Ok(())
     }

@@ -11,7 +11,9 @@
 //! banks in league with the platform, a bank's rows are hidden among those of the `n - c - 1` others, of which each
 //! has at least the floor, or has stopped the session.
 //!
-//! **Why a bank's stop tells next to nothing of a row.** A bank below the floor stops at one step, when the first sum is
+//! The floor is of training rows, and a third of it of hold-out rows: else a platform could fill one set and leave the other bare.
+//!
+//! **Why a bank's stop tells next to nothing of a row.** A bank below the floor stops at one step, when the first sum over a set is
 //! asked. Were the floor a known number, a platform that offers one row less than it, all of them known to be the bank's, and one
 //! more of an enterprise that it is curious about, would read the answer off the stop. So each bank draws its own floor, between
 //! [`BalanceTerms::floor`] and twice that, by its secret seed of the session: a row more or less decides over the stop with a
@@ -30,6 +32,7 @@
 
 use serde::{Deserialize, Serialize};
 use tally_crypto::seed::Seed;
+use tally_model::RowSet;
 
 use super::contract::{ContractError, term};
 use super::{Contract, Fault};
@@ -48,6 +51,10 @@ pub struct BalanceTerms {
     /// were weighed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cell_share: Option<f64>,
+    /// Fewest rows of a bank between two fields of the platform that divide its rows nearly alike: it draws its own number between
+    /// this and twice this. Absent: such fields are not looked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub twins: Option<u64>,
 }
 
 /// What becomes of rows whose consent ends while a session runs.
@@ -90,7 +97,7 @@ fn tenth() -> f64 {
 
 impl Default for BalanceTerms {
     fn default() -> Self {
-        Self { share: half(), floor: floor(), cell_share: Some(CELL_SHARE) }
+        Self { share: half(), floor: floor(), cell_share: Some(CELL_SHARE), twins: None }
     }
 }
 
@@ -106,7 +113,17 @@ impl BalanceTerms {
         term("balance.share", share, "below 1, and at least what banks of one size have each")?;
         let cell_share = self.cell_share.is_none_or(|share| (self.share..1.0).contains(&share));
         term("balance.cell_share", cell_share, "below 1, and at least `balance.share`")?;
+        let twins = self.twins.is_none_or(|twins| (1..=1 << 32).contains(&twins));
+        term("balance.twins", twins, "between 1 and 2^32 rows; leave it out for none")?;
         term("balance.floor", (1..=1 << 32).contains(&self.floor), "between 1 and 2^32 rows")
+    }
+
+    /// The floor of a set of rows: hold-out rows are the smaller part, and have a third of it.
+    pub(super) fn floor_of(self, set: RowSet, seed: &Seed) -> u64 {
+        match set {
+            RowSet::Train => self.drawn(seed),
+            RowSet::Holdout => self.drawn(seed).div_ceil(3),
+        }
     }
 
     /// Whether a bank's own rows are too large a part of all.
@@ -116,9 +133,12 @@ impl BalanceTerms {
 
     /// A bank's own floor.
     pub(super) fn drawn(self, seed: &Seed) -> u64 {
-        let drawn = seed.derive("tallystick/floor", &[]);
-        let draw = drawn.expose().iter().take(8).fold(0u64, |draw, byte| draw << 8 | u64::from(*byte));
-        self.floor + draw % self.floor
+        drawn("tallystick/floor", self.floor, seed)
+    }
+
+    /// A bank's own number of rows between two fields.
+    pub(super) fn drawn_between(self, seed: &Seed) -> Option<u64> {
+        self.twins.map(|twins| drawn("tallystick/twins", twins, seed))
     }
 }
 
@@ -131,6 +151,13 @@ impl WithdrawalTerms {
     pub(super) fn bears(self, ended: usize, rows: usize) -> bool {
         ended as f64 <= self.share * rows as f64
     }
+}
+
+/// A number between this and twice this, that only who has the seed knows.
+fn drawn(label: &'static str, least: u64, seed: &Seed) -> u64 {
+    let drawn = seed.derive(label, &[]);
+    let draw = drawn.expose().iter().take(8).fold(0u64, |draw, byte| draw << 8 | u64::from(*byte));
+    least + draw % least
 }
 
 /// Why a sum without cells is not taken.

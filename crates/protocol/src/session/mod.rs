@@ -85,6 +85,7 @@ mod statistics;
 mod tests;
 mod training;
 mod transcript;
+mod twins;
 mod withdrawal;
 
 pub use attest::{Attestation, ModelRelease, RoundResult, RoundResults, Signatures};

@@ -141,6 +141,15 @@ pub struct TreeTerms {
 }
 
 impl ModelTerms {
+    /// A field that another session cuts otherwise, by cut points that someone chose or by its special values.
+    pub fn cut_otherwise<'a>(&'a self, other: &'a Self) -> Option<&'a str> {
+        let differs = |one: &'a BTreeMap<String, Vec<f64>>, two: &'a BTreeMap<String, Vec<f64>>| {
+            one.iter().find(|(field, cuts)| two.get(*field) != Some(cuts)).map(|(field, _)| field.as_str())
+        };
+        let pairs = [(&self.cuts, &other.cuts), (&self.special, &other.special)];
+        pairs.into_iter().find_map(|(one, two)| differs(one, two).or_else(|| differs(two, one)))
+    }
+
     /// Checks the terms against the contract's fields.
     pub(super) fn check(&self, contract: &Contract) -> Result<(), ContractError> {
         let known = ["scorecard", "trees", "statistics"].contains(&self.algorithm.as_str());

@@ -95,6 +95,10 @@ impl Replay {
         if self.rounds.last().is_some_and(|last| last.round >= spec.round) {
             return Err(format!("round {} does not follow the one before", spec.round));
         }
+        let offered = &transcript.offer.cohort;
+        if self.rounds.last().is_some_and(|last| offered.iter().any(|bank| !last.cohort.contains(bank))) {
+            return Err(format!("round {} is asked of a bank that was not in the sum before", spec.round));
+        }
         let (words, digest) = (sums.len(), sums_digest(&sums));
         let mut compared = Vec::new();
         if let Some(course) = &mut self.course {

@@ -131,7 +131,7 @@ fn contract(banks: usize) -> Contract {
             evaluations: 1000,
             rounds: 160,
         },
-        balance: Some(BalanceTerms { share: 0.9, floor: 1, cell_share: Some(0.9) }),
+        balance: Some(BalanceTerms { share: 0.9, floor: 1, cell_share: Some(0.9), twins: None }),
         withdrawal: Some(WithdrawalTerms { share: 1.0, otherwise: Otherwise::GoOn }),
         sample: None,
         noise: None,
@@ -494,8 +494,9 @@ fn contracts_with_a_term_out_of_bounds_are_refused() {
     assert!(refused(&|c| c.fields[3].name = "tax".into()).contains("distinct"));
     assert!(refused(&|c| c.expires = 0).contains("expires"));
     assert!(refused(&|c| c.alignment.engine = Engine::Oprf).contains("2hashdh-base"));
-    let balance =
-        |share, floor| move |c: &mut Contract| c.balance = Some(BalanceTerms { share, floor, cell_share: None });
+    let balance = |share, floor| {
+        move |c: &mut Contract| c.balance = Some(BalanceTerms { share, floor, cell_share: None, twins: None })
+    };
     assert!(refused(&balance(0.3, 20)).contains("balance.share"));
     assert!(refused(&balance(1.0, 20)).contains("balance.share"));
     assert!(refused(&balance(0.5, 0)).contains("balance.floor"));

@@ -26,8 +26,8 @@ pub(super) struct Training {
     pub(super) out: bool,
     /// The round that this bank last gave a vector to, and the part that it was of.
     pub(super) offered: Option<(u32, Part)>,
-    /// This bank has rows enough to take part.
-    pub(super) floor_passed: bool,
+    /// This bank has rows enough to take part, in each set.
+    pub(super) floor_passed: [bool; 2],
 }
 
 /// Parts that decide over what follows: they carry no noise, and every bank recomputes them.

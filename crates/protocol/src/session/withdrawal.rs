@@ -5,7 +5,7 @@
 //! events of a consent under a key that follows from the row key, so that the bank that opened the row can open them; to
 //! every other it is a tag that says nothing. The machine hands what it opened to its node ([`Output::Ended`](super::Output));
 //! the node verifies it, takes it into its register, and only then tells the machine ([`BankInput::Withdraw`](super::BankInput)).
-//! A tag without events, or with events that do not open or do not hold, changes nothing but the bank's own log.
+//! A tag without events, or with events that do not open or do not hold, changes nothing.
 //!
 //! **When.** At two steps only, at each of which all rows leave together whose consents have ended until then: training rows
 //! before the first sum over training rows, which is their number, and hold-out rows before the first sum over hold-out rows. From
@@ -21,7 +21,9 @@
 //! Between the sums over training rows and those over hold-out rows there is no row in common, and nothing to subtract.
 //!
 //! **What the platform can choose.** Which events it forwards and when: before a set is closed the row takes no part, as if it had
-//! not been offered; afterwards nothing happens to it. **What it learns**: nothing, since a bank answers no such message. Where the
+//! not been offered; afterwards nothing happens to it. **What it learns**: nothing. A bank answers no such message, and its log,
+//! whose length its receipts tell, grows alike for a row that it has and one that it has not: by what was named and by one entry of
+//! what ended, each also where that is nothing; once the alignment is done by one more; and where a set is closed by one. Where the
 //! contract says `stop`, or more rows end than it bears, the bank's stop says that it held some of them: who wants to be spared that
 //! leaves the contract at `go-on`.
 //!
@@ -98,21 +100,14 @@ impl Origins {
         Self { opened: rows.len(), rows, ..Self::default() }
     }
 
-    /// The events of rows that this bank has; how many named rows that it has do not open.
-    pub(super) fn open(&self, named: Vec<EndedRow>) -> (Vec<String>, usize) {
+    /// The events of rows that this bank has, where they open.
+    pub(super) fn open(&self, named: Vec<EndedRow>) -> Vec<String> {
         let named: BTreeMap<_, _> = named.into_iter().map(|row| (row.tag, row.sealed)).collect();
-        let mut failed = 0;
-        let mut opened = Vec::new();
-        for origin in &self.rows {
-            let Some(sealed) = named.get(&origin.tag) else { continue };
-            let plain =
-                (sealed.len() <= MOST_BYTES).then(|| open_once(&origin.key, &origin.tag, sealed).ok()).flatten();
-            match plain.and_then(|plain| String::from_utf8(plain).ok()) {
-                Some(events) => opened.push(events),
-                None => failed += 1,
-            }
-        }
-        (opened, failed)
+        let events = |origin: &Origin| {
+            let sealed = named.get(&origin.tag).filter(|sealed| sealed.len() <= MOST_BYTES)?;
+            String::from_utf8(open_once(&origin.key, &origin.tag, sealed).ok()?).ok()
+        };
+        self.rows.iter().filter_map(events).collect()
     }
 
     /// The consents of these identifiers have ended.

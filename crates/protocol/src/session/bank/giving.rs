@@ -58,7 +58,7 @@ impl BankSession {
         let set = asked.request().rows;
         let outputs = self.close(set)?;
         self.bear()?;
-        self.demand_floor()?;
+        self.demand_floor(set)?;
         Ok(outputs)
     }
 
@@ -147,9 +147,9 @@ impl BankSession {
                 training.answering.replace(table);
                 places
             });
-            if let Some(places) = &places {
-                outputs.push(Output::Record(Fact::Withdrawn { bank: self.me.clone(), rows: places.len() as u64 }));
-            }
+            // Also where none has left: whether this log grows is seen by others.
+            let rows = places.as_ref().map_or(0, |places| places.len() as u64);
+            outputs.push(Output::Record(Fact::Withdrawn { bank: self.me.clone(), rows }));
             match set {
                 RowSet::Train => self.fit_own()?,
                 RowSet::Holdout => {
@@ -189,13 +189,13 @@ impl BankSession {
         Ok(())
     }
 
-    /// Whether this bank has rows enough to take part at all; looked at once, when the first sum is asked.
-    fn demand_floor(&mut self) -> Result<(), Fault> {
+    /// Whether this bank has rows enough to take part at all; looked at once a set, when the first sum over it is asked.
+    fn demand_floor(&mut self, set: RowSet) -> Result<(), Fault> {
         let Phase::Training(training) = &mut self.phase else { return Ok(()) };
-        let first = !std::mem::replace(&mut training.floor_passed, true);
+        let first = !std::mem::replace(&mut training.floor_passed[set as usize], true);
         let balance = self.contract.terms().balance.filter(|_| first);
-        let rows = training.answering.table().rows() as u64;
-        if balance.is_some_and(|balance| rows < balance.drawn(&self.seed)) {
+        let rows = training.answering.count(set);
+        if balance.is_some_and(|balance| rows < balance.floor_of(set, &self.seed)) {
             let reason = "has opened too few rows to hide others or itself in a sum: propose a session over more of them, or \
                           with a smaller `balance.floor`";
             return Err(Fault::new(&self.me, reason));

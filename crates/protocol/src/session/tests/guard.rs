@@ -4,7 +4,10 @@ use super::*;
 use crate::aggregation::{ToMember, Transcript};
 
 fn guarded(banks: usize, share: f64, floor: u64) -> Contract {
-    Contract { balance: Some(BalanceTerms { share, floor, cell_share: Some(share.max(0.9)) }), ..contract(banks) }
+    Contract {
+        balance: Some(BalanceTerms { share, floor, cell_share: Some(share.max(0.9)), twins: None }),
+        ..contract(banks)
+    }
 }
 
 /// A session in which the platform offers so many rows to each bank, each of them held there.
@@ -49,7 +52,7 @@ fn a_bank_with_few_rows_stops_at_the_first_sum() {
     let fault = world.settle().unwrap_err();
     assert!(fault.culprit != "bank-1" && fault.reason.contains("balance.floor"), "{fault}");
     assert_eq!(released(&world), []);
-    let terms = BalanceTerms { share: 0.5, floor: 20, cell_share: None };
+    let terms = BalanceTerms { share: 0.5, floor: 20, cell_share: None, twins: None };
     let drawn: std::collections::BTreeSet<_> = (0..200u8).map(|seed| terms.drawn(&Seed::new([seed; 32]))).collect();
     assert!(drawn.iter().all(|floor| (20..40).contains(floor)) && drawn.len() > 15, "{drawn:?}");
 }
@@ -204,7 +207,7 @@ fn largest_share(world: &World, tables: &std::collections::BTreeMap<String, tall
 #[test]
 fn a_bank_that_would_be_nearly_all_of_a_cell_has_it_joined() {
     let run = |cell_share: Option<f64>| {
-        let terms = BalanceTerms { share: 0.6, floor: 1, cell_share };
+        let terms = BalanceTerms { share: 0.6, floor: 1, cell_share, twins: None };
         let contract = Contract { balance: Some(terms), ..contract(3) };
         let mut world = World::under(&contract);
         let mut platform = platform_data(3, 3000, 3);
@@ -241,4 +244,34 @@ fn a_bank_that_would_be_nearly_all_of_a_cell_has_it_joined() {
     assert!(share > 0.9 && weighed == 0, "{share}, {weighed}");
     let (share, weighed) = run(Some(0.75));
     assert!(share <= 0.75 && weighed > 4, "{share}, {weighed}");
+}
+
+/// A platform seals one field's codes for another, but for one enterprise: the counts of both would differ by its outcome.
+#[test]
+fn a_bank_stops_where_two_fields_differ_by_one_enterprise() {
+    let run = |twins: Option<u64>, moved: bool| {
+        let balance = BalanceTerms { share: 0.9, floor: 1, cell_share: Some(0.9), twins };
+        let contract = Contract { balance: Some(balance), ..contract(3) };
+        let mut world = World::under(&contract);
+        let mut platform = platform_data(3, 400, 3);
+        let sector: Vec<u16> = (0..400).map(|row| row / 7 % 3 + 1).collect();
+        let mut numbers: Vec<f64> = sector.iter().map(|code| f64::from(*code)).collect();
+        let data: Vec<_> = (1..=3).map(|bank| bank_data(bank, 400, 3)).collect();
+        let held = |name: &String| platform.consented["bank-1"].contains(&name[1..].parse().unwrap());
+        let one: usize = data[0].identifiers.iter().find(|name| held(name)).unwrap()[1..].parse().unwrap();
+        if moved {
+            numbers[one] = numbers[one] % 3.0 + 1.0;
+        }
+        let values = ["x", "y", "z"].map(String::from).to_vec();
+        platform.columns = vec![PlatformColumn::Numeric(numbers), PlatformColumn::Category { codes: sector, values }];
+        for (bank, data) in (1..).zip(data) {
+            world.give(&format!("bank-{bank}"), Input::Bank(data)).unwrap();
+        }
+        world.give("platform", Input::Platform(platform)).unwrap();
+        world.settle()
+    };
+    run(Some(5), false).unwrap();
+    run(None, true).unwrap();
+    let fault = run(Some(5), true).unwrap_err();
+    assert!(fault.culprit.starts_with("bank-") && fault.reason.contains("`tax` and `sector`"), "{fault}");
 }
