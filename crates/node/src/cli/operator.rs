@@ -90,11 +90,10 @@ impl OperatorVerb {
     pub(super) fn run(self) -> Result<Printed, Failure> {
         match self {
             Self::Add { name, node, role, secret_file, signer, signer_secret_file } => {
-                let added = add(&node, &name, role, secret_file.as_deref())?;
+                let (added, decision) = add(&node, &name, role, secret_file.as_deref())?;
                 match signer {
                     Some(operator) => {
                         let passphrase = secret::read(signer_secret_file.as_deref(), &format!("operator-{operator}"))?;
-                        let decision = waiting(&node, &name)?;
                         let order = super::sign(&node.node, &operator, &passphrase, decision)?;
                         node.tell(&Command::OperatorSign { order })
                     }
@@ -104,6 +103,8 @@ impl OperatorVerb {
             }
             Self::Sign { name, node, signer } => {
                 let decision = waiting(&node, &name)?;
+                // The signer sees what the node says that waits, before the key is asked for.
+                eprintln!("signs: {}", in_words(&decision));
                 sign(&node, &signer, decision)
             }
             Self::Change { name, node, role, signer } => {
@@ -123,7 +124,12 @@ impl OperatorVerb {
 }
 
 /// Makes the key, and tells the node.
-fn add(node: &NodeArgument, name: &str, role: OperatorRole, secret_file: Option<&Path>) -> Result<Value, Failure> {
+fn add(
+    node: &NodeArgument,
+    name: &str,
+    role: OperatorRole,
+    secret_file: Option<&Path>,
+) -> Result<(Value, Decision), Failure> {
     crate::config::check_name(name).map_err(failure::usage)?;
     let passphrase = secret::read(secret_file, &format!("operator-{name}"))?;
     let path = Directory::new(&node.node).operator_key(name);
@@ -133,7 +139,17 @@ fn add(node: &NodeArgument, name: &str, role: OperatorRole, secret_file: Option<
         // The node does not know the key, so it is of no use.
         let _ = std::fs::remove_file(&path);
     }
-    added
+    Ok((added?, Decision::OperatorAdd { name: name.into(), key, role: role.to_string() }))
+}
+
+/// A change of the operators, for who is to sign it.
+fn in_words(decision: &Decision) -> String {
+    match decision {
+        Decision::OperatorAdd { name, key, role } => format!("add operator `{name}`, role {role}, key {}", key.id()),
+        Decision::OperatorChange { name, role } => format!("operator `{name}` gets the role {role}"),
+        Decision::OperatorEnd { name } => format!("operator `{name}` is ended"),
+        _ => "no change of the operators".into(),
+    }
 }
 
 /// What waits for signatures about an operator.
@@ -144,7 +160,19 @@ fn waiting(node: &NodeArgument, name: &str) -> Result<Decision, Failure> {
     let found = found.ok_or_else(|| {
         failure::data(format!("nothing about operator `{name}` waits for a signature: see `tallystick operator show`"))
     })?;
-    serde_json::from_value(found.clone().into()).map_err(failure::internal)
+    let decision: Decision = serde_json::from_value(found.clone().into()).map_err(failure::internal)?;
+    let about = match &decision {
+        Decision::OperatorAdd { name, .. } | Decision::OperatorChange { name, .. } | Decision::OperatorEnd { name } => {
+            name
+        }
+        _ => "",
+    };
+    if about == name {
+        return Ok(decision);
+    }
+    Err(failure::refused(format!(
+        "what the node says waits for a signature is no change of operator `{name}`: it is not signed"
+    )))
 }
 
 fn sign(node: &NodeArgument, signer: &Signer, decision: Decision) -> Result<Printed, Failure> {

@@ -78,6 +78,10 @@ impl Engine {
         } else {
             self.approve_data(&mut record, data.clone())?;
         }
+        // Who was ended since, or has another role, has no say.
+        let active = self.active()?;
+        let may = |one: &crate::store::Operator| one.role == OperatorRole::Development;
+        record.approvals.retain(|name| active.iter().any(|one| one.name == *name && may(one)));
         record.approvals.push(operator.into());
         let complete = record.approvals.len() >= usize::from(self.config.session.approvals);
         let (stage, approvals) = (record.stage, record.approvals.len());

@@ -35,6 +35,14 @@ impl Engine {
             return self.step(|engine, step| engine.carry_out(step, &decision, &me, Vec::new()));
         }
         let needed = self.needed(&decision)?;
+        // Whoever reaches the socket must not put another key under a name that others are about to sign.
+        if let Some(before) = self.store.operator_change::<Waiting>(name)?
+            && before.decision != decision
+        {
+            return Err(failure::refused(format!(
+                "operator `{name}` waits for signatures with another key or role: choose another name"
+            )));
+        }
         let waiting = Waiting { decision, orders: Vec::new() };
         self.step(|engine, _| engine.store.put_operator_change(name, &waiting))?;
         Ok(json!({ "operator": name, "key": key, "role": role, "signed": [], "needed": needed }))
@@ -156,7 +164,7 @@ impl Engine {
         Ok(shown.into())
     }
 
-    fn active(&self) -> Result<Vec<Operator>, Failure> {
+    pub(super) fn active(&self) -> Result<Vec<Operator>, Failure> {
         Ok(self.store.operators()?.into_iter().filter(|one| one.ended.is_none()).collect())
     }
 }

@@ -67,6 +67,9 @@ fn one_process_is_not_two_persons() {
     refused(add(&mut engine, "lin", &key("wang")), "the key is that of operator `wang`");
     let waits = add(&mut engine, "lin", &key("lin")).unwrap();
     assert_eq!(waits["needed"], 1);
+    // Nor is another key put under a name that waits for a signature.
+    refused(add(&mut engine, "lin", &key("evil")), "with another key or role");
+    add(&mut engine, "lin", &key("lin")).unwrap();
     assert_eq!(acting(&engine), ["wang"]);
     // Not by the one it is about, nor by anybody unknown.
     refused(sign(&mut engine, order("lin", added("lin"))), "not known here");
