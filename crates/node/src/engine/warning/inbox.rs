@@ -15,7 +15,7 @@ use super::super::step::Step;
 use super::super::{Engine, now, random_bytes};
 use super::{WARNING_LABEL, action_digest};
 use crate::control::WarningAction;
-use crate::failure::{self, Failure};
+use crate::failure::{self, Failure, unless_fatal};
 use crate::store::{Record, StoredWarning, WarningState};
 
 /// What a bank keeps of a warning.
@@ -58,9 +58,11 @@ impl Engine {
             .into_parts();
         let warnings = raised.iter().map(|warning| warning.id).chain(recalled.iter().copied()).collect();
         let portfolio = if raised.is_empty() { BTreeSet::new() } else { self.portfolio()? };
+        // Asked once, for borrowers and strangers alike: without a list in force no warning may be kept.
+        let listed = unless_fatal(self.watchdog().map(drop))?.is_ok();
         let mut refused = 0u64;
         for warning in raised.into_iter().filter(|warning| portfolio.contains(&warning.subject)) {
-            if self.may_be_kept(peer, &warning)? {
+            if listed && self.may_be_kept(peer, &warning)? {
                 self.keep_warning(step, peer, warning)?;
             } else {
                 refused += 1;
