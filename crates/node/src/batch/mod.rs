@@ -117,9 +117,13 @@ impl Batch {
         let order = Command::ScoreFields { model: self.model.clone() };
         let deadline = Instant::now() + PATIENCE;
         let [mut pause, longest] = PAUSES;
+        let mut said = false;
         loop {
             match control::tell(&self.node, &order) {
                 Err(failure) if failure.kind == failure::FailureKind::Unavailable && Instant::now() < deadline => {
+                    if !std::mem::replace(&mut said, true) {
+                        eprintln!("tallystick: {failure}; waiting for it for up to {} s", PATIENCE.as_secs());
+                    }
                     std::thread::sleep(pause.min(deadline.saturating_duration_since(Instant::now())));
                     pause = longest.min(2 * pause);
                 }

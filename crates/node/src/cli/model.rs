@@ -83,15 +83,23 @@ impl ModelVerb {
                     .map_err(|error| failure::unwritable(format!("{}: {error}", output.display())))?;
                 Ok(words::plain(json!({ "output": output, "bytes": text.len() })))
             }
-            Self::Promote(arguments) => arguments.change("champion"),
-            Self::Retire(arguments) => arguments.change("retired"),
+            Self::Promote(arguments) => arguments.change("champion", language),
+            Self::Retire(arguments) => arguments.change("retired", language),
         }
     }
 }
 
 impl ChangeArguments {
-    fn change(self, state: &str) -> Result<Printed, Failure> {
+    fn change(self, state: &str, language: Language) -> Result<Printed, Failure> {
         let shown = self.node.tell(&Command::ModelShow { model: Some(self.model) })?;
+        // Who passes a model into use reads what speaks against it before the key is asked for.
+        for warning in shown["results"]["judged"]["warnings"].as_array().into_iter().flatten() {
+            let words = match language {
+                Language::Zh => &warning["zh"],
+                Language::En => &warning["en"],
+            };
+            eprintln!("! {}", words.as_str().unwrap_or_default());
+        }
         let model = serde_json::from_value(shown["model"].clone()).map_err(failure::internal)?;
         let decision = Decision::ModelState { model, state: state.into(), reason: self.reason };
         let order = self.signer.sign(&self.node.node, decision)?;
