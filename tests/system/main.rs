@@ -30,5 +30,6 @@ mod schema;
 mod served;
 mod serving;
 mod statistics;
+mod upgrade;
 mod warnings;
 mod witness;
