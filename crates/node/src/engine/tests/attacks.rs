@@ -1,14 +1,19 @@
 //! Messages that went the wrong way about what their receiver keeps once ended its node, again after each restart.
 
 use tally_audit::Body;
+use tally_audit::order::{Data, Decision, Order};
 use tally_city::consent_event;
+use tally_crypto::seed::Seed;
+use tally_crypto::sign::SigningKey;
+use tally_crypto::transcript::Digest;
 use tally_policy::EventKind;
 use tally_protocol::scoring::Correction;
 
-use super::consortium::{PLATFORM, Posted};
+use super::consortium::{Consortium, OPERATOR, PLATFORM, Posted, operator};
 use super::day::Day;
 use crate::control::Command;
 use crate::engine::now;
+use crate::store::OperatorRole;
 
 /// A platform that acknowledges its own warning: whether the bank's node ended told whether the enterprise is its borrower.
 #[test]
@@ -88,4 +93,45 @@ fn subject_of(line: &str) -> String {
     let envelope: tally_crypto::sign::Envelope = serde_json::from_str(line).unwrap();
     let consent: serde_json::Value = serde_json::from_slice(&envelope.unverified_payload().unwrap()).unwrap();
     consent["subject"].as_str().unwrap().to_owned()
+}
+
+/// An approval counts only while its operator acts: a stolen key that signed before its owner was ended signs nothing.
+#[test]
+fn an_approval_of_who_was_ended_does_not_count() {
+    let mut day = Day::new();
+    let all = &mut day.all;
+    let key = |name: &str| SigningKey::from_seed(&Seed::new(Digest::of_bytes(name.as_bytes()).0));
+    let sign = |all: &mut Consortium, who: &str, key: &SigningKey, decision: Decision| {
+        let order = Order::new("bank-1", now(), decision).sign(who, key);
+        all.tell("bank-1", Command::OperatorSign { order });
+    };
+    let add = |name: &str| Decision::OperatorAdd {
+        name: name.into(),
+        key: key(name).verify_key(),
+        role: OperatorRole::Development.to_string(),
+    };
+    for name in ["lin", "zhao"] {
+        let (key, role) = (key(name).verify_key(), OperatorRole::Development);
+        all.tell("bank-1", Command::OperatorAdd { name: name.into(), key, role });
+        sign(all, OPERATOR, &operator(), add(name));
+    }
+    all.node("bank-1").config.session.approvals = 2;
+    let (session, contract) = (day.was.proposed.clone(), contract_of(all, &day.was.proposed));
+    all.approve("bank-1", &session, contract);
+    for who in ["lin", "zhao"] {
+        sign(all, who, &key(who), Decision::OperatorEnd { name: OPERATOR.into() });
+    }
+    let approve = |all: &mut Consortium, who: &str| {
+        let datasets = all.nodes["bank-1"].store.datasets().unwrap();
+        let data = Some(Data { dataset: datasets[0].name.clone(), root: datasets[0].commitment });
+        let order = Order::new("bank-1", now(), Decision::SessionApprove { contract, data }).sign(who, &key(who));
+        all.tell("bank-1", Command::SessionApprove { session: session.clone(), order })["approvals"].clone()
+    };
+    assert_eq!(approve(all, "lin"), 1);
+    assert_eq!(approve(all, "zhao"), 2);
+}
+
+fn contract_of(all: &Consortium, session: &str) -> Digest {
+    let record = all.nodes["bank-1"].store.session(session).unwrap().unwrap();
+    all.nodes["bank-1"].contract_of(&record).unwrap().digest()
 }

@@ -150,3 +150,35 @@ fn outcomes_are_told_under_names_of_the_banks_own() {
     assert_eq!(again.len(), 2);
     assert!(again[1].iter().all(|one| first[0].iter().any(|before| before.application == one.application)));
 }
+
+/// A value that no training row lacked: leaving it out gains nothing, since it has the points of the field's worst class.
+#[test]
+fn leaving_a_value_out_gains_no_points() {
+    let mut day = Day::new();
+    let fit = day.all.tell("bank-1", Command::ModelShow { model: None })["results"]["fit"].clone();
+    let fields = fit["fields"].as_array().unwrap();
+    let mut looked_at = 0;
+    for name in day.was.applicant.fields.keys().cloned().collect::<Vec<_>>() {
+        let Some(field) = fields.iter().find(|field| field["name"] == name.as_str() && field["dropped"].is_null())
+        else {
+            continue;
+        };
+        let rows = field["good"][0].as_i64().unwrap() + field["bad"][0].as_i64().unwrap();
+        if rows > 0 {
+            continue;
+        }
+        let mut score = |value: Value| {
+            let mut order = day.was.applicant.clone();
+            order.fields.insert(name.clone(), value);
+            day.all.score("bank-1", &order).ok()?["score"].as_i64()
+        };
+        let without = score(Value::Null).unwrap();
+        let given: Vec<_> = ["0", "1", "3", "5", "7", "10", "50", "500", "5000"]
+            .iter()
+            .filter_map(|value| score(serde_json::json!(value)))
+            .collect();
+        assert!(given.len() > 2 && given.iter().all(|score| without <= *score), "{name}: {without} of {given:?}");
+        looked_at += 1;
+    }
+    assert!(looked_at > 0, "{fit}");
+}
