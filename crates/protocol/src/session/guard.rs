@@ -28,6 +28,21 @@
 //! bank has more is joined with its neighbours. Else a platform could give the rows of all others the same codes, or a regional
 //! bank show its region. Under noise groups are not weighed: numbers of rows would be told without noise, and noise is what hides a bank.
 //!
+//! **What one party can do between two releases to make their difference small**, and what stands against it; the tests are those
+//! of `session::tests`.
+//!
+//! | what | against it | test |
+//! |---|---|---|
+//! | offer a bank few rows, or seal the others' under keys that nobody has | share and floor of each set | `guard::a_bank_that_would_be_nearly_all_of_a_sum_refuses`, `guard::a_bank_with_few_rows_stops_at_the_first_sum` |
+//! | send rows after the alignment | no stage takes them | `guard::rows_that_come_late_are_refused` |
+//! | seal codes that nobody can read | the row is missing, without a word | `spoiled::whether_a_spoiled_row_is_held_shows_nowhere` |
+//! | give the rows of all others the same codes | the share of each group | `guard::a_bank_that_would_be_nearly_all_of_a_cell_has_it_joined` |
+//! | seal one field's codes for another but for one row | `twins`, where the contract has it | `guard::a_bank_stops_where_two_fields_differ_by_one_enterprise` |
+//! | say that consents have ended | the signed event, and none leaves between two sums | `withdrawal::a_row_does_not_leave_on_the_platforms_word`, `withdrawal::after_its_set_is_closed_a_row_stays` |
+//! | correct a value, or hold one back over an objection | rows are sealed once, before the first sum | `guard::rows_that_come_late_are_refused` |
+//! | leave a bank out | rows and groups are counted again; a bank left out takes part no more | `guard::where_a_bank_leaves_rows_are_counted_again` |
+//! | ask the same in another session | the same rows, chosen cuts and set of banks, or noise; not: other bins, other codes, one row less | tests of the node's `clearance` and of the [ledger](crate::aggregation::Release) |
+//!
 //! **What is not checked.** Differences between groups of two sums, and sums of row counts alone (the search for cut points).
 
 use serde::{Deserialize, Serialize};

@@ -194,3 +194,18 @@ fn terms_of_the_model_and_the_sample_that_do_not_fit_are_refused() {
     forest.model.coarse = scorecard(3).model.coarse;
     assert!(SealedContract::read(&forest.envelope()).is_err());
 }
+
+/// Cuts that someone chose are the same in every session over the same data: between two of them lie few rows.
+#[test]
+fn chosen_cuts_and_special_values_are_compared_field_by_field() {
+    let with = |cuts: &[(&str, f64)], special: &[(&str, f64)]| {
+        let of = |given: &[(&str, f64)]| given.iter().map(|(field, at)| ((*field).to_owned(), vec![*at])).collect();
+        ModelTerms { cuts: of(cuts), special: of(special), ..contract(3).model }
+    };
+    let (plain, one) = (with(&[], &[]), with(&[("rate", 5.0)], &[]));
+    assert_eq!(plain.cut_otherwise(&plain), None);
+    assert_eq!(one.cut_otherwise(&one), None);
+    assert_eq!(one.cut_otherwise(&with(&[("rate", 5.1)], &[])), Some("rate"));
+    assert_eq!((one.cut_otherwise(&plain), plain.cut_otherwise(&one)), (Some("rate"), Some("rate")));
+    assert_eq!(plain.cut_otherwise(&with(&[], &[("tax", -1.0)])), Some("tax"));
+}
