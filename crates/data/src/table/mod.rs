@@ -12,6 +12,7 @@
 //! | `parquet` | Parquet: columns of a row group, as text |
 //! | `words` | numbers as people write them, and what to write instead; short quotations |
 
+mod chunks;
 mod delimited;
 mod kind;
 mod parquet;

@@ -18,6 +18,7 @@ use parquet::schema::types::{ColumnDescriptor, SchemaDescriptor};
 
 use self::value::{date, decimal, float, half, single, uuid};
 use super::DataError;
+use super::chunks::Chunks;
 
 pub(super) mod value;
 
@@ -27,7 +28,7 @@ const BATCH: u64 = 4096;
 /// An opened Parquet file.
 pub(super) struct Columnar {
     path: PathBuf,
-    reader: Arc<SerializedFileReader<File>>,
+    reader: Arc<SerializedFileReader<Chunks>>,
     columns: Vec<Column>,
 }
 
@@ -51,7 +52,8 @@ enum Meaning {
 impl Columnar {
     pub(super) fn open(path: &Path) -> Result<Self, DataError> {
         let wrong = |reason: String| DataError::new(path, None, None, reason);
-        let file = File::open(path).map_err(|error| wrong(format!("cannot read the file: {error}")))?;
+        let file = File::open(path).and_then(Chunks::new);
+        let file = file.map_err(|error| wrong(format!("cannot read the file: {error}")))?;
         let reader = unbroken(|| SerializedFileReader::new(file))
             .map_err(|reason| wrong(format!("is not a whole Parquet file: {reason}")))?;
         let columns = unbroken(|| Ok(columns(reader.metadata().file_metadata().schema_descr())))
@@ -157,7 +159,7 @@ fn meaning(column: &ColumnDescriptor) -> Result<Meaning, &'static str> {
 /// The rows of a file.
 pub(super) struct ColumnarRows {
     path: PathBuf,
-    reader: Arc<SerializedFileReader<File>>,
+    reader: Arc<SerializedFileReader<Chunks>>,
     read: Vec<Read>,
     /// Row groups that were begun.
     group: usize,
